@@ -1,0 +1,32 @@
+# The two commands are `make artifacts` and `make test`; each makes .venv by itself when it is missing or stale.
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: artifacts test check check-params clean
+
+artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
+	dvc repro
+	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
+
+test: .venv/installed  ## every test, also those on the real model
+	pytest
+
+check: .venv/installed  ## what a change must pass before review
+	ruff format --check .
+	ruff check .
+	mypy
+
+check-params: .venv/installed  ## every mistake in params.yaml at once
+	python -m stages.check_params
+
+clean:  ## everything that was built or installed; `dvc repro` builds it again
+	rm -rf .venv .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find artifacts -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Setting up .venv: 2 GB of libraries, a few minutes ..."
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[sample,dev]'
+	@touch $@
