@@ -1,0 +1,1 @@
+"""What more than one stage needs, one small file per thing."""

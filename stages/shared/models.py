@@ -1,0 +1,130 @@
+"""The contract of a variant folder: what it holds, and under which names.
+
+A variant is `torch`, `onnx`, `openvino`, or one of the latter two with a suffix (`onnx_O3`). Its folder is one that
+Sentence Transformers loads, with the weights under the name that Sentence Transformers itself writes
+(`onnx/model_O3.onnx`). A variant that a model cannot have is a folder that holds only `skipped.json`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stages.shared import files
+from stages.shared.command import StageError
+
+SOURCE_RECORD = "source.json"
+SKIPPED = "skipped.json"
+
+# Names that transformers and Sentence Transformers give to a torch model's weights.
+TORCH_WEIGHTS = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def backend(variant: str) -> str:
+    """Sentence Transformers' name of the backend that runs a variant: `torch`, `onnx` or `openvino`."""
+    return variant.partition("_")[0]
+
+
+def file_name(variant: str) -> str:
+    """What Sentence Transformers takes as `model_kwargs={"file_name": ...}`: `model_O3.onnx`.
+
+    Raises:
+        ValueError: for a torch variant, which has no such name.
+    """
+    kind, _, suffix = variant.partition("_")
+    stem = {"onnx": "model", "openvino": "openvino_model"}.get(kind)
+    if stem is None:
+        raise ValueError(f"variant {variant!r} is neither onnx nor openvino")
+    return f"{stem}{'_' if suffix else ''}{suffix}{'.onnx' if kind == 'onnx' else '.xml'}"
+
+
+def weights_path(folder: Path, variant: str) -> Path:
+    """Where the graph of an ONNX or OpenVINO variant stands in its folder."""
+    return folder / transformer_path(folder) / backend(variant) / file_name(variant)
+
+
+def weights_files(folder: Path, variant: str) -> list[Path]:
+    """Every file of a variant's own weights: the graph with its sidecars, or torch's files."""
+    if backend(variant) == "torch":
+        root = folder / transformer_path(folder)
+        return sorted(path for pattern in TORCH_WEIGHTS for path in root.glob(pattern))
+    graph = weights_path(folder, variant)
+    sidecars = (
+        [graph.with_suffix(".bin")] if backend(variant) == "openvino" else list(graph.parent.glob(f"{graph.name}*data"))
+    )
+    return [graph, *sidecars]
+
+
+def modules(folder: Path) -> list[dict[str, Any]]:
+    """The rows of modules.json, Sentence Transformers' list of a model's modules.
+
+    Raises:
+        StageError: when the folder is no Sentence Transformers model.
+    """
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        raise StageError(
+            f"{folder} is no Sentence Transformers model: it has no modules.json. "
+            "Save the model with SentenceTransformer(...).save_pretrained(folder) and name that folder"
+        )
+    try:
+        rows: list[dict[str, Any]] = files.read_json(listing)
+        _ = [(row["path"], row["type"]) for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{listing} is not a list of modules, each with a path and a type: {error!r}") from error
+    if not rows or not rows[0]["type"].endswith("Transformer"):
+        kind = rows[0]["type"] if rows else "nothing"
+        raise StageError(
+            f"{folder} has {kind} as its first module; only a Transformer can be exported. "
+            "A StaticEmbedding model has no graph: it is as fast as it gets"
+        )
+    return rows
+
+
+def transformer_path(folder: Path) -> str:
+    """Where the transformer stands in a model's folder: the root, or `0_Transformer` in old models."""
+    return str(modules(folder)[0]["path"])
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """The transformer's config.json."""
+    value: dict[str, Any] = files.read_json(folder / transformer_path(folder) / "config.json")
+    return value
+
+
+def max_seq_length(folder: Path) -> int | None:
+    """The number of tokens after which Sentence Transformers truncates, if the model says it."""
+    path = folder / transformer_path(folder) / "sentence_bert_config.json"
+    value = files.read_json(path).get("max_seq_length") if path.is_file() else None
+    return None if value is None else int(value)
+
+
+def copy_companions(source: Path, target: Path) -> None:
+    """Copy what a variant needs beside its own weights: modules, configs, tokenizer, model card."""
+    weights = {path.relative_to(source) for path in weights_files(source, "torch")}
+    for path in files.files_below(source):
+        is_graph = any(part in ("onnx", "openvino") for part in path.parts[:-1])
+        if path not in weights and not is_graph and path.name not in (SOURCE_RECORD, SKIPPED):
+            files.copy(source / path, target / path)
+
+
+def skip(folder: Path, variant: str, reason: str) -> None:
+    """Write `folder` as that of a variant which this model cannot have."""
+    with files.replacing_folder(folder) as partial:
+        files.write_json(partial / SKIPPED, {"variant": variant, "reason": reason})
+
+
+def skipped(folder: Path) -> str | None:
+    """Why this model cannot have the variant, or None where it has."""
+    path = folder / SKIPPED
+    return str(files.read_json(path)["reason"]) if path.is_file() else None
+
+
+def hashes(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each file of a folder, as a path with forward slashes, and its SHA-256."""
+    for path in files.files_below(folder):
+        yield path.as_posix(), files.sha256(folder / path)

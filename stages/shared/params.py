@@ -1,0 +1,478 @@
+"""The typed schema of params.yaml, and the one way to read it.
+
+Unknown keys are errors: a typo must not silently change what is built. `read` reports every mistake at once.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from stages.shared.command import StageError
+
+PARAMS = Path("params.yaml")
+
+# A dot would break DVC's tracking of `section.key`, a slash its paths.
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Repo = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Share = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+# --- Where models and texts come from -------------------------------------------------------------------------
+
+
+class HubSource(Section):
+    """A repository on the Hugging Face Hub, pinned."""
+
+    hub: Repo = Field(description="org/name")
+    revision: Revision = Field(description="The commit, 40 hexadecimal digits; a branch would move.")
+
+
+class PathSource(Section):
+    """A folder or file on this machine."""
+
+    path: str
+
+
+class PackageSource(Section):
+    """Files that an installed Python package ships."""
+
+    package: str = Field(description="The module's name, as in `import`.")
+    path: str = Field(description="The folder or file inside the module.")
+
+
+class TextColumn(Section):
+    """How texts stand in a file or data set."""
+
+    format: Literal["text", "csv", "json", "parquet"] | None = Field(
+        default=None,
+        description="By default from the file's ending; `json` is JSON Lines; `text` is one a line.",
+    )
+    column: str = Field(default="text", description="The column that holds the text.")
+    encoding: str = Field(default="utf-8", description="Of text and CSV files.")
+
+
+class HubTexts(HubSource):
+    """A data set on the Hugging Face Hub, pinned."""
+
+    config: str | None = None
+    split: str = "train"
+    column: str = "text"
+
+
+class PathTexts(PathSource, TextColumn):
+    """Texts in a local file."""
+
+
+class PackageTexts(PackageSource, TextColumn):
+    """Texts in a file that an installed Python package ships."""
+
+
+def _source_kind(value: Any) -> str:
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, BaseModel) else ()
+    return "hub" if "hub" in keys else "package" if "package" in keys else "path"
+
+
+Source = Annotated[
+    Annotated[HubSource, Tag("hub")] | Annotated[PathSource, Tag("path")] | Annotated[PackageSource, Tag("package")],
+    Discriminator(_source_kind),
+]
+TextSource = Annotated[
+    Annotated[HubTexts, Tag("hub")] | Annotated[PathTexts, Tag("path")] | Annotated[PackageTexts, Tag("package")],
+    Discriminator(_source_kind),
+]
+
+# --- Sections, in the order of the stages ----------------------------------------------------------------------
+
+
+class Model(Section):
+    """One checkpoint to build from."""
+
+    source: Source
+
+
+class Empty(Section):
+    """A row without settings."""
+
+
+class TextGroup(Section):
+    """Texts of one length within a set."""
+
+    count: Annotated[int, Field(ge=1)]
+    cut: Literal["document", "sentence"] | Annotated[int, Field(ge=1)] = Field(
+        default="document",
+        description="`document` as it stands, its sentences, or pieces of about so many characters.",
+    )
+
+
+class TextSet(Section):
+    """One set of frozen texts: calibration, validation or benchmark."""
+
+    share: Annotated[dict[Slug, Share], Field(min_length=1)] = Field(
+        description="Of each source, the share of its documents that this set alone may use."
+    )
+    groups: Annotated[dict[Slug, TextGroup], Field(min_length=1)]
+
+
+class Sample(Section):
+    """Which texts are frozen for calibration, validation and benchmark."""
+
+    seed: int
+    sources: Annotated[dict[Slug, TextSource], Field(min_length=1)]
+    calibration: TextSet
+    validation: TextSet
+    benchmark: TextSet
+
+    @property
+    def sets(self) -> dict[str, TextSet]:
+        return {"calibration": self.calibration, "validation": self.validation, "benchmark": self.benchmark}
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        for name, texts in self.sets.items():
+            if unknown := texts.share.keys() - self.sources.keys():
+                raise ValueError(
+                    f"{name}.share names {', '.join(sorted(unknown))}; sources are {', '.join(sorted(self.sources))}"
+                )
+        for source in self.sources:
+            total = sum(texts.share.get(source, 0) for texts in self.sets.values())
+            if total > 1 + 1e-9:
+                raise ValueError(
+                    f"the shares of source {source} add up to {total:g}; at most 1, because sets do not overlap"
+                )
+        return self
+
+
+class OnnxExport(Section):
+    """The exported ONNX graph."""
+
+    opset: Annotated[int, Field(ge=11, le=21)] | None = Field(
+        default=None, description="By default what optimum chooses for the architecture."
+    )
+
+
+class Export(Section):
+    """Which formats are exported."""
+
+    onnx: OnnxExport | None = None
+    openvino: Empty | None = None
+
+
+class Fusions(Section):
+    """ONNX Runtime's fusions, on or off; what is left out keeps the level's setting."""
+
+    attention: bool | None = None
+    bias_gelu: bool | None = None
+    bias_skip_layer_norm: bool | None = None
+    embed_layer_norm: bool | None = None
+    gelu: bool | None = None
+    gelu_approximation: bool | None = None
+    gemm_fast_gelu: bool | None = None
+    layer_norm: bool | None = None
+    multi_head_attention: bool | None = Field(default=None, description="Instead of the packed Attention operator.")
+    rotary_embeddings: bool | None = None
+    shape_inference: bool | None = None
+    skip_layer_norm: bool | None = None
+
+
+Level = Literal["O1", "O2", "O3", "O4"]
+
+
+class Optimize(Section):
+    """One optimized graph: a level with optimum's meaning, and what differs from it."""
+
+    level: Level
+    fusions: Fusions = Fusions()
+    fp16: bool | None = Field(default=None, description="Weights and nodes in half precision; O4 has it.")
+
+    @model_validator(mode="after")
+    def _o1_has_no_fusions(self) -> Self:
+        if self.level == "O1" and (self.fusions != Fusions() or self.fp16):
+            raise ValueError(
+                "level O1 runs ONNX Runtime's basic optimizations alone; take O2 or O3 to set fusions or fp16"
+            )
+        return self
+
+
+class Quantize(Section):
+    """One dynamic int8 graph: a target with optimum's meaning, and what differs from it."""
+
+    isa: Literal["arm64", "avx2", "avx512", "avx512_vnni"]
+    source: Literal["onnx", "onnx_O1", "onnx_O2", "onnx_O3"] = Field(
+        default="onnx", alias="from", description="The graph that is quantized. O4 is fp16 and cannot be."
+    )
+    per_channel: bool = True
+    reduce_range: bool = Field(
+        default=False, description="7-bit weights, for targets without VNNI, where 8 bits can saturate."
+    )
+    operators: list[str] | None = Field(
+        default=None, description="Operator types to quantize; by default every one that ONNX Runtime knows."
+    )
+    exclude_nodes: list[str] = Field(default=[], description="Names of nodes to leave in fp32.")
+
+
+class IgnoredScope(Section):
+    """Nodes that NNCF leaves in floating point."""
+
+    names: list[str] = []
+    patterns: list[str] = Field(default=[], description="Regular expressions on node names.")
+    types: list[str] = Field(default=[], description="OpenVINO operator types.")
+
+
+class Calibrate(Section):
+    """One static int8 graph."""
+
+    samples: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="How many of the frozen calibration texts; by default all."
+    )
+    preset: Literal["mixed", "performance"] = Field(
+        default="mixed", description="`mixed`: asymmetric activations; `performance`: symmetric ones."
+    )
+    smooth_quant_alpha: Fraction = 0.95
+    fast_bias_correction: bool = True
+    ignored_scope: IgnoredScope = IgnoredScope()
+
+
+class Thresholds(Section):
+    """What a variant must hold against torch to pass."""
+
+    mean_cosine: Fraction
+    p1_cosine: Fraction = Field(description="1st percentile.")
+    min_cosine: Fraction
+    max_abs_diff: Annotated[float, Field(gt=0)]
+
+
+class ThresholdOverrides(Section):
+    """Thresholds that differ for one variant; what is left out is its precision class's."""
+
+    mean_cosine: Fraction | None = None
+    p1_cosine: Fraction | None = None
+    min_cosine: Fraction | None = None
+    max_abs_diff: Annotated[float, Field(gt=0)] | None = None
+
+
+class ThresholdsByPrecision(Section):
+    """One set of thresholds per precision class."""
+
+    fp32: Thresholds
+    fp16: Thresholds
+    int8_dynamic: Thresholds
+    int8_static: Thresholds
+
+
+class Validate(Section):
+    """What a variant must hold against torch to pass."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    thresholds: ThresholdsByPrecision
+    overrides: dict[Slug, ThresholdOverrides] = {}
+
+
+class Benchmark(Section):
+    """How speed is measured."""
+
+    batch_size: Annotated[int, Field(ge=1)]
+    rounds: Annotated[int, Field(ge=3)]
+
+
+class Publish(Section):
+    """Where what passed goes."""
+
+    to: Literal["folder", "hub"] = "folder"
+    repos: dict[Slug, Repo] = Field(default={}, description="With `to: hub`, the repository of each model: org/name.")
+    create_pr: bool = Field(default=True, description="Open a pull request instead of committing to main.")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    models: Annotated[dict[Slug, Model], Field(min_length=1)]
+    sample: Sample
+    export: Export
+    optimize: dict[Slug, Optimize]
+    quantize: dict[Slug, Quantize]
+    calibrate: dict[Slug, Calibrate]
+    variants: dict[Slug, Any] = Field(description="Every row above, merged, for the stages that take all variants.")
+    validate_: Validate = Field(alias="validate")
+    benchmark: Benchmark
+    publish: Publish
+
+    @model_validator(mode="after")
+    def _rows_agree(self) -> Self:
+        rows = self.variant_names
+        mistakes = [f"variant {name} stands in two sections" for name in sorted({r for r in rows if rows.count(r) > 1})]
+        for section, prefix, needs in (
+            (self.optimize, "onnx_", "onnx"),
+            (self.quantize, "onnx_", "onnx"),
+            (self.calibrate, "openvino_", "openvino"),
+        ):
+            mistakes += [
+                f"variant {name}: its name starts with {prefix}" for name in section if not name.startswith(prefix)
+            ]
+            if section and needs not in rows:
+                mistakes.append(f"{', '.join(section)}: built from {needs}, which `export` leaves out")
+        mistakes += [
+            f"variant {name}: level {row.level}; a name that ends in a level means that level"
+            for name, row in self.optimize.items()
+            if (said := name.removeprefix("onnx_")) in get_args(Level) and said != row.level
+        ]
+        expected = set(rows)
+        if expected != self.variants.keys():
+            mistakes.append(
+                f"variants holds {', '.join(sorted(self.variants))}; expected torch and every row of export, optimize, "
+                f"quantize and calibrate: {', '.join(sorted(expected))}"
+            )
+        if unknown := self.validate_.overrides.keys() - expected:
+            mistakes.append(
+                f"validate.overrides names {', '.join(sorted(unknown))}; variants are {', '.join(sorted(expected))}"
+            )
+        if unknown := self.publish.repos.keys() - self.models.keys():
+            mistakes.append(f"publish.repos names {', '.join(sorted(unknown))}; models are {', '.join(self.models)}")
+        if self.publish.to == "hub" and (homeless := self.models.keys() - self.publish.repos.keys()):
+            mistakes.append(f"publish.repos lacks {', '.join(sorted(homeless))}, which `to: hub` needs")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    @property
+    def variant_names(self) -> list[str]:
+        """Every variant, in the order that people read them in: torch, then each backend from plain to int8."""
+        onnx = ["onnx"] if self.export.onnx is not None else []
+        openvino = ["openvino"] if self.export.openvino is not None else []
+        return ["torch", *onnx, *self.optimize, *self.quantize, *openvino, *self.calibrate]
+
+    def precision(self, variant: str) -> Literal["fp32", "fp16", "int8_dynamic", "int8_static"]:
+        """The precision class of a variant: which thresholds are its."""
+        if variant in self.calibrate:
+            return "int8_static"
+        if variant in self.quantize:
+            return "int8_dynamic"
+        row = self.optimize.get(variant)
+        half = row is not None and (row.fp16 if row.fp16 is not None else row.level == "O4")
+        return "fp16" if half else "fp32"
+
+    def thresholds(self, variant: str) -> Thresholds:
+        """The thresholds of a variant: its precision class's, with its own overrides."""
+        base = getattr(self.validate_.thresholds, self.precision(variant))
+        own = self.validate_.overrides.get(variant, ThresholdOverrides())
+        return base.model_copy(update=own.model_dump(exclude_none=True))
+
+
+# --- Reading -----------------------------------------------------------------------------------------------------
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        own = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := sorted({key for key in own if own.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path = PARAMS) -> Params:
+    """Read and check the whole of params.yaml.
+
+    Raises:
+        StageError: with one line per mistake: the key, the value, and what is allowed.
+    """
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except FileNotFoundError as error:
+        raise StageError(f"{path} is not there; run from the project's root") from error
+    except yaml.YAMLError as error:
+        raise StageError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors(include_url=False)]
+        raise StageError(f"{path} has {len(lines)} mistake(s):\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+
+def _explain(detail: Any) -> str:
+    """One mistake in a line: the key, the value, and what is allowed."""
+    kind, value = detail["type"], detail["input"]
+    key, allowed = _place(detail["loc"], unknown=kind == "extra_forbidden")
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key, with value {value!r}; allowed are {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{key}: is missing"
+    if kind == "value_error":
+        return f"{key}: {detail['ctx']['error']}"
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    if value is None:
+        return f"{key}: is empty; {message}. An empty section is written {{}}"
+    return f"{key}: got {value!r}; {message}"
+
+
+def _place(location: tuple[Any, ...], unknown: bool) -> tuple[str, list[str]]:
+    """A place as the user wrote it; where its last part is an `unknown` key, also the keys that are allowed there.
+
+    Pydantic's locations hold what the user never wrote, too: the chosen branch of a union, and `[key]`.
+    """
+    kind: Any = Params
+    written: list[str] = []
+    for part in location:
+        step = _step(kind, part)
+        if step is not None:
+            kind, is_branch = step
+            written += [] if is_branch else [str(part)]
+    allowed: list[str] = []
+    if unknown:
+        written.append(str(location[-1]))
+        allowed = sorted(key for _, leaf in _leaves(kind) if _is_section(leaf) for key in _keys(leaf))
+    return ".".join(written) or "the whole file", allowed
+
+
+def _step(kind: Any, part: Any) -> tuple[Any, bool] | None:
+    """What stands at `part` of type `kind`, and whether `part` only chose a branch of a union."""
+    for tag, leaf in _leaves(kind):
+        if tag is not None and tag == part:
+            return leaf, True
+        if get_origin(leaf) in (dict, list):
+            return get_args(leaf)[-1], False
+        if _is_section(leaf) and part in (keys := _keys(leaf)):
+            return keys[part], False
+    return None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _keys(section: type[Section]) -> dict[str, Any]:
+    """The keys of a section as they stand in the file, and their types."""
+    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+
+
+def _leaves(kind: Any, tag: str | None = None) -> Iterator[tuple[str | None, Any]]:
+    """The types that a union, or one type, may be, each with its tag in a discriminated union."""
+    if get_origin(kind) is Annotated:
+        inner, *marks = get_args(kind)
+        yield from _leaves(inner, next((mark.tag for mark in marks if isinstance(mark, Tag)), tag))
+    elif get_origin(kind) in (Union, UnionType):
+        for option in get_args(kind):
+            yield from _leaves(option, tag)
+    else:
+        yield tag, kind

@@ -1,0 +1,39 @@
+"""Progress on anything longer than a few seconds: a bar in a terminal, a line now and then in a CI log."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+LOG_EVERY_SECONDS = 15.0
+
+
+def track(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """Go through `items`, showing how many are done and how long the rest will take."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track as bar
+
+        yield from bar(items, description=description, console=Console(stderr=True), transient=True)
+        return
+    started = last = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - last >= LOG_EVERY_SECONDS:
+            left = (now - started) / done * (len(items) - done)
+            print(
+                f"  {description}: {done} of {len(items)}, about {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+            last = now
+        yield item
+
+
+def say(message: str) -> None:
+    """One line of what a stage did, on standard output."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(message)
