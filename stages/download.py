@@ -1,0 +1,134 @@
+"""Fetch one checkpoint into its `torch` folder: only the files that are needed, each with its hash on record."""
+
+import importlib.metadata
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from stages.shared import command, files, models, params, sources
+from stages.shared.command import StageError
+from stages.shared.params import HubSource, PackageSource, PathSource
+from stages.shared.progress import say
+
+# What checkpoints carry for other frameworks and for their own training.
+UNNEEDED = (
+    ".*", "*/.*", "onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.onnx",
+    "*.gguf", "*.mlmodel", "coreml/*", "eval/*", "*.ckpt*", "*.pth", "optimizer.*", "training_args.bin",
+    "train_script.py", "data_config.json", "__pycache__/*", "*/__pycache__/*", "*.pyc",
+)  # fmt: skip
+
+
+def needed(names: Iterable[str]) -> list[str]:
+    """Of a checkpoint's file names, those that Sentence Transformers loads: safetensors where there are any."""
+    kept = [name for name in names if not any(fnmatch(name, pattern) for pattern in UNNEEDED)]
+    with_safetensors = {name.rpartition("/")[0] for name in kept if name.endswith(".safetensors")}
+
+    def is_second_copy(name: str) -> bool:
+        folder, _, base = name.rpartition("/")
+        return folder in with_safetensors and fnmatch(base, "pytorch_model*.bin*")
+
+    return sorted(name for name in kept if not is_second_copy(name))
+
+
+def fetch_local(source: PathSource | PackageSource, target: Path) -> dict[str, Any]:
+    """Copy a local checkpoint's needed files; say what is known of its revision."""
+    folder = sources.local_path(source)
+    models.modules(folder)
+    for name in needed(path.as_posix() for path in files.files_below(folder)):
+        files.copy(folder / name, target / name)
+    if isinstance(source, PathSource):
+        return {"path": source.path}
+    distributions = importlib.metadata.packages_distributions().get(source.package, [])
+    versions = {name: importlib.metadata.version(name) for name in sorted(set(distributions))}
+    return {"package": source.package, "path": source.path, "distribution": versions}
+
+
+def fetch_hub(source: HubSource, target: Path) -> dict[str, Any]:
+    """Download a pinned revision's needed files; huggingface_hub retries and resumes.
+
+    Raises:
+        StageError: when the Hub cannot be reached, or refuses.
+    """
+    import requests
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        info = HfApi().model_info(source.hub, revision=source.revision)
+        names = needed(sibling.rfilename for sibling in info.siblings or [])
+        cached = snapshot_download(source.hub, revision=source.revision, allow_patterns=names)
+    except HfHubHTTPError as error:
+        raise StageError(f"the Hub refuses {source.hub} at {source.revision}: {error}") from error
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        OfflineModeIsEnabled,
+        LocalEntryNotFoundError,
+    ) as error:
+        raise StageError(
+            f"the Hub cannot be reached, and {source.hub} at {source.revision} comes from there "
+            f"({type(error).__name__}). Connect this machine, unset HF_HUB_OFFLINE, or name a local source: "
+            "{path: ...} or {package: ..., path: ...}"
+        ) from error
+    for name in names:
+        files.copy(Path(cached) / name, target / name)
+    return {"hub": source.hub, "revision": info.sha}
+
+
+def check_loadable(folder: Path) -> None:
+    """Check that the folder is a whole Sentence Transformers model, without loading it.
+
+    Raises:
+        StageError: naming what is missing or broken.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for row in models.modules(folder):
+        # A module with settings has a folder of its own; Normalize has none, and its folder may be missing.
+        if row["path"] and not row["type"].endswith("Normalize") and not (folder / row["path"]).is_dir():
+            raise StageError(
+                f"module {row['path']} ({row['type']}) stands in modules.json, but its folder is not there"
+            )
+    root = folder / models.transformer_path(folder)
+    if not (root / "config.json").is_file():
+        raise StageError(f"{root} has no config.json")
+    if not models.weights_files(folder, "torch"):
+        raise StageError(f"{root} has no weights: expected one of {', '.join(models.TORCH_WEIGHTS)}")
+    for path in root.rglob("*.safetensors"):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise StageError(f"{path.name} is truncated or no safetensors file: {error}") from error
+
+
+def licence(folder: Path) -> str | None:
+    """The licence that the model card's front matter names."""
+    from huggingface_hub import ModelCard
+
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    data: Any = ModelCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data
+    return None if data.license is None else str(data.license)
+
+
+def main(model: str, out: Path) -> None:
+    source = params.read().models[model].source
+    with files.replacing_folder(out) as partial:
+        record = fetch_hub(source, partial) if isinstance(source, HubSource) else fetch_local(source, partial)
+        check_loadable(partial)
+        contents: dict[str, dict[str, Any]] = {
+            name: {"sha256": digest, "size_bytes": (partial / name).stat().st_size}
+            for name, digest in models.hashes(partial)
+        }
+        files.write_json(
+            partial / models.SOURCE_RECORD, {"source": record, "licence": licence(partial), "files": contents}
+        )
+    size = sum(entry["size_bytes"] for entry in contents.values()) / 1e6
+    say(f"{model}: {len(contents)} files, {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    command.run(main)

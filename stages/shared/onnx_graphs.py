@@ -1,0 +1,133 @@
+"""Optimized ONNX graphs: optimum's levels O1 to O4, written straight on ONNX Runtime.
+
+The files are byte for byte those of Sentence Transformers' `export_optimized_onnx_model`, at a fraction of the start-up
+time: neither optimum nor torch is imported. tests/test_optimize.py compares the bytes.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from stages.shared.command import StageError
+from stages.shared.params import Optimize
+
+# What ONNX Runtime's transformers optimizer calls the pattern that an architecture's attention follows; the rows are
+# optimum's. An architecture that is not here has no fusions.
+ORT_MODEL_TYPES = {
+    "albert": "bert", "bart": "bart", "bert": "bert", "big_bird": "bert", "bloom": "gpt2", "camembert": "bert",
+    "deberta": "bert", "deberta-v2": "bert", "distilbert": "bert", "electra": "bert", "gpt2": "gpt2", "gpt_neo": "gpt2",
+    "gpt_neox": "gpt2", "gptj": "gpt2", "granite": "gpt2", "llama": "gpt2", "longt5": "bert", "marian": "bart",
+    "mbart": "bart", "mistral": "gpt2", "modernbert": "bert", "mpnet": "bert", "mt5": "bart", "nystromformer": "bert",
+    "pegasus": "bert", "roberta": "bert", "t5": "bert", "xlm-roberta": "bert",
+}  # fmt: skip
+HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads")
+HIDDEN = ("hidden_size", "dim", "n_embd", "d_model")
+
+# The options whose name in ONNX Runtime is not `enable_<ours>`.
+OPTION_NAMES = {"multi_head_attention": "use_multi_head_attention"}
+
+# Session optimizers that would hide from the later fusions the patterns that these look for.
+HIDE_PATTERNS = (
+    "MatMulScaleFusion",
+    "MatMulAddFusion",
+    "MatmulTransposeFusion",
+    "GemmActivationFusion",
+    "BiasSoftmaxFusion",
+)
+
+
+def unsupported(config: dict[str, Any], row: Optimize) -> str | None:
+    """Why a model cannot have this optimized graph, or None where it can."""
+    kind = config.get("model_type", "")
+    if row.level == "O1" or kind in ORT_MODEL_TYPES:
+        return None
+    return (
+        f"ONNX Runtime's transformers optimizer has no fusions for architecture {kind!r} "
+        f"(it has them for {', '.join(sorted(ORT_MODEL_TYPES))}); O1 needs none"
+    )
+
+
+def first(config: dict[str, Any], names: tuple[str, ...]) -> int:
+    """The value of the first of `names` that the model's config has; 0 lets ONNX Runtime find it in the graph."""
+    return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)
+
+
+def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -> dict[str, int]:
+    """Write the optimized graph to `target`; give how many of each fused operator it has. Ask `unsupported` first.
+
+    Raises:
+        StageError: when the graph cannot be read.
+    """
+    from google.protobuf.message import DecodeError
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidProtobuf
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    try:
+        model = run_session_optimizers(graph, row, target.parent)
+    except (DecodeError, Fail, InvalidArgument, InvalidProtobuf) as error:
+        raise StageError(f"{graph} is truncated or no ONNX graph: {error}") from error
+    if row.level == "O1":
+        OnnxModel(model).save_model_to_file(str(target), use_external_data_format=has_sidecar(graph))
+        return {}
+    from onnxruntime.transformers.optimizer import optimize_by_fusion
+
+    ort_type = ORT_MODEL_TYPES[config["model_type"]]
+    optimizer = optimize_by_fusion(
+        model, ort_type, first(config, HEADS), first(config, HIDDEN), fusion_options(ort_type, row)
+    )
+    if row.level == "O4" if row.fp16 is None else row.fp16:
+        # Inputs and outputs stay fp32, so that every variant is called alike.
+        optimizer.convert_float_to_float16(
+            use_symbolic_shape_infer=row.fusions.shape_inference is not False, keep_io_types=True
+        )
+    optimizer.save_model_to_file(str(target), use_external_data_format=has_sidecar(graph))
+    counts: dict[str, int] = optimizer.get_fused_operator_statistics()
+    return {name: count for name, count in counts.items() if count}
+
+
+def run_session_optimizers(graph: Path, row: Optimize, scratch: Path) -> Any:
+    """The graph after the optimizations that ONNX Runtime makes when it opens a session, before the fusions in Python.
+
+    `onnxruntime.transformers.optimizer.optimize_model` does the same, but imports torch to do it. O4 is meant for a
+    GPU, and without one optimum runs none of these for it; with one the bytes would depend on the machine.
+    """
+    import onnx
+    import onnxruntime
+
+    if row.level == "O4":
+        return onnx.load(graph)
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # a graph that cannot be read is reported once, by our own error
+    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if row.level == "O1" else levels.ORT_ENABLE_EXTENDED
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        options.optimized_model_filepath = str(Path(folder) / graph.name)
+        if has_sidecar(graph):
+            options.add_session_config_entry(
+                "session.optimized_model_external_initializers_file_name", f"{graph.name}_data"
+            )
+            options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+        onnxruntime.InferenceSession(
+            graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["ConstantSharing"] if row.level == "O1" else ["ConstantSharing", *HIDE_PATTERNS],
+        )
+        return onnx.load(options.optimized_model_filepath)
+
+
+def fusion_options(ort_type: str, row: Optimize) -> Any:
+    """ONNX Runtime's options for a row: its own defaults, optimum's deviations from them, then the row's."""
+    from onnxruntime.transformers.fusion_options import FusionOptions
+
+    options = FusionOptions(ort_type)
+    options.enable_embed_layer_norm = False  # optimum's choice: what it fuses could not be quantized afterwards
+    options.enable_gelu_approximation = row.level in ("O3", "O4")
+    for name, value in row.fusions.model_dump(exclude_none=True).items():
+        setattr(options, OPTION_NAMES.get(name, f"enable_{name}"), value)
+    return options
+
+
+def has_sidecar(graph: Path) -> bool:
+    """Whether a graph keeps its weights in a file of their own, as it must above 2 GB."""
+    return any(graph.parent.glob(f"{graph.name}?data"))
