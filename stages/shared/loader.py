@@ -1,0 +1,40 @@
+"""The one way to load a variant: as a user of Sentence Transformers does, and never by exporting anew.
+
+Asked for a file that is not there, Sentence Transformers exports the model again and says so in a log line; what was
+then checked or measured would not be the file.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from stages.shared import models
+from stages.shared.command import StageError
+
+
+def load(folder: Path, variant: str) -> Any:
+    """A `SentenceTransformer` on the CPU that runs exactly the weights of this variant.
+
+    Raises:
+        StageError: when the folder does not hold the variant's file.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    backend = models.backend(variant)
+    if missing := [path for path in models.weights_files(folder, variant) if not path.is_file()]:
+        raise StageError(f"{missing[0]} is not there; run `dvc repro` or `dvc checkout`")
+    options: dict[str, Any] = {}
+    if backend != "torch":
+        options = {"file_name": models.file_name(variant), "export": False}
+    if backend == "onnx":
+        options["provider"] = "CPUExecutionProvider"
+    return SentenceTransformer(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=options)
+
+
+def load_errors() -> tuple[type[Exception], ...]:
+    """What the libraries raise when a variant's file is broken or does not fit its model."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    broken = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NotImplemented, ort.NoSuchFile)
+    return (StageError, RuntimeError, ValueError, OSError, ort.RuntimeException, *broken)
