@@ -92,6 +92,7 @@ def main(format: Format, torch: Path, out: Path) -> None:
     opset = settings.onnx.opset if format == "onnx" and settings.onnx else None
     with files.replacing_folder(out) as partial:
         models.copy_companions(torch, partial)
+        files.require_space(partial, sum(path.stat().st_size for path in models.weights_files(torch, "torch")))
         scratch = partial / "exported"
         graph = export(torch / models.transformer_path(torch), scratch, format, opset)
         worst = worst_difference(torch, graph)

@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there: written beside their target, then renamed into place."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+FULL_BELOW_BYTES = 1_000_000
 
 
 @contextmanager
@@ -24,6 +27,7 @@ def replacing(target: Path) -> Iterator[Path]:
     for leftover in target.parent.glob(f".partial-{target.name}-*"):
         if not psutil.pid_exists(int(leftover.name.rpartition("-")[2])):
             remove(leftover)
+    done = False
     try:
         yield partial
         if not partial.exists():
@@ -32,8 +36,13 @@ def replacing(target: Path) -> Iterator[Path]:
         if target.is_dir() or partial.is_dir():
             remove(target)
         partial.replace(target)
+        done = True
     finally:
-        remove(partial)
+        try:
+            if not done:
+                require_space(target.parent)
+        finally:
+            remove(partial)
 
 
 @contextmanager
@@ -42,6 +51,18 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     with replacing(target) as partial:
         partial.mkdir()
         yield partial
+
+
+def require_space(folder: Path, size_bytes: int = FULL_BELOW_BYTES) -> None:
+    """Check that so much can be written to the disk that `folder` is on.
+
+    By default, that it is not full: ONNX Runtime and OpenVINO report a full disk as anything but that.
+
+    Raises:
+        OSError: ENOSPC.
+    """
+    if shutil.disk_usage(folder).free < size_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def remove(path: Path) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from stages.shared import files
 from stages.shared.command import StageError
 from stages.shared.params import Optimize
 
@@ -58,14 +59,9 @@ def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -
     Raises:
         StageError: when the graph cannot be read.
     """
-    from google.protobuf.message import DecodeError
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidProtobuf
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    try:
-        model = run_session_optimizers(graph, row, target.parent)
-    except (DecodeError, Fail, InvalidArgument, InvalidProtobuf) as error:
-        raise StageError(f"{graph} is truncated or no ONNX graph: {error}") from error
+    model = run_session_optimizers(graph, row, target.parent)
     if row.level == "O1":
         OnnxModel(model).save_model_to_file(str(target), use_external_data_format=has_sidecar(graph))
         return {}
@@ -93,27 +89,31 @@ def run_session_optimizers(graph: Path, row: Optimize, scratch: Path) -> Any:
     """
     import onnx
     import onnxruntime
+    from google.protobuf.message import DecodeError
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidProtobuf
 
-    if row.level == "O4":
-        return onnx.load(graph)
     levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # a graph that cannot be read is reported once, by our own error
     options.graph_optimization_level = levels.ORT_ENABLE_BASIC if row.level == "O1" else levels.ORT_ENABLE_EXTENDED
+    disabled = ["ConstantSharing"] if row.level == "O1" else ["ConstantSharing", *HIDE_PATTERNS]
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        options.optimized_model_filepath = str(Path(folder) / graph.name)
+        optimized = Path(folder) / graph.name
+        options.optimized_model_filepath = str(optimized)
         if has_sidecar(graph):
-            options.add_session_config_entry(
-                "session.optimized_model_external_initializers_file_name", f"{graph.name}_data"
+            prefix = "session.optimized_model_external_initializers"
+            options.add_session_config_entry(f"{prefix}_file_name", f"{graph.name}_data")
+            options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+        try:
+            if row.level == "O4":
+                return onnx.load(graph)
+            onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
             )
-            options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
-        onnxruntime.InferenceSession(
-            graph,
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["ConstantSharing"] if row.level == "O1" else ["ConstantSharing", *HIDE_PATTERNS],
-        )
-        return onnx.load(options.optimized_model_filepath)
+            return onnx.load(optimized)
+        except (DecodeError, Fail, InvalidArgument, InvalidProtobuf) as error:
+            files.require_space(scratch)
+            raise StageError(f"{graph} is truncated or no ONNX graph: {error}") from error
 
 
 def fusion_options(ort_type: str, row: Optimize) -> Any:

@@ -1,0 +1,152 @@
+"""Tiny random checkpoints, params.yaml files that use them, and the real model built once per run. No network."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).parent.parent
+REAL_VARIANTS = [
+    "torch", "onnx", "onnx_O1", "onnx_O2", "onnx_O3", "onnx_O4", "onnx_qint8_arm64", "onnx_quint8_avx2",
+    "onnx_qint8_avx512", "onnx_qint8_avx512_vnni", "openvino", "openvino_qint8_quantized",
+]  # fmt: skip
+TINY_VARIANTS = ["torch", "onnx", "onnx_O2", "onnx_qint8_avx512", "openvino", "openvino_qint8_quantized"]
+
+
+def documents() -> list[str]:
+    """Real sentences, from gensim's test data."""
+    from stages import sample
+    from stages.shared.params import PackageTexts
+
+    source = PackageTexts(package="gensim", path="test/test_data/lee.cor", format="text", encoding="latin-1")
+    return sample.clean(sample.load(source))[0]
+
+
+def make_checkpoint(folder: Path, seed: int = 0) -> Path:
+    """A BERT of two layers and 32 dimensions with random weights, and a WordPiece tokenizer trained on real text."""
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(parents=True)
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train_from_iterator(documents(), vocab_size=600, show_progress=False)
+    tokenizer.save_model(str(folder))
+    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=64).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,  # spread-out embeddings, so that damage shows
+    )
+    BertModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    kinds = ("Transformer", "Pooling", "Normalize")
+    rows = [
+        {
+            "idx": i,
+            "name": str(i),
+            "path": "" if i == 0 else f"{i}_{kind}",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for i, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": False}))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
+    (folder / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    (folder / "README.md").write_text("---\nlicense: mit\ntags:\n- tiny\n---\n# A tiny model\n\nIts own words.\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_params(checkpoint: Path) -> dict[str, Any]:
+    """The default params.yaml, shrunk: the tiny model, fewer variants, fewer texts."""
+    raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["models"] = {"tiny": {"source": {"path": str(checkpoint)}}}
+    raw["optimize"] = {"onnx_O2": {"level": "O2"}}
+    raw["quantize"] = {"onnx_qint8_avx512": {"isa": "avx512"}}
+    raw["variants"] = {name: {} for name in TINY_VARIANTS}
+    raw["sample"]["calibration"]["groups"] = {"short": {"count": 24, "cut": "sentence"}}
+    raw["sample"]["validation"]["groups"] = {
+        "short": {"count": 40, "cut": "sentence"},
+        "long": {"count": 8, "cut": "document"},
+    }
+    raw["sample"]["benchmark"]["groups"] = {"short": {"count": 8, "cut": 40}, "long": {"count": 2, "cut": 620}}
+    raw["benchmark"]["rounds"] = 3
+    # Random weights leave less room for int8 than trained ones.
+    raw["validate"]["overrides"] = {"openvino_qint8_quantized": {"mean_cosine": 0.97, "p1_cosine": 0.93}}
+    return raw
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make a folder with a params.yaml the current one; a call changes what stands in it."""
+
+    def write(change: Callable[[dict[str, Any]], Any] = lambda raw: None) -> Path:
+        raw = json.loads(json.dumps(tiny_params))
+        change(raw)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    write()
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) -> Path:
+    """The tiny model's folder with every variant of `tiny_params`, and the texts and reference beside it. Read only."""
+    root = tmp_path_factory.mktemp("tiny")
+    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+    return build(root, "tiny")
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """all-MiniLM-L6-v2 with all twelve variants of the committed params.yaml, built by the stages. Read only."""
+    root = tmp_path_factory.mktemp("real")
+    shutil.copy(ROOT / "params.yaml", root)
+    return build(root, "minilm")
+
+
+def build(root: Path, model: str) -> Path:
+    """Run the building stages in this process, where imports are paid once; give artifacts/models/<model>."""
+    from stages import calibrate, download, embed, export, optimize, quantize, sample
+    from stages.shared import params
+
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        settings, folder = params.read(), Path("artifacts/models") / model
+        download.main(model, folder / "torch")
+        sample.main(Path("artifacts/texts"))
+        export.main("onnx", folder / "torch", folder / "onnx")
+        export.main("openvino", folder / "torch", folder / "openvino")
+        for variant in settings.optimize:
+            optimize.main(variant, folder / "onnx", folder / variant)
+        for variant in settings.quantize:
+            quantize.main(variant, folder / "onnx", folder / variant)
+        for variant in settings.calibrate:
+            calibrate.main(variant, folder / "openvino", Path("artifacts/texts/calibration.jsonl"), folder / variant)
+        embed.main(folder / "torch", Path("artifacts/texts/validation.jsonl"), Path("artifacts/reference") / model)
+    finally:
+        os.chdir(before)
+    return root / folder

@@ -1,0 +1,111 @@
+"""download: only what is needed, each file's hash on record, and what is no model is refused."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import download
+from stages.shared import files
+from stages.shared.command import StageError
+from stages.shared.params import HubSource
+
+
+def test_only_what_is_needed() -> None:
+    names = [
+        ".gitattributes", "1_Pooling/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin",
+        "README.md", "config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "modules.json",
+        "onnx/model.onnx",
+        "openvino/openvino_model.bin", "pytorch_model.bin", "rust_model.ot", "sentencepiece.bpe.model", "tf_model.h5",
+        "tokenizer.json", "flax_model.msgpack",
+    ]  # fmt: skip
+    assert download.needed(names) == [
+        "1_Pooling/config.json", "2_Dense/model.safetensors", "README.md", "config.json",
+        "model-00001-of-00002.safetensors", "model.safetensors.index.json", "modules.json",
+        "sentencepiece.bpe.model", "tokenizer.json",
+    ]  # fmt: skip
+
+
+def test_pytorch_weights_are_kept_where_there_is_nothing_better() -> None:
+    assert download.needed(["2_Dense/pytorch_model.bin", "pytorch_model.bin"]) == [
+        "2_Dense/pytorch_model.bin",
+        "pytorch_model.bin",
+    ]
+
+
+def test_record(project: Callable[..., Path], checkpoint: Path) -> None:
+    out = project() / "torch"
+    download.main("tiny", out)
+    record = files.read_json(out / "source.json")
+    assert record["source"] == {"path": str(checkpoint)}
+    assert record["licence"] == "mit"
+    assert record["files"]["model.safetensors"]["sha256"] == files.sha256(checkpoint / "model.safetensors")
+    assert set(record["files"]) == {path.as_posix() for path in files.files_below(out)} - {"source.json"}
+
+
+def broken_copy(checkpoint: Path, target: Path, breaks: Callable[[Path], Any]) -> Path:
+    shutil.copytree(checkpoint, target)
+    breaks(target)
+    return target
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("breaks", "message"),
+    [
+        (lambda folder: (folder / "modules.json").unlink(), "no modules.json"),
+        (lambda folder: (folder / "modules.json").write_text("{}"), "is not a list of modules|as its first module"),
+        (lambda folder: (folder / "modules.json").write_text("no"), "is not a list of modules"),
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+        (lambda folder: truncate(folder / "model.safetensors"), "truncated"),
+        (lambda folder: shutil.rmtree(folder / "1_Pooling"), "1_Pooling"),
+    ],
+)
+def test_what_is_no_model_is_refused_and_the_earlier_output_stays(
+    project: Callable[..., Path], checkpoint: Path, tmp_path: Path, breaks: Callable[[Path], Any], message: str
+) -> None:
+    out = project() / "torch"
+    download.main("tiny", out)
+    before = dict.fromkeys(files.files_below(out))
+    broken = broken_copy(checkpoint, tmp_path / "broken", breaks)
+    project(lambda raw: raw["models"]["tiny"].update(source={"path": str(broken)}))
+    with pytest.raises(StageError, match=message):
+        download.main("tiny", out)
+    assert dict.fromkeys(files.files_below(out)) == before
+    assert not list(out.parent.glob(".partial-*"))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"path": "not/there"}, "not/there does not exist"),
+        ({"package": "no_such_package", "path": "model"}, "not installed"),
+        ({"package": "gensim", "path": "model"}, "has no model"),
+    ],
+)
+def test_a_source_that_is_not_there(project: Callable[..., Path], source: dict[str, str], message: str) -> None:
+    out = project(lambda raw: raw["models"]["tiny"].update(source=source)) / "torch"
+    with pytest.raises(StageError, match=message):
+        download.main("tiny", out)
+    assert not out.exists()
+
+
+def test_a_static_embedding_is_said_to_be_one(project: Callable[..., Path], checkpoint: Path, tmp_path: Path) -> None:
+    row = (
+        '[{"idx": 0, "name": "0", "path": "0_StaticEmbedding", "type": "sentence_transformers.models.StaticEmbedding"}]'
+    )
+    static = broken_copy(checkpoint, tmp_path / "static", lambda folder: (folder / "modules.json").write_text(row))
+    project(lambda raw: raw["models"]["tiny"].update(source={"path": str(static)}))
+    with pytest.raises(StageError, match="StaticEmbedding model has no graph"):
+        download.main("tiny", tmp_path / "torch")
+
+
+def test_an_offline_machine_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"the Hub cannot be reached, and org/name at 0{40} comes from there"):
+        download.fetch_hub(HubSource(hub="org/name", revision="0" * 40), tmp_path / "torch")

@@ -1,0 +1,37 @@
+"""The one loader: exactly the file that was asked for, or an error."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.shared import loader, models
+from stages.shared.command import StageError
+
+
+def test_a_missing_file_is_an_error_and_not_an_export(tiny: Path) -> None:
+    with pytest.raises(StageError, match=r"model_O2.onnx is not there"):
+        loader.load(tiny / "onnx", "onnx_O2")
+
+
+def test_the_file_is_the_one_asked_for(tiny: Path) -> None:
+    loaded = loader.load(tiny / "onnx_O2", "onnx_O2")
+    assert Path(loaded[0].auto_model.path) == models.weights_path(tiny / "onnx_O2", "onnx_O2")
+
+
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [
+        ("onnx", "model.onnx"),
+        ("onnx_O3", "model_O3.onnx"),
+        ("onnx_qint8_avx512_vnni", "model_qint8_avx512_vnni.onnx"),
+        ("openvino", "openvino_model.xml"),
+        ("openvino_qint8_quantized", "openvino_model_qint8_quantized.xml"),
+    ],
+)
+def test_names_are_those_of_sentence_transformers(variant: str, name: str) -> None:
+    assert models.file_name(variant) == name
+
+
+def test_torch_has_no_graph() -> None:
+    with pytest.raises(ValueError, match="neither onnx nor openvino"):
+        models.file_name("torch")

@@ -1,0 +1,78 @@
+"""optimize: Sentence Transformers' bytes, rows of own fusions, and what cannot be is skipped with the reason."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+
+from stages import optimize
+from stages.shared import files, loader, models
+from stages.shared.command import StageError
+
+
+def operators(folder: Path, variant: str) -> list[str]:
+    return [node.op_type for node in onnx.load(models.weights_path(folder, variant)).graph.node]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["O1", "O2", "O3", "O4"])
+def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, level: str) -> None:
+    from sentence_transformers import export_optimized_onnx_model
+
+    export_optimized_onnx_model(loader.load(real / "onnx", "onnx"), level, str(tmp_path))
+    theirs = tmp_path / f"onnx/model_{level}.onnx"
+    assert files.sha256(models.weights_path(real / f"onnx_{level}", f"onnx_{level}")) == files.sha256(theirs)
+
+
+def test_own_fusions(project: Callable[..., Path], tiny: Path) -> None:
+    def change(raw: dict) -> None:
+        raw["optimize"]["onnx_plain"] = {"level": "O2", "fusions": {"attention": False, "skip_layer_norm": False}}
+        raw["optimize"]["onnx_half"] = {"level": "O2", "fp16": True}
+        raw["variants"] |= {"onnx_plain": {}, "onnx_half": {}}
+
+    root = project(change)
+    for variant in ("onnx_plain", "onnx_half"):
+        optimize.main(variant, tiny / "onnx", root / variant)
+    assert "Attention" in operators(tiny / "onnx_O2", "onnx_O2")
+    assert "SkipLayerNormalization" in operators(tiny / "onnx_O2", "onnx_O2")
+    assert "Attention" not in operators(root / "onnx_plain", "onnx_plain")
+    assert "SkipLayerNormalization" not in operators(root / "onnx_plain", "onnx_plain")
+    size = models.weights_path(root / "onnx_half", "onnx_half").stat().st_size
+    assert size < 0.6 * models.weights_path(tiny / "onnx_O2", "onnx_O2").stat().st_size
+
+
+def test_an_unknown_architecture_is_skipped_with_the_reason(
+    project: Callable[..., Path], tiny: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**config, "model_type": "brand-new"}))
+
+    def add_o1(raw: dict) -> None:
+        raw["optimize"]["onnx_O1"] = {"level": "O1"}
+        raw["variants"]["onnx_O1"] = {}
+
+    out = project(add_o1) / "out"
+    optimize.main("onnx_O2", source, out)
+    assert "brand-new" in str(models.skipped(out))
+    assert [path.name for path in out.iterdir()] == ["skipped.json"]
+    optimize.main("onnx_O1", source, out)  # needs no knowledge of the architecture
+    assert models.skipped(out) is None
+
+
+@pytest.mark.parametrize("keep", [0, 1000, 20000])
+def test_a_truncated_graph_is_one_clear_error_and_the_earlier_output_stays(
+    project: Callable[..., Path], tiny: Path, tmp_path: Path, keep: int
+) -> None:
+    source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
+    out = project() / "out"
+    optimize.main("onnx_O2", source, out)
+    before = dict(models.hashes(out))
+    graph = models.weights_path(source, "onnx")
+    graph.write_bytes(graph.read_bytes()[:keep])
+    with pytest.raises(StageError, match=r"model.onnx is truncated or no ONNX graph"):
+        optimize.main("onnx_O2", source, out)
+    assert dict(models.hashes(out)) == before

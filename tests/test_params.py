@@ -1,0 +1,110 @@
+"""params.yaml: every mistake is named, with its key, its value and what is allowed; none is passed over."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import check_params
+from stages.shared import params
+from stages.shared.command import StageError
+from tests.conftest import REAL_VARIANTS, ROOT
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def put(*path: str, value: Any) -> Change:
+    def change(raw: dict[str, Any]) -> None:
+        for part in path[:-1]:
+            raw = raw[part]
+        raw[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (put("bogus", value=1), ["bogus", "unknown key", "1", "quantize"]),
+        (put("quantize", "onnx_qint8_avx512", value={"isa": "avx3"}), [".isa", "'avx3'", "avx512_vnni"]),
+        (put("quantize", "onnx_qint8_avx512", value={"isa": "avx2", "per": True}), ["per: unknown", "per_channel"]),
+        (put("quantize", "onnx_qint8_avx512", value={"isa": "avx2", "from": "onnx_O4"}), ["from", "_O4'", "onnx_O3"]),
+        (put("optimize", "onnx_O2", value={"level": "O5"}), ["optimize.onnx_O2.level", "'O5'", "O4"]),
+        (put("optimize", "onnx_O2", value={"level": "O3"}), ["onnx_O2", "O3"]),
+        (put("optimize", "onnx_O2", value={"level": "O1", "fp16": True}), ["optimize.onnx_O2", "O1"]),
+        (put("optimize", value=None), ["optimize", "is empty", "{}"]),
+        (put("models", value={"a.b": {"source": {"path": "x"}}}), ["models.a.b", "'a.b'"]),
+        (put("models", value={}), ["models", "at least 1"]),
+        (put("models", "tiny", "source", value={"hub": "org/name", "revision": "main"}), ["revision", "'main'", "40"]),
+        (put("models", "tiny", "source", value={"package": "x", "pth": "y"}), ["source.pth", "are package, path"]),
+        (put("calibrate", "onnx_x", value={}), ["onnx_x", "openvino_"]),
+        (put("variants", value={"torch": {}}), ["variants", "onnx_O2"]),
+        (put("sample", "calibration", "share", value={"news": 0.9}), ["news", "1.6"]),
+        (put("sample", "calibration", "share", value={"nws": 0.1}), ["nws", "more_news"]),
+        (put("sample", "validation", "groups", "short", "cut", value="para"), ["cut", "'para'", "sentence"]),
+        (put("validate", "thresholds", "fp32", "mean_cosine", value=1.4), ["mean_cosine", "1.4", "1"]),
+        (put("validate", "overrides", value={"onnx_O9": {}}), ["onnx_O9", "onnx_O2"]),
+        (put("benchmark", "rounds", value="five"), ["benchmark.rounds", "'five'", "integer"]),
+        (put("publish", "to", value="hub"), ["publish.repos", "tiny"]),
+    ],
+)  # fmt: skip
+def test_mistake_is_named(project: Callable[..., Path], change: Change, expected: list[str]) -> None:
+    project(change)
+    with pytest.raises(StageError) as error:
+        params.read()
+    for part in expected:
+        assert part in str(error.value)
+
+
+def test_every_mistake_at_once(project: Callable[..., Path]) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["bogus"] = 1
+        raw["quantize"]["onnx_qint8_avx512"]["isa"] = "avx3"
+        del raw["benchmark"]["rounds"]
+
+    project(change)
+    with pytest.raises(StageError, match="3 mistake") as error:
+        params.read()
+    assert "benchmark.rounds: is missing" in str(error.value)
+
+
+def test_a_key_that_stands_twice(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("models: {}\nmodels: {}\n")
+    with pytest.raises(StageError, match="stands twice"):
+        params.read(path)
+
+
+def test_command_line_ends_in_one_error(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("models: [1\n")
+    command = [sys.executable, "-m", "stages.check_params", "--path", str(tmp_path / "params.yaml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_schema_for_editors_is_in_step() -> None:
+    assert (ROOT / "params.schema.json").read_text() == check_params.json_schema(), (
+        "run: python -m stages.check_params --write-schema"
+    )
+    assert "params.schema.json" in (ROOT / "params.yaml").read_text().splitlines()[0]
+
+
+def test_default_params() -> None:
+    settings = params.read(ROOT / "params.yaml")
+    assert settings.variant_names == REAL_VARIANTS
+    assert settings.precision("onnx_O3") == "fp32"
+    assert settings.precision("onnx_O4") == "fp16"
+    assert settings.precision("onnx_quint8_avx2") == "int8_dynamic"
+    assert settings.precision("openvino_qint8_quantized") == "int8_static"
+
+
+def test_overrides_replace_single_thresholds(project: Callable[..., Path]) -> None:
+    project(put("validate", "overrides", value={"onnx_O2": {"min_cosine": 0.5}}))
+    settings = params.read()
+    assert settings.thresholds("onnx_O2").min_cosine == 0.5
+    assert settings.thresholds("onnx_O2").mean_cosine == settings.thresholds("onnx").mean_cosine

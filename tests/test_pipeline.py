@@ -1,0 +1,143 @@
+"""The whole pipeline through `dvc repro`, in a clone, with a tiny model: what runs, and what reruns after a change."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.shared import files
+from tests.conftest import ROOT, TINY_VARIANTS
+
+pytestmark = pytest.mark.slow
+
+
+def dvc(clone: Path, *arguments: str, succeeds: bool = True) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(["dvc", *arguments], cwd=clone, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode == 0) == succeeds, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> set[str]:
+    """The stages that a `dvc repro` ran or took from the run-cache."""
+    lines = output.splitlines()
+    return {
+        line.split("'")[1] for line in lines if line.startswith("Running stage") or "is cached - skipping run" in line
+    }
+
+
+def change(clone: Path, edit: Any) -> None:
+    path = clone / "params.yaml"
+    raw = yaml.safe_load(path.read_text())
+    edit(raw)
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) -> Path:
+    """A clone of this working tree in which the tiny model was built."""
+    clone = tmp_path_factory.mktemp("clone") / "project"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in tracked.stdout.decode().split("\0"):
+        if name and name != "dvc.lock" and (ROOT / name).is_file():
+            files.copy(ROOT / name, clone / name)
+    subprocess.run(["git", "init", "-q"], cwd=clone, check=True)
+    (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+    dvc(clone, "repro")
+    return clone
+
+
+# The tests below run in this order, each on what the one before left.
+
+
+def test_everything_is_built_checked_measured_and_published(built: Path) -> None:
+    receipt = files.read_json(built / "artifacts/published/tiny.json")
+    assert list(receipt["published"]) == TINY_VARIANTS
+    assert (built / "artifacts/report/index.html").is_file()
+    assert len(list((built / "artifacts/benchmarks/tiny").iterdir())) == 1
+
+
+def test_nothing_changed_nothing_runs(built: Path) -> None:
+    assert ran(dvc(built, "repro")) <= {"host"}
+
+
+def test_metrics_read_well(built: Path) -> None:
+    shown = dvc(built, "metrics", "show", "--md")
+    assert all(f"artifacts/metrics/tiny/{variant}.json" in shown for variant in TINY_VARIANTS)
+    assert "mean_cosine" in shown
+
+
+def test_one_changed_int8_row_reruns_what_it_touches(built: Path) -> None:
+    change(built, lambda raw: raw["quantize"]["onnx_qint8_avx512"].update(reduce_range=True))
+    assert ran(dvc(built, "repro")) - {"host"} == {
+        "quantize@tiny-onnx_qint8_avx512",
+        "validate@tiny-onnx_qint8_avx512",
+        "benchmark@tiny",
+        "report",
+        "publish@tiny",
+    }
+
+
+def test_a_changed_threshold_reruns_verdicts_alone(built: Path) -> None:
+    change(built, lambda raw: raw["validate"]["overrides"].update(onnx_qint8_avx512={"min_cosine": 1.0}))
+    stages = {name.split("@")[0] for name in ran(dvc(built, "repro"))}
+    assert stages - {"host"} == {"validate", "report", "publish"}
+    receipt = files.read_json(built / "artifacts/published/tiny.json")
+    assert receipt["left_out"]["onnx_qint8_avx512"].startswith("failed: min_cosine")
+    assert not (built / "artifacts/hub/tiny/onnx/model_qint8_avx512.onnx").exists()
+    assert (built / "artifacts/hub/tiny/onnx/model_O2.onnx").exists()
+
+
+def test_deleted_outputs_come_back_from_the_cache(built: Path) -> None:
+    before = (built / "dvc.lock").read_text()
+    shutil.rmtree(built / "artifacts/models")
+    shutil.rmtree(built / "artifacts/hub")
+    output = dvc(built, "repro")
+    assert "Running stage 'export" not in output
+    assert (built / "artifacts/hub/tiny/onnx/model_O2.onnx").is_file()
+    assert (built / "dvc.lock").read_text() == before
+
+
+def test_a_removed_variant_leaves_report_and_hub(built: Path) -> None:
+    def remove(raw: dict[str, Any]) -> None:
+        del raw["optimize"]["onnx_O2"]
+        del raw["variants"]["onnx_O2"]
+
+    change(built, remove)
+    dvc(built, "repro")
+    assert "onnx_O2" not in (built / "artifacts/report/report.csv").read_text()
+    assert not (built / "artifacts/hub/tiny/onnx/model_O2.onnx").exists()
+
+
+def test_a_cold_build_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    """The model files of a second build, without the cache and the run-cache of the first."""
+    clone = tmp_path / "again"
+    shutil.copytree(built, clone, ignore=shutil.ignore_patterns("artifacts", "cache", "tmp", "dvc.lock"))
+    stages = ["download", "sample", "export", "quantize", "calibrate"]
+    dvc(clone, "repro", *stages)
+    for variant in ("torch", "onnx", "onnx_qint8_avx512", "openvino", "openvino_qint8_quantized"):
+        folder = Path("artifacts/models/tiny") / variant
+        names = files.files_below(built / folder)
+        assert names == files.files_below(clone / folder)
+        assert [
+            name for name in names if files.sha256(built / folder / name) != files.sha256(clone / folder / name)
+        ] == []
+
+
+def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None:
+    before = dict.fromkeys(files.files_below(built / "artifacts"))
+    change(built, lambda raw: raw["quantize"]["onnx_qint8_avx512"].update(per_chanel=True))
+    output = dvc(built, "repro", succeeds=False)
+    assert "quantize.onnx_qint8_avx512.per_chanel: unknown key, with value True" in output
+    missing = before.keys() - dict.fromkeys(files.files_below(built / "artifacts")).keys()
+    # DVC removes the outputs of the stage that it starts; they stay in its cache, and everything else in place.
+    assert all("onnx_qint8_avx512" in str(path) for path in missing)

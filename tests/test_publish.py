@@ -1,0 +1,139 @@
+"""publish: what passed and nothing else, loadable as Sentence Transformers documents it, with the card kept."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages import publish, report, validate
+from stages.shared import files, loader, models
+from stages.shared.command import StageError
+from stages.shared.embeddings import cosines
+from tests.conftest import REAL_VARIANTS, TINY_VARIANTS, documents
+
+FACTS = {
+    **{"host": "here", "processor": "CPU", "cores": 2, "memory_gb": 8, "instruction_sets": []},
+    **{"python": "3", "libraries": {"torch": "2"}},
+}
+
+
+def prepare(root: Path, models_folder: Path, model: str) -> None:
+    """Validation and report of a built model, in `root`."""
+    artifacts = models_folder.parent.parent
+    for path in models_folder.iterdir():
+        out = root / f"validation/{model}/{path.name}.json"
+        validate.main(path.name, path, artifacts / f"reference/{model}", artifacts / "texts/validation.jsonl", out)
+    files.write_json(root / "host.json", FACTS)
+    (root / f"benchmarks/{model}").mkdir(parents=True)
+    report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
+
+
+@pytest.fixture
+def ready(project: Callable[..., Path], tiny: Path) -> Path:
+    """The tiny model validated and reported, in a folder of its own that a test may damage."""
+    root = project()
+    shutil.copytree(tiny, root / "models/tiny")
+    shutil.copytree(tiny.parent.parent / "texts", root / "texts")
+    shutil.copytree(tiny.parent.parent / "reference", root / "reference")
+    prepare(root, root / "models/tiny", "tiny")
+    return root
+
+
+def run(root: Path, model: str = "tiny", folder: Path | None = None) -> dict[str, Any]:
+    receipt = root / f"published/{model}.json"
+    folder = folder or root / "models" / model
+    publish.main(model, folder, root / "validation" / model, root / "report", root / "hub" / model, receipt)
+    result: dict[str, Any] = files.read_json(receipt)
+    return result
+
+
+def test_everything_that_passed_is_there_and_loads(ready: Path) -> None:
+    receipt = run(ready)
+    assert set(receipt["published"]) == set(TINY_VARIANTS)
+    assert receipt["left_out"] == {}
+    texts = documents()[:5]
+    expected = loader.load(ready / "models/tiny/torch", "torch").encode(texts)
+    for variant in TINY_VARIANTS:
+        assert cosines(loader.load(ready / "hub/tiny", variant).encode(texts), expected).min() > 0.95
+    assert not (ready / "hub/tiny/source.json").exists()
+
+
+def test_failed_skipped_unchecked_and_changed_are_left_out(ready: Path) -> None:
+    checked = ready / "validation/tiny"
+    failed = files.read_json(checked / "onnx.json")
+    failed["verdict"] = "failed"
+    failed["checks"][0]["passed"] = False
+    files.write_json(checked / "onnx.json", failed)
+    models.skip(ready / "models/tiny/onnx_O2", "onnx_O2", "no such fusion")
+    (checked / "openvino.json").unlink()
+    graph = models.weights_path(ready / "models/tiny/onnx_qint8_avx512", "onnx_qint8_avx512")
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    receipt = run(ready)
+    assert set(receipt["published"]) == {"torch", "openvino_qint8_quantized"}
+    left_out = receipt["left_out"]
+    assert left_out["onnx"].startswith("failed")
+    assert left_out["onnx_O2"] == "skipped: no such fusion"
+    assert left_out["openvino"] == "was never checked"
+    assert "not those that were checked" in left_out["onnx_qint8_avx512"]
+    names = {path.as_posix() for path in files.files_below(ready / "hub/tiny")}
+    assert not [name for name in names if name.startswith("onnx/")]
+    assert "openvino/openvino_model_qint8_quantized.bin" in names
+    assert "openvino/openvino_model.xml" not in names
+
+
+def test_without_torch_nothing_is_published_and_the_earlier_folder_stays(ready: Path) -> None:
+    run(ready)
+    before = dict(models.hashes(ready / "hub/tiny"))
+    (ready / "validation/tiny/torch.json").unlink()
+    with pytest.raises(StageError, match="torch itself cannot be published"):
+        run(ready)
+    assert dict(models.hashes(ready / "hub/tiny")) == before
+
+
+def test_the_card_is_kept_and_its_section_replaced(ready: Path, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    run(ready)
+    card = ModelCard((ready / "hub/tiny/README.md").read_text())
+    assert "Its own words." in card.text
+    assert card.data.license == "mit"
+    assert card.data.tags == ["tiny", "sentence-transformers", "onnx", "openvino"]
+    assert 'model_kwargs={"file_name": "model_O2.onnx"}' in card.text
+    table = files.read_json(ready / "report/report.json")["rows"][:2]
+    path = tmp_path / "README.md"
+    path.write_text(str(card) + "\nWords after it.\n")
+    publish.write_card(path, table, [], FACTS, "org/name")
+    again = path.read_text()
+    assert again.count(publish.MARK_START) == again.count(publish.MARK_END) == 1
+    assert "Words after it." in again
+    assert "model_O2.onnx" not in again
+
+
+def test_a_hub_that_cannot_be_reached_is_an_error_and_no_receipt(project: Callable[..., Path], ready: Path) -> None:
+    project(lambda raw: raw["publish"].update(to="hub", repos={"tiny": "org/tiny"}))
+    with pytest.raises(StageError, match="the Hub cannot be reached"):
+        run(ready)
+    assert not (ready / "published/tiny.json").exists()
+
+
+@pytest.mark.slow
+def test_the_real_model_every_file_loads_by_its_documented_name(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.chdir(real.parents[2])
+    prepare(tmp_path, real, "minilm")
+    receipt = run(tmp_path, "minilm", real)
+    assert list(receipt["published"]) == REAL_VARIANTS
+    hub = str(tmp_path / "hub/minilm")
+    texts = documents()[:8]
+    expected = SentenceTransformer(hub).encode(texts)
+    for variant in REAL_VARIANTS[1:]:
+        kwargs = {"file_name": models.file_name(variant), "export": False}
+        loaded = SentenceTransformer(hub, backend=models.backend(variant), model_kwargs=kwargs)
+        assert cosines(loaded.encode(texts), expected).min() > 0.95
+    assert np.isfinite(expected).all()

@@ -1,0 +1,109 @@
+"""quantize: Sentence Transformers' bytes, rows of own settings, and names that are not there are refused."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from stages import quantize
+from stages.shared import files, loader, models
+from stages.shared.command import StageError
+from stages.shared.embeddings import cosines
+from tests.conftest import documents
+
+TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", TARGETS)
+def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, isa: str) -> None:
+    from sentence_transformers import export_dynamic_quantized_onnx_model
+
+    export_dynamic_quantized_onnx_model(loader.load(real / "onnx", "onnx"), isa, str(tmp_path))
+    variant = f"onnx_{TARGETS[isa]}_{isa}"
+    theirs = tmp_path / "onnx" / models.file_name(variant)
+    assert files.sha256(models.weights_path(real / variant, variant)) == files.sha256(theirs)
+
+
+def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> Path:
+    def change(raw: dict) -> None:
+        raw["quantize"]["onnx_own"] = row
+        raw["variants"]["onnx_own"] = {}
+
+    out = project(change) / "out"
+    quantize.main("onnx_own", tiny / "onnx", out)
+    return out
+
+
+def graph_of(folder: Path) -> Any:
+    return onnx.load(models.weights_path(folder, "onnx_own"))
+
+
+def closeness(folder: Path, tiny: Path) -> float:
+    texts = documents()[:20]
+    own = loader.load(folder, "onnx_own").encode(texts)
+    return float(cosines(own, loader.load(tiny / "torch", "torch").encode(texts)).mean())
+
+
+@pytest.mark.parametrize("source", ["onnx_O1", "onnx_O2", "onnx_O3"])
+def test_from_an_optimized_graph(project: Callable[..., Path], tiny: Path, source: str) -> None:
+    out = quantized(project, tiny, {"isa": "avx512", "from": source})
+    kinds = {node.op_type for node in graph_of(out).graph.node}
+    assert ("QAttention" in kinds) == (source != "onnx_O1")
+    assert closeness(out, tiny) > 0.97
+
+
+def test_operators_and_excluded_nodes(project: Callable[..., Path], tiny: Path) -> None:
+    def integers(row: dict[str, Any]) -> list[str]:
+        return [
+            node.name for node in graph_of(quantized(project, tiny, row)).graph.node if node.op_type == "MatMulInteger"
+        ]
+
+    everything = integers({"isa": "avx512", "operators": ["MatMul"]})
+    names = [
+        node.name
+        for node in onnx.load(models.weights_path(tiny / "onnx", "onnx")).graph.node
+        if node.op_type == "MatMul"
+    ]
+    fewer = integers({"isa": "avx512", "operators": ["MatMul"], "exclude_nodes": names[:2]})
+    assert len(fewer) == len(everything) - 2
+
+
+def test_reduce_range_uses_seven_bits(project: Callable[..., Path], tiny: Path) -> None:
+    def largest(row: dict[str, Any]) -> int:
+        tensors = graph_of(quantized(project, tiny, row)).graph.initializer
+        weights = [
+            onnx.numpy_helper.to_array(tensor) for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8
+        ]
+        return int(max(np.abs(weight.astype(int)).max() for weight in weights))
+
+    assert largest({"isa": "avx512"}) == 127
+    assert largest({"isa": "avx512", "reduce_range": True}) == 64
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"isa": "avx2", "exclude_nodes": ["/no/such"]}, "/no/such, which the graph does not have"),
+        ({"isa": "avx2", "operators": ["MatMull"]}, "MatMull; ONNX Runtime quantizes"),
+        ({"isa": "avx2", "operators": ["Conv"]}, "nothing in .* was quantized"),
+    ],
+)
+def test_a_row_that_would_do_something_else_is_refused(
+    project: Callable[..., Path], tiny: Path, row: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StageError, match=message):
+        quantized(project, tiny, row)
+
+
+def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
+    graph = models.weights_path(source, "onnx")
+    graph.write_bytes(graph.read_bytes()[:5000])
+    with pytest.raises(StageError, match=r"model.onnx is truncated or no ONNX graph"):
+        quantize.main("onnx_qint8_avx512", source, project() / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,134 @@
+"""sample: seeded, without overlap, and what is missing or too little is an error."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import sample
+from stages.shared import files, texts
+from stages.shared.command import StageError
+from stages.shared.params import PathTexts
+
+NAMES = ("calibration", "validation", "benchmark")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {name: files.sha256(folder / f"{name}.jsonl") for name in NAMES}
+
+
+def test_same_seed_same_bytes_other_seed_others(project: Callable[..., Path]) -> None:
+    root = project()
+    sample.main(root / "a")
+    sample.main(root / "b")
+    project(lambda raw: raw["sample"].update(seed=7))
+    sample.main(root / "c")
+    assert hashes(root / "a") == hashes(root / "b")
+    assert not set(hashes(root / "a").values()) & set(hashes(root / "c").values())
+
+
+def test_a_changed_set_leaves_the_others_alone(project: Callable[..., Path]) -> None:
+    root = project()
+    sample.main(root / "a")
+    project(lambda raw: raw["sample"]["benchmark"]["groups"]["short"].update(count=5))
+    sample.main(root / "b")
+    before, after = hashes(root / "a"), hashes(root / "b")
+    assert [name for name in NAMES if before[name] != after[name]] == ["benchmark"]
+
+
+def test_sets_share_no_document(project: Callable[..., Path]) -> None:
+    root = project()
+    source = root / "numbers.txt"
+    source.write_text("\n".join(f"This is document number {i}. It has two sentences, {i}." for i in range(200)))
+
+    def change(raw: dict[str, Any]) -> None:
+        raw["sample"]["sources"] = {"numbers": {"path": str(source)}}
+        for name, share in zip(NAMES, (0.3, 0.3, 0.4), strict=True):
+            raw["sample"][name]["share"] = {"numbers": share}
+
+    project(change)
+    sample.main(root / "texts")
+    numbers = []
+    for name in NAMES:
+        found = "".join(row["text"] + " " for row in texts.read(root / "texts" / f"{name}.jsonl"))
+        numbers.append({word.strip(".,") for word in found.split() if word.strip(".,").isdigit()})
+    assert all(numbers)
+    assert not numbers[0] & numbers[1]
+    assert not numbers[0] & numbers[2]
+    assert not numbers[1] & numbers[2]
+
+
+def test_empty_and_repeated_are_dropped_and_counted() -> None:
+    assert sample.clean(["a", " a ", "", "  ", "b", "b"]) == (["a", "b"], 2, 2)
+
+
+def test_pieces_have_the_length_asked_for_and_end_with_a_word() -> None:
+    words = [f"word{i}" for i in range(500)]
+    cut = list(sample.pieces([" ".join(words[:300]), " ".join(words[300:])], 40))
+    assert all(40 <= len(piece) <= 50 for piece in cut)
+    assert " ".join(cut).split() == words[: len(" ".join(cut).split())]
+
+
+def test_too_few_is_an_error(project: Callable[..., Path]) -> None:
+    root = project(lambda raw: raw["sample"]["benchmark"]["groups"]["long"].update(count=10**6))
+    with pytest.raises(StageError, match=r"sample.benchmark.groups.long wants 1000000 texts"):
+        sample.main(root / "texts")
+    assert not (root / "texts").exists()
+
+
+def write_csv(path: Path, rows: list[str]) -> None:
+    path.write_text("id,sentence\n" + "".join(f'{i},"{row}"\n' for i, row in enumerate(rows)))
+
+
+def write_jsonl(path: Path, rows: list[str]) -> None:
+    path.write_text("".join(json.dumps({"sentence": row}) + "\n" for row in rows))
+
+
+def write_parquet(path: Path, rows: list[str]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"sentence": rows}), path)
+
+
+@pytest.mark.parametrize(("ending", "write"), [("csv", write_csv), ("jsonl", write_jsonl), ("parquet", write_parquet)])
+def test_columns(tmp_path: Path, ending: str, write: Callable[[Path, list[str]], None]) -> None:
+    path = tmp_path / f"texts.{ending}"
+    write(path, ["Grüße, zwei", "three"])
+    assert sample.load(PathTexts(path=str(path), column="sentence")) == ["Grüße, zwei", "three"]
+    with pytest.raises(StageError, match=r"no column 'txt'; its columns are .*sentence"):
+        sample.load(PathTexts(path=str(path), column="txt"))
+
+
+def test_a_broken_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "texts.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(StageError, match="cannot be read as parquet"):
+        sample.load(PathTexts(path=str(tmp_path / "texts.parquet"), column="sentence"))
+
+
+def test_an_unknown_ending_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "texts.cor").write_text("a\n")
+    with pytest.raises(StageError, match="set `format:`"):
+        sample.load(PathTexts(path=str(tmp_path / "texts.cor")))
+
+
+def test_a_wrong_encoding_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_bytes("Grüße".encode("latin-1"))
+    with pytest.raises(StageError, match="is not utf-8"):
+        sample.load(PathTexts(path=str(tmp_path / "texts.txt")))
+    assert sample.load(PathTexts(path=str(tmp_path / "texts.txt"), encoding="latin-1")) == ["Grüße"]
+
+
+def test_an_empty_file_is_an_error(project: Callable[..., Path]) -> None:
+    root = project()
+    (root / "empty.txt").write_text("\n\n")
+    project(lambda raw: raw["sample"]["sources"].update(news={"path": "empty.txt"}))
+    with pytest.raises(StageError, match="source news holds no text"):
+        sample.main(root / "texts")
+
+
+def test_line_separators_inside_a_text_survive(tmp_path: Path) -> None:
+    texts.write(tmp_path / "t.jsonl", [{"group": "g", "text": "one\u2028still one\nand\x85more"}])
+    assert texts.read(tmp_path / "t.jsonl") == [{"group": "g", "text": "one\u2028still one\nand\x85more"}]
