@@ -1,24 +1,56 @@
-"""Freeze the torch embeddings of the validation texts: the reference that every variant is compared with."""
+"""Freeze the reference of every variant: torch's embeddings of the validation and of hard texts, and its scores."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stages.shared import command, files, loader, params, texts
+from stages.shared import command, files, loader, params, reference, texts
 from stages.shared.command import StageError
-from stages.shared.embeddings import EMBEDDINGS
 from stages.shared.progress import say
+from stages.shared.reference import Reference
+from stages.shared.tasks import CachedEncoder, Task, score
 
 
-def main(torch: Path, validation: Path, out: Path) -> None:
+def refer(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int) -> Reference:
+    """The reference that a torch model gives.
+
+    Raises:
+        StageError: when torch itself gives NaN or infinity, or scores nothing on a task.
+    """
+    hard = reference.hard_texts(model)
+    embeddings = model.encode(chosen, batch_size=batch_size, show_progress_bar=False)
+    hard_embeddings = model.encode(list(hard.values()), batch_size=1, show_progress_bar=False)
+    if bad := [text for text, row in zip(chosen, embeddings, strict=True) if not np.isfinite(row).all()]:
+        raise StageError(f"torch itself gives NaN or infinity for {len(bad)} texts, such as {bad[0][:80]!r}")
+    encoder = CachedEncoder(model, batch_size)
+    encoder.remember(chosen, embeddings)
+    scores = score(encoder, tasks)
+    for name, value in scores.items():
+        if not value > 0:
+            raise StageError(f"torch scores {value} on task {name}; a ratio to that says nothing. Take the task out")
+    return Reference(
+        embeddings=embeddings.astype(np.float32),
+        hard=hard,
+        hard_embeddings=hard_embeddings.astype(np.float32),
+        tokens=reference.token_ids(model, [*chosen, *hard.values()]),
+        facts=reference.facts(model),
+        scores=scores,
+        vocabulary_size=len(model.tokenizer),
+    )
+
+
+def main(torch: Path, validation: Path, tasks: Path, out: Path) -> None:
     batch_size = params.read().validate_.batch_size
     chosen = [row["text"] for row in texts.read(validation)]
-    embeddings = loader.load(torch, "torch").encode(chosen, batch_size=batch_size, convert_to_numpy=True)
-    if not np.isfinite(embeddings).all():
-        raise StageError(f"torch itself gives NaN or infinity for {(~np.isfinite(embeddings).all(axis=1)).sum()} texts")
+    result = refer(loader.load(torch, "torch"), chosen, files.read_json(tasks), batch_size)
     with files.replacing_folder(out) as partial:
-        np.save(partial / EMBEDDINGS, embeddings.astype(np.float32))
-    say(f"{out}: {embeddings.shape[0]} texts, {embeddings.shape[1]} dimensions")
+        reference.write(partial, result)
+    count, width = result.embeddings.shape
+    covered = f"{result.vocabulary_covered} of {result.vocabulary_size} vocabulary entries"
+    say(f"{out}: {count} texts and {len(result.hard)} hard ones, {width} dimensions, {covered}")
+    for name, value in result.scores.items():
+        say(f"  {name}: {value:.4f}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,16 @@ from stages.shared.rendering import loading_lines, render
 
 Row = dict[str, Any]
 
+# The checks that stand in the table at a glance; all of them stand below it, with their thresholds.
+SUMMARY = {
+    "mean_cosine": "mean cosine",
+    "min_cosine": "min",
+    "hard_min_cosine": "hard texts",
+    "consistency_mean_cosine": "own batch",
+    "recall_at_10": "recall@10",
+    "task_ratio": "task ratio",
+}
+
 
 class Section(TypedDict):
     """What the report shows of one model."""
@@ -17,6 +27,8 @@ class Section(TypedDict):
     rows: list[Row]
     groups: list[str]
     texts: int
+    vocabulary: str
+    validations: dict[str, results.Validation]
     others: dict[str, list[Row]]  # by host
     loading: dict[str, str]  # by variant that passed
 
@@ -45,10 +57,13 @@ def rows(model: str, validations: dict[str, results.Validation], benchmark: resu
             "precision": validation["precision"],
             "verdict": validation["verdict"],
             "reason": validation["reason"] or results.why_failed(validation),
+            "warning": batch_warning(validation),
             "same_bytes_as": twins.get(variant),
             "size_mb": round(measured["size_mb"], 1) if measured else None,
         }
         row |= {check["check"]: check["value"] for check in validation["checks"]}
+        ratios = [row[key] for key in row if key.startswith("task_ratio_") and row[key] is not None]
+        row["task_ratio"] = min(ratios) if ratios else None
         for group in benchmark["texts"] if benchmark else ():
             speed = measured["speed"].get(group) if measured else None
             row[f"{group}_texts_per_second"] = round(speed["texts_per_second"], 1) if speed else None
@@ -59,12 +74,24 @@ def rows(model: str, validations: dict[str, results.Validation], benchmark: resu
     return table
 
 
+def batch_warning(validation: results.Validation) -> str | None:
+    """What a user must know of a variant whose embedding of a text depends on the other texts in its batch."""
+    value = results.changes_with_batch(validation)
+    return None if value is None else f"changes with the batch (mean cosine {value:.4f} to itself alone)"
+
+
+def note(row: Row) -> str:
+    """What stands beside a variant's numbers: why it failed or was skipped, its warning, its twin."""
+    twin = row["same_bytes_as"] and f"same bytes as {row['same_bytes_as']}"
+    return "; ".join(part for part in (row["reason"], row["warning"], twin) if part)
+
+
 def metrics(row: Row) -> Row:
     """What `dvc metrics show` compares between versions: numbers and the verdict of one variant."""
     return {
         key: value
         for key, value in row.items()
-        if key not in ("model", "variant", "reason", "precision") and value is not None
+        if key not in ("model", "variant", "reason", "warning", "precision") and value is not None
     }
 
 
@@ -86,12 +113,12 @@ def print_table(model: str, table: list[Row], groups: list[str]) -> None:
     shown = Table(title=f"{model}: closeness to torch, and speed as a ratio to torch", title_justify="left")
     for name in ("variant", "verdict"):
         shown.add_column(name, no_wrap=True)
-    for name in ("mean cos", "1% cos", "min cos", "MB", *groups):
+    for name in ("mean cos", "min cos", "hard", "own batch", "recall", "task", "MB", *groups):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("note")
     colours = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
     for row in table:
-        numbers = [row.get(key) for key in ("mean_cosine", "p1_cosine", "min_cosine")]
+        numbers = [row.get(key) for key in SUMMARY]
         ratios = [row.get(f"{group}_speed_ratio") for group in groups]
         shown.add_row(
             row["variant"],
@@ -99,7 +126,7 @@ def print_table(model: str, table: list[Row], groups: list[str]) -> None:
             *("" if value is None else f"{value:.4f}" for value in numbers),
             "" if row["size_mb"] is None else f"{row['size_mb']:.0f}",
             *("" if value is None else f"{value:.2f}x" for value in ratios),
-            row["reason"] or (f"same bytes as {row['same_bytes_as']}" if row["same_bytes_as"] else ""),
+            note(row),
         )
     Console(width=None if sys.stdout.isatty() else 160).print(shown)
 
@@ -115,6 +142,8 @@ def section(model: str, settings: params.Params, validation: Path, benchmarks: P
         "rows": table,
         "groups": list(here["texts"]) if here else [],
         "texts": validations["torch"]["texts"],
+        "vocabulary": validations["torch"]["vocabulary"],
+        "validations": validations,
         "others": {name: rows(model, validations, other) for name, other in measured.items()},
         "loading": {
             row["variant"]: loading_lines(f"artifacts/hub/{model}", row["variant"])
@@ -135,7 +164,7 @@ def main(validation: Path, benchmarks: Path, host: Path, report: Path, metrics_f
         files.write_json(partial / "report.json", {"host": machine, "rows": everything})
         write_csv(partial / "report.csv", everything)
         for name, template in (("report.md", "report.md.j2"), ("index.html", "report.html.j2")):
-            page = render(template, sections=sections, host=machine)
+            page = render(template, sections=sections, host=machine, summary=SUMMARY, note=note)
             (partial / name).write_text(page, encoding="utf-8")
     with files.replacing_folder(metrics_folder) as partial:
         for row in everything:

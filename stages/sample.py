@@ -1,82 +1,19 @@
-"""Freeze seeded texts for calibration, validation and benchmark, which never share a document or a text."""
+"""Freeze seeded texts for calibration, validation and benchmark, which never share a document or a text; and tasks."""
 
+import csv
+import json
 import random
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from stages.shared import command, params, sources, texts
+from stages.shared import command, files, params, sources, tables, texts
 from stages.shared.command import StageError
-from stages.shared.params import HubTexts, PackageTexts, PathTexts, TextGroup
+from stages.shared.params import NanoBeir, Retrieval, SimilarityMatrix, SimilarityPairs, TextGroup
 from stages.shared.progress import say
+from stages.shared.tasks import Task
 
-FORMATS = {".txt": "text", ".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
-
-
-def load(source: HubTexts | PathTexts | PackageTexts) -> list[str]:
-    """Every document of a source, in its order.
-
-    Raises:
-        StageError: when it cannot be read, or has no such column.
-    """
-    if isinstance(source, HubTexts):
-        return _from_hub(source)
-    path = sources.local_path(source)
-    kind = source.format or FORMATS.get(path.suffix)
-    if kind is None:
-        raise StageError(
-            f"{path}: its ending says no format; set `format:` to one of {', '.join(sorted(set(FORMATS.values())))}"
-        )
-    if kind != "text":
-        return _column(path, kind, source.column, source.encoding)
-    try:
-        return path.read_text(encoding=source.encoding).split("\n")
-    except UnicodeDecodeError as error:
-        raise StageError(
-            f"{path} is not {source.encoding}: {error.reason} at byte {error.start}; set `encoding:`"
-        ) from error
-
-
-def _column(path: Path, kind: str, column: str, encoding: str) -> list[str]:
-    """One column of a CSV, JSON Lines or Parquet file."""
-    import datasets
-
-    options = {"encoding": encoding} if kind == "csv" else {}
-    # A cache of our own: the library's would answer for a file that has changed within the same second.
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            table = datasets.load_dataset(kind, data_files=str(path), split="train", cache_dir=cache, **options)
-        except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
-            raise StageError(f"{path} cannot be read as {kind}: {error.__cause__ or error}") from error
-        return _values(table, column, str(path))
-
-
-def _from_hub(source: HubTexts) -> list[str]:
-    """One column of a data set on the Hub, at its pinned revision."""
-    import datasets
-    import requests
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        table = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
-    except HfHubHTTPError as error:
-        raise StageError(f"the Hub refuses data set {source.hub} at {source.revision}: {error}") from error
-    except (requests.RequestException, ConnectionError) as error:
-        raise StageError(
-            f"the Hub cannot be reached, and data set {source.hub} comes from there ({type(error).__name__}). "
-            "Connect this machine, or name a local source: {path: ...} or {package: ..., path: ...}"
-        ) from error
-    except (ValueError, FileNotFoundError) as error:
-        raise StageError(f"data set {source.hub} ({source.config}, {source.split}) cannot be read: {error}") from error
-    return _values(table, source.column, source.hub)
-
-
-def _values(table: "datasets.Dataset", column: str, where: str) -> list[str]:  # type: ignore[name-defined] # noqa: F821
-    if column not in table.column_names:
-        raise StageError(f"{where} has no column {column!r}; its columns are {', '.join(table.column_names)}")
-    return ["" if value is None else str(value) for value in table[column]]
 
 
 def clean(documents: Iterable[str]) -> tuple[list[str], int, int]:
@@ -149,11 +86,104 @@ def draw(
     return rows
 
 
+def freeze_similarity(name: str, task: SimilarityPairs | SimilarityMatrix) -> Task:
+    """Pairs of texts with the score that people gave them.
+
+    Raises:
+        StageError: when a score is not a number, or the matrix does not fit the documents.
+    """
+    if isinstance(task, SimilarityPairs):
+        first, second, scores = tables.columns(task.pairs, task.columns)
+        try:
+            numbers = [float(score) for score in scores]
+        except (TypeError, ValueError) as error:
+            raise StageError(f"task {name}: column {task.columns[2]} holds what is not a number: {error}") from error
+    else:
+        documents = [line.strip() for line in tables.texts(task.documents) if line.strip()]
+        path = sources.local_path(task.matrix)
+        matrix = [[float(value) for value in line.split()] for line in path.read_text().splitlines() if line.strip()]
+        if [len(row) for row in matrix] != [len(documents)] * len(documents):
+            raise StageError(f"task {name}: {path} is no matrix of {len(documents)} rows and columns, one per document")
+        pairs = [(i, j) for i in range(len(documents)) for j in range(i + 1, len(documents))]
+        first, second = [documents[i] for i, _ in pairs], [documents[j] for _, j in pairs]
+        numbers = [matrix[i][j] for i, j in pairs]
+    if len(set(numbers)) < 2:
+        raise StageError(f"task {name}: {len(numbers)} pairs, all with one score, rank nothing")
+    return {"kind": "similarity", "first": list(map(str, first)), "second": list(map(str, second)), "scores": numbers}
+
+
+def freeze_beir(name: str, task: Retrieval) -> Task:
+    """A corpus, queries and judgements from a folder in BEIR's layout; queries without a judgement are left out.
+
+    Raises:
+        StageError: when a file is missing, or no judgement fits the queries and the corpus.
+    """
+    folder = sources.local_path(task.beir)
+    qrels = folder / "qrels" / f"{task.split}.tsv"
+    for path in (folder / "corpus.jsonl", folder / "queries.jsonl", qrels):
+        if not path.is_file():
+            raise StageError(
+                f"task {name}: {path} is not there; BEIR's layout is corpus.jsonl, queries.jsonl, qrels/*.tsv"
+            )
+    corpus, queries = (
+        {
+            row["_id"]: f"{row.get('title', '')} {row['text']}".strip()
+            for row in map(json.loads, (folder / file).read_text(encoding="utf-8").split("\n")[:-1])
+        }
+        for file in ("corpus.jsonl", "queries.jsonl")
+    )
+    relevant: dict[str, list[str]] = {}
+    with qrels.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if float(row["score"]) > 0 and row["query-id"] in queries and row["corpus-id"] in corpus:
+                relevant.setdefault(row["query-id"], []).append(row["corpus-id"])
+    if not relevant:
+        raise StageError(f"task {name}: no judgement of {qrels} names a query and a document that are there")
+    kept = {query: text for query, text in queries.items() if query in relevant}
+    return {"kind": "retrieval", "queries": kept, "corpus": corpus, "relevant": relevant}
+
+
+def freeze_nanobeir(name: str, task: NanoBeir) -> dict[str, Task]:
+    """NanoBEIR's sets by name, as Sentence Transformers loads them from the Hub.
+
+    Raises:
+        StageError: for a name that is none, and when the Hub cannot be reached.
+    """
+    from sentence_transformers.sentence_transformer.evaluation import NanoBEIREvaluator
+
+    try:
+        loaded = NanoBEIREvaluator(task.nanobeir, write_csv=False).evaluators
+    except ValueError as error:
+        raise StageError(f"task {name}: {error} {error.__cause__ or ''}") from error
+    return {
+        f"{name}_{key}": {
+            "kind": "retrieval",
+            "queries": dict(zip(one.queries_ids, one.queries, strict=True)),
+            "corpus": dict(zip(one.corpus_ids, one.corpus, strict=True)),
+            "relevant": {query: sorted(one.relevant_docs[query]) for query in one.queries_ids},
+        }
+        for key, one in zip(task.nanobeir, loaded, strict=True)
+    }
+
+
+def freeze_tasks(tasks: dict[str, params.Task]) -> dict[str, Task]:
+    """Every task's data, as it will be scored."""
+    frozen: dict[str, Task] = {}
+    for name, task in tasks.items():
+        if isinstance(task, NanoBeir):
+            frozen |= freeze_nanobeir(name, task)
+        elif isinstance(task, Retrieval):
+            frozen[name] = freeze_beir(name, task)
+        else:
+            frozen[name] = freeze_similarity(name, task)
+    return frozen
+
+
 def main(out: Path) -> None:
     settings = params.read().sample
     hands: dict[str, list[str]] = {name: [] for name in settings.sets}
     for key, source in settings.sources.items():
-        documents, empty, repeated = clean(load(source))
+        documents, empty, repeated = clean(tables.texts(source))
         if not documents:
             raise StageError(f"source {key} holds no text ({empty} empty)")
         say(f"{key}: {len(documents)} documents; dropped {empty} empty, {repeated} repeated")
@@ -165,6 +195,8 @@ def main(out: Path) -> None:
         name: draw(hands[name], chosen.groups, taken, name, f"{settings.seed}/{name}")
         for name, chosen in settings.sets.items()
     }
+    tasks = freeze_tasks(settings.tasks)
+    files.write_json(out / "tasks.json", tasks)
     for name, rows in drawn.items():
         texts.write(out / f"{name}.jsonl", rows)
         groups = ", ".join(
@@ -172,6 +204,9 @@ def main(out: Path) -> None:
             for key, group in texts.by_group(rows).items()
         )
         say(f"{name}: {groups}")
+    for name, frozen in tasks.items():
+        size = frozen.get("scores") or frozen.get("queries") or ()
+        say(f"task {name}: {frozen['kind']}, {len(size)} {'pairs' if 'scores' in frozen else 'queries'}")
 
 
 if __name__ == "__main__":

@@ -1,89 +1,245 @@
-"""Compare one variant with the torch embeddings on the frozen texts, and give a verdict against the thresholds.
+"""Compare one variant with the frozen reference of torch in every way that counts, and give a verdict.
 
-It measures and says. A variant that fails is a result, not an error: the others go on, and `publish` leaves it out.
+It measures and says. A variant that fails is a result, not an error: the others go on, and `publish` leaves it out,
+unless `validate.on_failure` is `stop`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stages.shared import command, files, loader, models, params, results, texts
-from stages.shared.embeddings import EMBEDDINGS, cosines
+from stages.shared import command, files, loader, models, params, reference, results, texts
+from stages.shared.command import StageError
+from stages.shared.embeddings import bootstrap_interval, cosines, rank_correlation, recall_of_neighbours, similarities
 from stages.shared.params import Thresholds
 from stages.shared.progress import say
+from stages.shared.reference import Reference
+from stages.shared.results import Check
+from stages.shared.tasks import CachedEncoder, Task, score
+
+WORST = 10
+CONSISTENCY_TEXTS = 32
+BESIDE_LONG_TEXTS = 4  # each is padded to the full length, so these cost the most
+BESIDE_LONG_WORDS = 512
 
 
-def check(name: str, value: float, threshold: float, at_least: bool) -> results.Check:
-    """One measured value against its threshold; what is not a number never passes."""
-    passed = bool(value >= threshold if at_least else value <= threshold)
+def at_least(name: str, value: float, threshold: float, values: np.ndarray | None = None) -> Check:
+    """A check that passes from the threshold up; with the single `values`, also the interval of their mean."""
+    interval = list(bootstrap_interval(values)) if values is not None and np.isfinite(values).all() else None
+    return _check(name, value, threshold, ">=", bool(value >= threshold), interval)
+
+
+def at_most(name: str, value: float, threshold: float) -> Check:
+    """A check that passes up to the threshold."""
+    return _check(name, value, threshold, "<=", bool(value <= threshold), None)
+
+
+def _check(
+    name: str, value: float, threshold: float, relation: Any, passed: bool, interval: list[float] | None
+) -> Check:
+    number = float(value) if np.isfinite(value) else None  # what is not a number never passes
     return {
         "check": name,
-        "value": float(value) if np.isfinite(value) else None,
+        "value": number,
         "threshold": threshold,
-        "relation": ">=" if at_least else "<=",
+        "relation": relation,
         "passed": passed,
+        "interval": interval,
     }
 
 
-def compare(embeddings: np.ndarray, reference: np.ndarray, thresholds: Thresholds) -> list[results.Check]:
-    """Every parity check of embeddings (texts, dimensions) against the reference of the same shape."""
-    shape = check("dimensions", embeddings.shape[-1], reference.shape[-1], at_least=True)
-    shape["passed"] = embeddings.shape == reference.shape
-    finite = check("non_finite_values", float((~np.isfinite(embeddings)).sum()), 0, at_least=False)
-    if not shape["passed"]:
-        return [shape, finite]
-    cosine = cosines(embeddings, reference)
+# --- What is the same file and the same kind of model ----------------------------------------------------
+
+
+def integrity(model: Any, expected: Reference, chosen: Sequence[str]) -> list[Check]:
+    """Tokenizer, maximum length, pooling and every other setting are the source's; each check counts what differs."""
+    own = reference.facts(model)
+    tokens = reference.token_ids(model, [*chosen, *expected.hard.values()])
+    given = set(model.tokenize(["a text"])) if hasattr(model[0].auto_model, "input_names") else set()
+    needed = set(getattr(model[0].auto_model, "input_names", ()))
     return [
-        shape,
-        finite,
-        check("mean_cosine", cosine.mean(), thresholds.mean_cosine, at_least=True),
-        check("p1_cosine", np.percentile(cosine, 1), thresholds.p1_cosine, at_least=True),
-        check("min_cosine", cosine.min(), thresholds.min_cosine, at_least=True),
-        check("max_abs_diff", np.abs(embeddings - reference).max(), thresholds.max_abs_diff, at_least=False),
+        at_most("different_tokens", sum(a != b for a, b in zip(tokens, expected.tokens, strict=True)), 0),
+        at_most("different_max_length", own["max_seq_length"] != expected.facts["max_seq_length"], 0),
+        at_most("different_modules", own["modules"] != expected.facts["modules"], 0),
+        at_most("different_settings", sum(own[key] != expected.facts[key] for key in ("similarity", "prompts")), 0),
+        at_most("inputs_not_given", len(needed - given), 0),
     ]
 
 
+# --- Closeness -------------------------------------------------------------------------------------------
+
+
+def parity(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
+    """Closeness of embeddings (texts, dimensions) to those of torch, of the same shape.
+
+    The largest difference is in units of torch's mean embedding length, which is 1 for a normalized model.
+    """
+    checks = [
+        at_most("different_dimensions", abs(embeddings.shape[-1] - expected.shape[-1]), 0),
+        at_most("non_finite_values", int((~np.isfinite(embeddings)).sum()), 0),
+    ]
+    if embeddings.shape != expected.shape:
+        return checks
+    cosine = cosines(embeddings, expected)
+    difference = np.abs(embeddings - expected).max() / np.linalg.norm(expected, axis=1).mean()
+    return [
+        *checks,
+        at_least("mean_cosine", cosine.mean(), limits.mean_cosine, cosine),
+        at_least("p5_cosine", np.percentile(cosine, 5), limits.p5_cosine),
+        at_least("p1_cosine", np.percentile(cosine, 1), limits.p1_cosine),
+        at_least("min_cosine", cosine.min(), limits.min_cosine),
+        at_most("max_abs_diff", difference, limits.max_abs_diff),
+    ]
+
+
+def hard_parity(embeddings: np.ndarray, expected: Reference, limits: Thresholds) -> list[Check]:
+    """Closeness on the hard texts, and that none of them gives NaN or infinity."""
+    cosine = cosines(embeddings, expected.hard_embeddings)
+    return [
+        at_most("hard_non_finite_values", int((~np.isfinite(embeddings)).sum()), 0),
+        at_least("hard_min_cosine", cosine.min(), limits.hard_min_cosine),
+    ]
+
+
+def ranking(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
+    """Whether each text keeps its nearest neighbours, and all similarities their order."""
+    own, theirs = similarities(embeddings), similarities(expected)
+    recall = recall_of_neighbours(own, theirs)
+    return [
+        at_least("recall_at_10", recall.mean(), limits.recall_at_10, recall),
+        at_least("similarity_spearman", rank_correlation(own, theirs), limits.similarity_spearman),
+    ]
+
+
+# --- Agreement with itself -------------------------------------------------------------------------------
+
+
+def contexts(model: Any, chosen: Sequence[str]) -> tuple[dict[str, np.ndarray], int]:
+    """Cosines of texts embedded alone with the same texts in batches of 8 and 32 and padded beside a very long one;
+    and how many values differ when the same batch is embedded twice.
+    """
+
+    def embed(some: Sequence[str], batch_size: int) -> np.ndarray:
+        rows: np.ndarray = model.encode(list(some), batch_size=batch_size, show_progress_bar=False)
+        return rows
+
+    some = list(chosen[:CONSISTENCY_TEXTS])
+    few = some[:BESIDE_LONG_TEXTS]
+    alone, of_32 = embed(some, 1), embed(some, 32)
+    long = " ".join(["long"] * BESIDE_LONG_WORDS)
+    found = {
+        "batch_of_8": cosines(embed(some, 8), alone),
+        "batch_of_32": cosines(of_32, alone),
+        "beside_a_long_one": cosines(embed([*few, long], len(few) + 1)[:-1], alone[: len(few)]),
+    }
+    return found, int((embed(some, 32) != of_32).sum())
+
+
+def consistency(found: dict[str, np.ndarray], changed_values: int, limits: Thresholds) -> list[Check]:
+    """The worst of the contexts, by mean and by minimum, and that the same batch twice gives the same bits."""
+    worst = min(found.values(), key=lambda cosine: cosine.mean())
+    lowest = min(cosine.min() for cosine in found.values())
+    return [
+        at_least("consistency_mean_cosine", worst.mean(), limits.consistency_mean_cosine, worst),
+        at_least("consistency_min_cosine", lowest, limits.consistency_min_cosine),
+        at_most("values_changed_on_repeat", changed_values, 0),
+    ]
+
+
+# --- All of it -------------------------------------------------------------------------------------------
+
+
+def task_ratios(encoder: CachedEncoder, tasks: dict[str, Task], expected: Reference, limits: Thresholds) -> list[Check]:
+    """The score on each task as a ratio to torch's."""
+    scores = score(encoder, tasks)
+    return [
+        at_least(f"task_ratio_{name}", value / expected.scores[name], limits.task_ratio)
+        for name, value in scores.items()
+    ]
+
+
+def worst_texts(names: Sequence[str], embeddings: np.ndarray, expected: np.ndarray) -> list[results.WorstText]:
+    """The texts that are furthest from torch, worst first; what is not a number is worst."""
+    cosine = np.nan_to_num(cosines(embeddings, expected), nan=-1.0)
+    order = np.argsort(cosine, kind="stable")[:WORST]
+    return [{"text": names[index][:200], "cosine": float(cosine[index])} for index in order]
+
+
+def measure(
+    model: Any, chosen: list[str], tasks: dict[str, Task], expected: Reference, limits: Thresholds, batch_size: int
+) -> dict[str, Any]:
+    """Every check of a loaded variant, and what goes with them into the result."""
+    checks = integrity(model, expected, chosen)
+    embeddings = model.encode(chosen, batch_size=batch_size, show_progress_bar=False)
+    hard = model.encode(list(expected.hard.values()), batch_size=1, show_progress_bar=False)
+    checks += parity(embeddings, expected.embeddings, limits)
+    if embeddings.shape != expected.embeddings.shape:
+        return {"checks": checks}
+    names = [*chosen, *(f"hard text: {name}" for name in expected.hard)]
+    worst = worst_texts(
+        names, np.vstack([embeddings, hard]), np.vstack([expected.embeddings, expected.hard_embeddings])
+    )
+    checks += hard_parity(hard, expected, limits)
+    found, changed_values = contexts(model, chosen)
+    checks += consistency(found, changed_values, limits)
+    if np.isfinite(embeddings).all():  # without, no ranking and no score means anything, and the variant has failed
+        checks += ranking(embeddings, expected.embeddings, limits)
+        encoder = CachedEncoder(model, batch_size)
+        encoder.remember(chosen, embeddings)
+        checks += task_ratios(encoder, tasks, expected, limits)
+    return {
+        "checks": checks,
+        "worst": worst,
+        "contexts": {name: {"mean": float(row.mean()), "min": float(row.min())} for name, row in found.items()},
+    }
+
+
 def validate(
-    folder: Path, variant: str, chosen: list[str], reference: np.ndarray, settings: params.Params
+    folder: Path, variant: str, chosen: list[str], tasks: dict[str, Task], expected: Reference, settings: params.Params
 ) -> results.Validation:
-    """The checks of one variant, on the bytes whose hashes stand beside them."""
+    """The verdict on one variant, for the bytes whose hashes stand beside it."""
     base: results.Validation = {
         "variant": variant,
         "precision": settings.precision(variant),
         "verdict": "skipped",
         "reason": models.skipped(folder),
         "texts": len(chosen),
+        "vocabulary": f"{expected.vocabulary_covered} of {expected.vocabulary_size}",
         "checks": [],
+        "worst": [],
+        "contexts": {},
         "files": {},
     }
     if base["reason"] is not None:
         return base
-    # Hashed before the file is loaded: what changes in between does not match afterwards, and is not published.
     base["files"] = dict(models.hashes(folder))
+    limits, batch_size = settings.thresholds(variant), settings.validate_.batch_size
     try:
         model = loader.load(folder, variant)
-        embeddings = model.encode(chosen, batch_size=settings.validate_.batch_size, convert_to_numpy=True)
+        measured = measure(model, chosen, tasks, expected, limits, batch_size)
     except loader.load_errors() as error:
-        return {
-            **base,
-            "verdict": "failed",
-            "reason": f"it does not load or run: {error}".splitlines()[0][:500],
-        }
-    checks = compare(embeddings, reference, settings.thresholds(variant))
-    return {
-        **base,
-        "checks": checks,
-        "verdict": "passed" if all(row["passed"] for row in checks) else "failed",
-    }
+        return {**base, "verdict": "failed", "reason": f"it does not load or run: {error}".splitlines()[0][:500]}
+    # Hashed again after it was loaded and run: what was measured is what was hashed.
+    after = dict(models.hashes(folder))
+    changed = sum(after.get(name) != digest for name, digest in base["files"].items())
+    checks = [at_most("changed_files", changed, 0), *measured.pop("checks")]
+    verdict = "passed" if all(row["passed"] for row in checks) else "failed"
+    return {**base, **measured, "checks": checks, "verdict": verdict}  # type: ignore[typeddict-item]
 
 
-def main(variant: str, folder: Path, reference: Path, validation: Path, out: Path) -> None:
+def main(variant: str, folder: Path, reference_folder: Path, validation: Path, tasks: Path, out: Path) -> None:
     settings = params.read()
     chosen = [row["text"] for row in texts.read(validation)]
-    result = validate(folder, variant, chosen, np.load(reference / EMBEDDINGS), settings)
+    expected = reference.read(reference_folder)
+    result = validate(folder, variant, chosen, files.read_json(tasks), expected, settings)
     files.write_json(out, result)
     style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[result["verdict"]]
-    say(f"{variant}: [{style}]{result['verdict']}[/] {results.why_failed(result) or result['reason'] or ''}")
+    why = results.why_failed(result) or result["reason"]
+    say(f"{variant}: [{style}]{result['verdict']}[/] {why or ''}")
+    if result["verdict"] == "failed" and settings.validate_.on_failure == "stop":
+        raise StageError(f"{variant} failed, and validate.on_failure is stop: {why}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from stages import calibrate
-from stages.shared import loader, models, texts
+from stages.shared import loader, models, reference, texts
 from stages.shared.command import StageError
-from stages.shared.embeddings import EMBEDDINGS, cosines
+from stages.shared.embeddings import cosines
 
 ROWS = [{"group": "short", "text": f"s{i}"} for i in range(30)] + [
     {"group": "long", "text": f"l{i}"} for i in range(10)
@@ -61,8 +60,8 @@ def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny
 def test_the_real_model_keeps_its_embedding(real: Path) -> None:
     variant = "openvino_qint8_quantized"
     chosen = [row["text"] for row in texts.read(texts_of(real) / "validation.jsonl")]
-    reference = np.load(real.parent.parent / "reference/minilm" / EMBEDDINGS)
-    cosine = cosines(loader.load(real / variant, variant).encode(chosen), reference)
+    expected = reference.read(real.parent.parent / "reference/minilm").embeddings
+    cosine = cosines(loader.load(real / variant, variant).encode(chosen), expected)
     assert cosine.mean() > 0.99
     assert cosine.min() > 0.95
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import publish, report, validate
+from stages import publish, report
 from stages.shared import files, loader, models
 from stages.shared.command import StageError
 from stages.shared.embeddings import cosines
-from tests.conftest import REAL_VARIANTS, TINY_VARIANTS, documents
+from tests.conftest import REAL_VARIANTS, TINY_VARIANTS, documents, validate_in
 
 FACTS = {
     **{"host": "here", "processor": "CPU", "cores": 2, "memory_gb": 8, "instruction_sets": []},
@@ -22,10 +22,8 @@ FACTS = {
 
 def prepare(root: Path, models_folder: Path, model: str) -> None:
     """Validation and report of a built model, in `root`."""
-    artifacts = models_folder.parent.parent
     for path in models_folder.iterdir():
-        out = root / f"validation/{model}/{path.name}.json"
-        validate.main(path.name, path, artifacts / f"reference/{model}", artifacts / "texts/validation.jsonl", out)
+        validate_in(root, models_folder, path.name, path)
     files.write_json(root / "host.json", FACTS)
     (root / f"benchmarks/{model}").mkdir(parents=True)
     report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")

@@ -15,8 +15,10 @@ from tests.conftest import TINY_VARIANTS
 
 def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999, **more: Any) -> dict[str, Any]:
     row = {"check": "mean_cosine", "value": mean, "threshold": 0.99, "relation": ">=", "passed": verdict == "passed"}
+    row["interval"] = [0.998, 0.9995]
     return {
         "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48,
+        "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {},
         "checks": [] if verdict == "skipped" else [row], "files": {f"onnx/{variant}.onnx": variant}, **more,
     }  # fmt: skip
 

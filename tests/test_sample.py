@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stages import sample
-from stages.shared import files, texts
+from stages.shared import files, tables, texts
 from stages.shared.command import StageError
 from stages.shared.params import PathTexts
 
@@ -97,28 +97,28 @@ def write_parquet(path: Path, rows: list[str]) -> None:
 def test_columns(tmp_path: Path, ending: str, write: Callable[[Path, list[str]], None]) -> None:
     path = tmp_path / f"texts.{ending}"
     write(path, ["Grüße, zwei", "three"])
-    assert sample.load(PathTexts(path=str(path), column="sentence")) == ["Grüße, zwei", "three"]
+    assert tables.texts(PathTexts(path=str(path), column="sentence")) == ["Grüße, zwei", "three"]
     with pytest.raises(StageError, match=r"no column 'txt'; its columns are .*sentence"):
-        sample.load(PathTexts(path=str(path), column="txt"))
+        tables.texts(PathTexts(path=str(path), column="txt"))
 
 
 def test_a_broken_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "texts.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(StageError, match="cannot be read as parquet"):
-        sample.load(PathTexts(path=str(tmp_path / "texts.parquet"), column="sentence"))
+        tables.texts(PathTexts(path=str(tmp_path / "texts.parquet"), column="sentence"))
 
 
 def test_an_unknown_ending_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "texts.cor").write_text("a\n")
     with pytest.raises(StageError, match="set `format:`"):
-        sample.load(PathTexts(path=str(tmp_path / "texts.cor")))
+        tables.texts(PathTexts(path=str(tmp_path / "texts.cor")))
 
 
 def test_a_wrong_encoding_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_bytes("Grüße".encode("latin-1"))
     with pytest.raises(StageError, match="is not utf-8"):
-        sample.load(PathTexts(path=str(tmp_path / "texts.txt")))
-    assert sample.load(PathTexts(path=str(tmp_path / "texts.txt"), encoding="latin-1")) == ["Grüße"]
+        tables.texts(PathTexts(path=str(tmp_path / "texts.txt")))
+    assert tables.texts(PathTexts(path=str(tmp_path / "texts.txt"), encoding="latin-1")) == ["Grüße"]
 
 
 def test_an_empty_file_is_an_error(project: Callable[..., Path]) -> None:

@@ -1,106 +1,238 @@
-"""validate: an untouched variant passes, a damaged one fails by the check that saw it."""
+"""validate: every check by itself, on arrays with known answers and on the tiny model; test_damage.py has the real."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
-from stages import validate
-from stages.shared import files, models, results
-from stages.shared.params import Thresholds
-from tests.conftest import TINY_VARIANTS
+from stages import sample, validate
+from stages.shared import embeddings, models, reference, results, tasks
+from stages.shared.command import StageError
+from stages.shared.params import PathSource, PathTexts, Retrieval, SimilarityMatrix, SimilarityPairs, Thresholds
+from tests.conftest import TINY_VARIANTS, validate_in
 
-LOOSE = Thresholds(mean_cosine=0.9, p1_cosine=0.9, min_cosine=0.9, max_abs_diff=0.1)
-
-
-def run(project: Callable[..., Path], tiny: Path, variant: str, folder: Path) -> results.Validation:
-    out = project() / "validation" / f"{variant}.json"
-    artifacts = tiny.parent.parent
-    validate.main(variant, folder, artifacts / "reference/tiny", artifacts / "texts/validation.jsonl", out)
-    result: results.Validation = files.read_json(out)
-    return result
+LOOSE = Thresholds(
+    mean_cosine=0.9, p5_cosine=0.9, p1_cosine=0.9, min_cosine=0.9, max_abs_diff=0.1, hard_min_cosine=0.9,
+    consistency_mean_cosine=0.9, consistency_min_cosine=0.9, recall_at_10=0.9, similarity_spearman=0.9, task_ratio=0.9,
+)  # fmt: skip
+RANDOM = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
 
 
-def failed(result: results.Validation) -> set[str]:
-    return {row["check"] for row in result["checks"] if not row["passed"]}
+def failed(checks: list[results.Check]) -> set[str]:
+    return {row["check"] for row in checks if not row["passed"]}
 
 
 @pytest.mark.parametrize("variant", TINY_VARIANTS)
 def test_untouched_variants_pass(project: Callable[..., Path], tiny: Path, variant: str) -> None:
-    result = run(project, tiny, variant, tiny / variant)
+    result = validate_in(project(), tiny, variant, tiny / variant)
     assert result["verdict"] == "passed", results.why_failed(result)
     assert result["files"] == dict(models.hashes(tiny / variant))
     assert result["texts"] == 48
+    assert len(result["worst"]) == 10
+    assert {"mean_cosine", "hard_min_cosine", "consistency_min_cosine", "recall_at_10", "task_ratio_own"} <= {
+        row["check"] for row in result["checks"]
+    }
 
 
-def damage(tiny: Path, target: Path, change: Callable[[Any], Any]) -> Path:
-    folder = shutil.copytree(tiny / "onnx", target)
-    path = models.weights_path(folder, "onnx")
-    model = onnx.load(path)
-    change(model)
-    onnx.save(model, path)
-    return folder
+def test_dynamic_int8_changes_with_the_batch_and_that_is_said(project: Callable[..., Path], tiny: Path) -> None:
+    dynamic = validate_in(project(), tiny, "onnx_qint8_avx512", tiny / "onnx_qint8_avx512")
+    static = validate_in(project(), tiny, "openvino_qint8_quantized", tiny / "openvino_qint8_quantized")
+    assert results.changes_with_batch(dynamic) is not None
+    assert results.changes_with_batch(static) is None
 
 
-def scale_weights(model: Any) -> None:
-    for tensor in model.graph.initializer:
-        if len(tensor.dims) == 2 and "MatMul" in tensor.name:
-            value = onnx.numpy_helper.to_array(tensor) * 1.3
-            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+def test_on_failure_stop_ends_with_an_error_after_the_result_is_written(
+    project: Callable[..., Path], tiny: Path
+) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["validate"]["on_failure"] = "stop"
+        raw["validate"]["overrides"]["onnx_O2"] = {"max_abs_diff": 1e-12}
 
-
-def poison(model: Any) -> None:
-    tensor = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("LayerNorm.bias"))
-    value = np.full(onnx.numpy_helper.to_array(tensor).shape, np.nan, dtype=np.float32)
-    tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
-
-
-def test_changed_weights_fail(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
-    result = run(project, tiny, "onnx", damage(tiny, tmp_path / "damaged", scale_weights))
-    assert result["verdict"] == "failed"
-    assert "mean_cosine" in failed(result)
-    assert "mean_cosine" in str(results.why_failed(result))
-
-
-def test_nan_fails_and_is_not_a_number_in_the_file(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
-    result = run(project, tiny, "onnx", damage(tiny, tmp_path / "damaged", poison))
-    assert {"non_finite_values", "mean_cosine", "min_cosine"} <= failed(result)
-    assert results.value_of(result, "mean_cosine") is None
+    root = project(change)
+    with pytest.raises(StageError, match=r"onnx_O2 failed, and validate.on_failure is stop: max_abs_diff"):
+        validate_in(root, tiny, "onnx_O2", tiny / "onnx_O2")
+    assert json.loads((root / "validation/tiny/onnx_O2.json").read_text())["verdict"] == "failed"
 
 
 def test_what_does_not_load_fails_and_says_why(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny / "onnx", tmp_path / "damaged")
     path = models.weights_path(folder, "onnx")
     path.write_bytes(path.read_bytes()[:5000])
-    result = run(project, tiny, "onnx", folder)
+    result = validate_in(project(), tiny, "onnx", folder)
     assert result["verdict"] == "failed"
     assert "does not load" in str(result["reason"])
 
 
 def test_skipped_is_neither_passed_nor_failed(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     models.skip(tmp_path / "skipped", "onnx_O2", "no such fusion")
-    result = run(project, tiny, "onnx_O2", tmp_path / "skipped")
+    result = validate_in(project(), tiny, "onnx_O2", tmp_path / "skipped")
     assert (result["verdict"], result["reason"], result["checks"]) == ("skipped", "no such fusion", [])
 
 
-def test_each_threshold_decides(tiny: Path) -> None:
-    reference = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    assert not {row["check"] for row in validate.compare(reference, reference, LOOSE) if not row["passed"]}
-    one_bad = reference.copy()
+# --- Checks on arrays with known answers
+
+
+def test_each_threshold_decides() -> None:
+    assert not failed(validate.parity(RANDOM, RANDOM, LOOSE))
+    one_bad = RANDOM.copy()
     one_bad[7] = -one_bad[7]
-    checks = {row["check"]: row["passed"] for row in validate.compare(one_bad, reference, LOOSE)}
-    assert checks["mean_cosine"]  # 0.96
-    assert not checks["min_cosine"]
-    assert not checks["p1_cosine"]
-    assert not checks["max_abs_diff"]
+    assert failed(validate.parity(one_bad, RANDOM, LOOSE)) == {"min_cosine", "p1_cosine", "max_abs_diff"}
 
 
-def test_another_width_fails(tiny: Path) -> None:
-    checks = validate.compare(np.ones((3, 4)), np.ones((3, 8)), LOOSE)
-    assert [row["check"] for row in checks if not row["passed"]] == ["dimensions"]
-    checks = validate.compare(np.ones((3, 9)), np.ones((3, 8)), LOOSE)
-    assert [row["check"] for row in checks if not row["passed"]] == ["dimensions"]
+def test_nan_never_passes_and_is_no_number_in_the_file() -> None:
+    poisoned = RANDOM.copy()
+    poisoned[3, 2] = np.nan
+    checks = validate.parity(poisoned, RANDOM, LOOSE)
+    assert {"non_finite_values", "mean_cosine", "min_cosine", "max_abs_diff"} <= failed(checks)
+    assert next(row["value"] for row in checks if row["check"] == "mean_cosine") is None
+    assert validate.worst_texts([str(i) for i in range(50)], poisoned, RANDOM)[0]["text"] == "3"
+
+
+@pytest.mark.parametrize("width", [4, 9])
+def test_another_width_fails(width: int) -> None:
+    assert failed(validate.parity(np.ones((50, width)), RANDOM, LOOSE)) == {"different_dimensions"}
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_more_texts() -> None:
+    values = np.random.default_rng(1).normal(0.99, 0.01, size=400)
+    low, high = embeddings.bootstrap_interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15)
+    few = embeddings.bootstrap_interval(values[:25])
+    assert few[1] - few[0] > 2 * (high - low)
+    assert embeddings.bootstrap_interval(values) == (low, high)
+
+
+def test_cosines() -> None:
+    left = np.array([[1, 0], [1, 1], [0, 0], [0, 0]], dtype=np.float32)
+    right = np.array([[0, 1], [2, 2], [0, 0], [1, 0]], dtype=np.float32)
+    assert embeddings.cosines(left, right) == pytest.approx([0, 1, 1, 0])
+
+
+def test_neighbours() -> None:
+    angles = np.linspace(0, 1.5, 12)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    own = embeddings.similarities(circle)
+    assert embeddings.recall_of_neighbours(own, own, k=3).tolist() == [1.0] * 12
+    assert embeddings.rank_correlation(own, own) == pytest.approx(1)
+    shuffled = embeddings.similarities(circle[np.random.default_rng(0).permutation(12)])
+    assert embeddings.recall_of_neighbours(shuffled, own, k=3).mean() < 0.6
+    assert embeddings.rank_correlation(-own, own) == pytest.approx(-1)
+
+
+def test_the_worst_context_decides() -> None:
+    found = {"batch_of_8": np.array([1.0, 1.0]), "batch_of_32": np.array([0.8, 0.9])}
+    checks = validate.consistency(found, changed_values=3, limits=LOOSE)
+    assert {row["check"]: row["value"] for row in checks} == {
+        "consistency_mean_cosine": pytest.approx(0.85),
+        "consistency_min_cosine": pytest.approx(0.8),
+        "values_changed_on_repeat": 3,
+    }
+    assert failed(checks) == {"consistency_mean_cosine", "consistency_min_cosine", "values_changed_on_repeat"}
+
+
+def test_hard_texts_reach_the_maximum_length_exactly(tiny: Path) -> None:
+    expected = reference.read(tiny.parent.parent / "reference/tiny")
+    tokens = dict(zip(expected.hard, expected.tokens[48:], strict=True))
+    assert len(tokens["exactly_max_length"]) == 64
+    assert tokens["exactly_max_length"] != tokens["beyond_max_length"]
+    assert len(tokens["beyond_max_length"]) == len(tokens["repeated_words"]) == 64
+    assert len(tokens["empty"]) == 2
+    assert 0 < expected.vocabulary_covered <= expected.vocabulary_size
+
+
+# --- Tasks of one's own
+
+
+def write_pairs(folder: Path, score: str = "0.9") -> PathTexts:
+    rows = f"A man eats.,A man is eating.,{score}\nA man eats.,Rain.,0.1\n"
+    (folder / "sts.csv").write_text(f"sentence1,sentence2,score\n{rows}")
+    return PathTexts(path=str(folder / "sts.csv"))
+
+
+def test_a_local_similarity_file(tmp_path: Path) -> None:
+    frozen = sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path)))
+    assert frozen["first"] == ["A man eats.", "A man eats."]
+    assert frozen["scores"] == [0.9, 0.1]
+    columns = ("sentence1", "sentence2", "stars")
+    with pytest.raises(StageError, match="no column 'stars'"):
+        sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path), columns=columns))
+    with pytest.raises(StageError, match="not a number"):
+        sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path, "high")))
+    with pytest.raises(StageError, match="rank nothing"):
+        sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path, "0.1")))
+
+
+def test_a_matrix_must_fit_its_documents(tmp_path: Path) -> None:
+    (tmp_path / "documents.txt").write_text("one\ntwo\n")
+    (tmp_path / "matrix.txt").write_text("1 0.5\n0.5\n")
+    documents, matrix = (str(tmp_path / name) for name in ("documents.txt", "matrix.txt"))
+    task = SimilarityMatrix(documents=PathTexts(path=documents), matrix=PathSource(path=matrix))
+    with pytest.raises(StageError, match="no matrix of 2 rows"):
+        sample.freeze_similarity("lee", task)
+
+
+def write_beir(folder: Path) -> Retrieval:
+    (folder / "qrels").mkdir(parents=True)
+    corpus = [
+        {"_id": f"d{i}", "title": "On", "text": text} for i, text in enumerate(("the sea", "money", "wind and rain"))
+    ]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    queries = [{"_id": "q0", "text": "On the sea"}, {"_id": "q1", "text": "without a judgement"}]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in queries))
+    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq0\td1\t0\n")
+    return Retrieval(beir=PathSource(path=str(folder)))
+
+
+def test_a_folder_in_beirs_layout(tmp_path: Path, tiny: Path) -> None:
+    from stages.shared import loader
+
+    frozen = sample.freeze_beir("search", write_beir(tmp_path / "beir"))
+    assert frozen["queries"] == {"q0": "On the sea"}
+    assert frozen["relevant"] == {"q0": ["d0"]}
+    assert frozen["corpus"]["d2"] == "On wind and rain"
+    sts = sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path)))
+    encoder = tasks.CachedEncoder(loader.load(tiny / "onnx", "onnx"), 8)
+    scores = tasks.score(encoder, {"search": frozen, "sts": sts})
+    assert scores["search"] == 1.0  # the query is the document, word for word
+    assert scores["sts"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("missing", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_a_beir_folder_that_lacks_a_file(tmp_path: Path, missing: str) -> None:
+    task = write_beir(tmp_path / "beir")
+    (tmp_path / "beir" / missing).unlink()
+    with pytest.raises(StageError, match=f"{missing} is not there"):
+        sample.freeze_beir("search", task)
+
+
+def test_nanobeir_without_the_hub_says_so() -> None:
+    from stages.shared.params import NanoBeir
+
+    with pytest.raises(StageError, match=r"task nano: .*not valid NanoBEIR"):
+        sample.freeze_nanobeir("nano", NanoBeir(nanobeir=["no-such-set"]))
+    with pytest.raises(StageError, match="task nano: Could not load"):
+        sample.freeze_nanobeir("nano", NanoBeir(nanobeir=["msmarco"]))
+
+
+def test_repeated_texts_are_embedded_once() -> None:
+    class Model:
+        prompts: dict[str, str] = {}  # noqa: RUF012
+        seen: list[str] = []  # noqa: RUF012
+
+        def encode(self, texts: list[str], **options: Any) -> np.ndarray:
+            self.seen += texts
+            return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+        encode_query = encode
+
+    model = Model()
+    encoder = tasks.CachedEncoder(model, 8)
+    encoder.remember(["aa"], np.array([[2.0, 1.0]], dtype=np.float32))
+    assert encoder.encode(["aa", "b", "b"])[:, 0].tolist() == [2, 1, 1]
+    assert encoder.encode_query(["b"], convert_to_tensor=True).shape == (1, 2)
+    assert model.seen == ["b"]

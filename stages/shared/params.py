@@ -30,6 +30,7 @@ Repo = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
 Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -97,6 +98,9 @@ Source = Annotated[
     Annotated[HubSource, Tag("hub")] | Annotated[PathSource, Tag("path")] | Annotated[PackageSource, Tag("package")],
     Discriminator(_source_kind),
 ]
+LocalSource = Annotated[
+    Annotated[PathSource, Tag("path")] | Annotated[PackageSource, Tag("package")], Discriminator(_source_kind)
+]
 TextSource = Annotated[
     Annotated[HubTexts, Tag("hub")] | Annotated[PathTexts, Tag("path")] | Annotated[PackageTexts, Tag("package")],
     Discriminator(_source_kind),
@@ -113,6 +117,49 @@ class Model(Section):
 
 class Empty(Section):
     """A row without settings."""
+
+
+class SimilarityPairs(Section):
+    """A task: pairs of texts with a human similarity score each."""
+
+    pairs: TextSource = Field(description="CSV, JSON Lines, Parquet or a Hub data set; `column` is not used.")
+    columns: tuple[str, str, str] = Field(
+        default=("sentence1", "sentence2", "score"), description="Both texts and the score.", strict=False
+    )
+
+
+class SimilarityMatrix(Section):
+    """A task: documents, one a line, and a matrix of human similarity scores between them."""
+
+    documents: TextSource
+    matrix: LocalSource = Field(description="A text file: one row a line, numbers with white space between.")
+
+
+class Retrieval(Section):
+    """A task: a corpus, queries and judgements in BEIR's layout."""
+
+    beir: LocalSource = Field(description="A folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv.")
+    split: str = "test"
+
+
+class NanoBeir(Section):
+    """Tasks: NanoBEIR's small retrieval sets, from the Hub."""
+
+    nanobeir: Annotated[list[str], Field(min_length=1)] = Field(description="Names, such as msmarco, nq, scifact.")
+
+
+def _task_kind(value: Any) -> str:
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, BaseModel) else ()
+    return next((kind for kind in ("matrix", "beir", "nanobeir") if kind in keys), "pairs")
+
+
+Task = Annotated[
+    Annotated[SimilarityPairs, Tag("pairs")]
+    | Annotated[SimilarityMatrix, Tag("matrix")]
+    | Annotated[Retrieval, Tag("beir")]
+    | Annotated[NanoBeir, Tag("nanobeir")],
+    Discriminator(_task_kind),
+]
 
 
 class TextGroup(Section):
@@ -142,6 +189,7 @@ class Sample(Section):
     calibration: TextSet
     validation: TextSet
     benchmark: TextSet
+    tasks: dict[Slug, Task] = Field(default={}, description="Labelled data on which quality is compared with torch's.")
 
     @property
     def sets(self) -> dict[str, TextSet]:
@@ -257,18 +305,34 @@ class Thresholds(Section):
     """What a variant must hold against torch to pass."""
 
     mean_cosine: Fraction
+    p5_cosine: Fraction = Field(description="5th percentile.")
     p1_cosine: Fraction = Field(description="1st percentile.")
     min_cosine: Fraction
-    max_abs_diff: Annotated[float, Field(gt=0)]
+    max_abs_diff: Positive = Field(description="The largest difference of any value of any embedding.")
+    hard_min_cosine: Fraction = Field(description="The lowest cosine on the fixed set of hard texts.")
+    consistency_mean_cosine: Fraction = Field(
+        description="The same text alone and in a batch, the mean over texts, in the worst kind of batch."
+    )
+    consistency_min_cosine: Fraction = Field(description="The same, for the worst text.")
+    recall_at_10: Fraction = Field(description="Of torch's ten nearest neighbours of each text, the share found.")
+    similarity_spearman: Fraction = Field(description="Rank correlation of all similarities with torch's.")
+    task_ratio: Positive = Field(description="The lowest score on a task, as a ratio to torch's.")
 
 
 class ThresholdOverrides(Section):
     """Thresholds that differ for one variant; what is left out is its precision class's."""
 
     mean_cosine: Fraction | None = None
+    p5_cosine: Fraction | None = None
     p1_cosine: Fraction | None = None
     min_cosine: Fraction | None = None
-    max_abs_diff: Annotated[float, Field(gt=0)] | None = None
+    max_abs_diff: Positive | None = None
+    hard_min_cosine: Fraction | None = None
+    consistency_mean_cosine: Fraction | None = None
+    consistency_min_cosine: Fraction | None = None
+    recall_at_10: Fraction | None = None
+    similarity_spearman: Fraction | None = None
+    task_ratio: Positive | None = None
 
 
 class ThresholdsByPrecision(Section):
@@ -284,6 +348,9 @@ class Validate(Section):
     """What a variant must hold against torch to pass."""
 
     batch_size: Annotated[int, Field(ge=1)] = 32
+    on_failure: Literal["exclude", "stop"] = Field(
+        default="exclude", description="A failed variant is left out of what is published, or stops the pipeline."
+    )
     thresholds: ThresholdsByPrecision
     overrides: dict[Slug, ThresholdOverrides] = {}
 

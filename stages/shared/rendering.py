@@ -21,6 +21,7 @@ def render(template: str, **context: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["closeness"] = lambda value: "" if value is None else f"{value:.4f}"
+    environment.filters["exact"] = lambda value: "not a number" if value is None else f"{value:.5g}"
     environment.filters["ratio"] = lambda value: "" if value is None else f"{value:.2f}×"
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
     environment.globals["loading_lines"] = loading_lines

@@ -2,6 +2,9 @@
 
 from typing import Literal, TypedDict
 
+# From this mean cosine up, two embeddings of a text are the same but for rounding.
+SAME_EMBEDDING = 0.9999
+
 
 class Check(TypedDict):
     """One measured value against its threshold."""
@@ -11,6 +14,21 @@ class Check(TypedDict):
     threshold: float
     relation: Literal[">=", "<="]
     passed: bool
+    interval: list[float] | None  # of a mean: its 95% bootstrap interval
+
+
+class WorstText(TypedDict):
+    """A text that a variant embeds least like torch does."""
+
+    text: str
+    cosine: float
+
+
+class Context(TypedDict):
+    """The same texts alone and in one kind of batch: cosines."""
+
+    mean: float
+    min: float
 
 
 class Validation(TypedDict):
@@ -21,7 +39,10 @@ class Validation(TypedDict):
     verdict: Literal["passed", "failed", "skipped"]
     reason: str | None
     texts: int
+    vocabulary: str  # how many of its entries the texts hold
     checks: list[Check]
+    worst: list[WorstText]
+    contexts: dict[str, Context]
     files: dict[str, str]  # SHA-256 of every file of the folder that was checked
 
 
@@ -57,6 +78,12 @@ class Benchmark(TypedDict):
 def value_of(validation: Validation, check: str) -> float | None:
     """The value of a check, or None where it was not made."""
     return next((row["value"] for row in validation["checks"] if row["check"] == check), None)
+
+
+def changes_with_batch(validation: Validation) -> float | None:
+    """The mean cosine of a text alone with itself in a batch, where it is not the same embedding; else None."""
+    value = value_of(validation, "consistency_mean_cosine")
+    return value if value is not None and value < SAME_EMBEDDING else None
 
 
 def why_failed(validation: Validation) -> str | None:

@@ -1,0 +1,80 @@
+"""Labelled tasks, frozen beside the texts, and a model's scores on them by Sentence Transformers' own evaluators."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+
+
+class Task(TypedDict, total=False):
+    """One frozen task: similarity has the first three keys filled, retrieval the last three."""
+
+    kind: Literal["similarity", "retrieval"]
+    first: list[str]
+    second: list[str]
+    scores: list[float]
+    queries: dict[str, str]
+    corpus: dict[str, str]
+    relevant: dict[str, list[str]]
+
+
+class CachedEncoder:
+    """A model that embeds each text once, however often an evaluator asks for it.
+
+    Similarity data repeats its texts: the 1,225 pairs of Lee et al. are 50 documents.
+    """
+
+    def __init__(self, model: Any, batch_size: int) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._known: dict[tuple[str, str | None, str], np.ndarray] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def remember(self, texts: Sequence[str], embeddings: np.ndarray) -> None:
+        """Take over what `encode` gave for these texts."""
+        self._known |= {("encode", None, text): row for text, row in zip(texts, embeddings, strict=True)}
+
+    def encode(self, sentences: Sequence[str], **options: Any) -> Any:
+        return self._embed("encode", sentences, options)
+
+    def encode_query(self, sentences: Sequence[str], **options: Any) -> Any:
+        return self._embed("encode_query", sentences, options)
+
+    def encode_document(self, sentences: Sequence[str], **options: Any) -> Any:
+        return self._embed("encode_document", sentences, options)
+
+    def _embed(self, how: str, sentences: Sequence[str], options: dict[str, Any]) -> Any:
+        import torch
+
+        prompt = options.get("prompt")
+        # Without prompts of its own a model embeds queries and documents alike, and what is known of one serves all.
+        kind = how if prompt or any(self._model.prompts.values()) else "encode"
+        missing = [text for text in dict.fromkeys(sentences) if (kind, prompt, text) not in self._known]
+        if missing:
+            embed = getattr(self._model, how)
+            rows = embed(missing, prompt=prompt, batch_size=self._batch_size, convert_to_numpy=True)
+            self._known |= {(kind, prompt, text): row for text, row in zip(missing, rows, strict=True)}
+        stacked = np.stack([self._known[kind, prompt, text] for text in sentences])
+        return torch.from_numpy(stacked) if options.get("convert_to_tensor") else stacked
+
+
+def score(model: CachedEncoder, tasks: Mapping[str, Task]) -> dict[str, float]:
+    """Each task's score: Spearman correlation for similarity, NDCG@10 for retrieval."""
+    from sentence_transformers.sentence_transformer.evaluation import (
+        EmbeddingSimilarityEvaluator,
+        InformationRetrievalEvaluator,
+    )
+
+    scores = {}
+    for name, task in tasks.items():
+        evaluator: Any
+        if task["kind"] == "similarity":
+            evaluator = EmbeddingSimilarityEvaluator(
+                task["first"], task["second"], task["scores"], main_similarity=model.similarity_fn_name, write_csv=False
+            )
+        else:
+            relevant = {query: set(documents) for query, documents in task["relevant"].items()}
+            evaluator = InformationRetrievalEvaluator(task["queries"], task["corpus"], relevant, write_csv=False)
+        scores[name] = float(evaluator(model)[evaluator.primary_metric])
+    return scores
