@@ -227,11 +227,11 @@ def test_two_vocabulary_rows_swapped(real: Path, tmp_path: Path, default_params:
 
 
 def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, default_params: None) -> None:
-    """The same quantizer on texts padded to 384 tokens."""
+    """The same quantizer on short texts padded to 384 tokens: most of what it sees is padding."""
     from transformers import AutoTokenizer
 
     row = params.read().calibrate["openvino_qint8_quantized"]
-    chosen = calibrate.choose(texts.read(real.parent.parent / "texts/calibration.jsonl"), 40)
+    chosen = texts.by_group(texts.read(real.parent.parent / "texts/benchmark.jsonl"))["short"][:60]
     tokenizer = AutoTokenizer.from_pretrained(real / "torch", local_files_only=True)
     inputs = [
         dict(tokenizer(text, padding="max_length", max_length=384, truncation=True, return_tensors="np"))
@@ -242,7 +242,7 @@ def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, def
     model = calibrate.read_graph(models.weights_path(real / "openvino", "openvino"))
     calibrate.save(calibrate.calibrate(model, inputs, row), models.weights_path(folder, variant))
     result = validate_in(tmp_path, real, variant, folder)
-    assert {"mean_cosine", "min_cosine"} <= failed(result)
+    assert {"mean_cosine", "p5_cosine"} <= failed(result)
 
 
 @pytest.fixture
