@@ -15,7 +15,7 @@ from stages.shared import command, files, loader, models, params, results, texts
 from stages.shared.progress import say, track
 
 BASELINE = "torch"
-WARM_UP_TEXTS = 4
+WARM_UP_TEXTS = 1
 
 
 def load_all(folder: Path, variants: Sequence[str]) -> tuple[dict[str, Any], dict[str, results.VariantBenchmark]]:

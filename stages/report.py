@@ -77,7 +77,7 @@ def rows(model: str, validations: dict[str, results.Validation], benchmark: resu
 def batch_warning(validation: results.Validation) -> str | None:
     """What a user must know of a variant whose embedding of a text depends on the other texts in its batch."""
     value = results.changes_with_batch(validation)
-    return None if value is None else f"changes with the batch (mean cosine {value:.4f} to itself alone)"
+    return None if value is None else f"changes with the batch ({value:.4f})"
 
 
 def note(row: Row) -> str:

@@ -1,4 +1,7 @@
-"""Damage to the real model: each kind is caught, by the check that should see it, and the untouched variant passes."""
+"""Damage to the real model: each kind is caught, by the check that should see it.
+
+That all twelve untouched variants pass is shown in test_publish.py, by the same call.
+"""
 
 import json
 import shutil
@@ -195,12 +198,6 @@ def test_damage_is_caught_by_the_check_that_sees_it(
     result = validate_in(tmp_path, real, variant, folder)
     assert result["verdict"] == "failed"
     assert expected <= failed(result)
-
-
-@pytest.mark.parametrize("variant", ["onnx", "onnx_O2", "onnx_O4", "onnx_quint8_avx2", "openvino_qint8_quantized"])
-def test_untouched_variants_pass(real: Path, tmp_path: Path, variant: str, default_params: None) -> None:
-    result = validate_in(tmp_path, real, variant, real / variant)
-    assert result["verdict"] == "passed", results.why_failed(result)
 
 
 def test_two_vocabulary_rows_swapped(real: Path, tmp_path: Path, default_params: None) -> None:
