@@ -1,7 +1,14 @@
 """download: only what is needed, each file's hash on record, and what is no model is refused."""
 
+import hashlib
+import json
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +18,7 @@ from stages import download
 from stages.shared import files
 from stages.shared.command import StageError
 from stages.shared.params import HubSource
+from tests.conftest import ROOT
 
 
 def test_only_what_is_needed() -> None:
@@ -109,3 +117,81 @@ def test_a_static_embedding_is_said_to_be_one(project: Callable[..., Path], chec
 def test_an_offline_machine_says_so(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"the Hub cannot be reached, and org/name at 0{40} comes from there"):
         download.fetch_hub(HubSource(hub="org/name", revision="0" * 40), tmp_path / "torch")
+
+
+# --- The real huggingface_hub client against a small Hub on loopback
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(checkpoint: Path) -> Iterator[str]:
+    """Serves the tiny checkpoint as org/tiny at one revision, with copies for other frameworks; the address of it."""
+    contents = {path.as_posix(): (checkpoint / path).read_bytes() for path in files.files_below(checkpoint)}
+    contents |= {"pytorch_model.bin": b"second copy", "onnx/model.onnx": b"a graph", "tf_model.h5": b"another"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            if self.path.startswith(f"/api/models/org/tiny/revision/{REVISION}"):
+                siblings = [{"rfilename": name} for name in contents]
+                info = {"id": "org/tiny", "sha": REVISION, "siblings": siblings}
+                self.answer(200, json.dumps(info).encode(), Content_Type="application/json")
+            elif (name := self.path.removeprefix(f"/org/tiny/resolve/{REVISION}/")) in contents:
+                etag = hashlib.sha256(contents[name]).hexdigest()
+                self.answer(200, contents[name], ETag=f'"{etag}"', X_Repo_Commit=REVISION)
+            else:
+                self.answer(404, b"{}", X_Error_Code="RepoNotFound")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def from_hub(root: Path, address: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": address, "HF_HOME": str(root / "cache")}
+    environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-m", "stages.download", "tiny", str(root / "torch")]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_pinned_revision_from_the_hub(project: Callable[..., Path], checkpoint: Path, hub: str) -> None:
+    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/tiny", "revision": REVISION}))
+    done = from_hub(root, hub)
+    assert done.returncode == 0, done.stderr
+    assert files.sha256(root / "torch/model.safetensors") == files.sha256(checkpoint / "model.safetensors")
+    names = {path.as_posix() for path in files.files_below(root / "torch")}
+    assert not names & {"pytorch_model.bin", "onnx/model.onnx", "tf_model.h5"}
+    record = files.read_json(root / "torch/source.json")
+    assert record["source"] == {"hub": "org/tiny", "revision": REVISION}
+    assert set(record["files"]) == names - {"source.json"}
+
+
+def test_a_hub_that_refuses(project: Callable[..., Path], hub: str) -> None:
+    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/other", "revision": REVISION}))
+    done = from_hub(root, hub)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the Hub refuses org/other")
+    assert "Traceback" not in done.stderr
+    assert not (root / "torch").exists()
+
+
+def test_a_hub_that_does_not_answer(project: Callable[..., Path]) -> None:
+    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/tiny", "revision": REVISION}))
+    done = from_hub(root, "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "the Hub cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks import build_cost
 from stages.shared import files
-from tests.conftest import ROOT, TINY_VARIANTS
+from tests.conftest import TINY_VARIANTS
 
 pytestmark = pytest.mark.slow
 
@@ -40,17 +41,7 @@ def change(clone: Path, edit: Any) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) -> Path:
     """A clone of this working tree in which the tiny model was built."""
-    clone = tmp_path_factory.mktemp("clone") / "project"
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in tracked.stdout.decode().split("\0"):
-        if name and name != "dvc.lock" and (ROOT / name).is_file():
-            files.copy(ROOT / name, clone / name)
-    subprocess.run(["git", "init", "-q"], cwd=clone, check=True)
+    clone = build_cost.clone(tmp_path_factory.mktemp("clone") / "project")
     (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
     dvc(clone, "repro")
     return clone
