@@ -108,6 +108,7 @@ def print_table(model: str, table: list[Row], groups: list[str]) -> None:
     import sys
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     shown = Table(title=f"{model}: closeness to torch, and speed as a ratio to torch", title_justify="left")
@@ -126,7 +127,7 @@ def print_table(model: str, table: list[Row], groups: list[str]) -> None:
             *("" if value is None else f"{value:.4f}" for value in numbers),
             "" if row["size_mb"] is None else f"{row['size_mb']:.0f}",
             *("" if value is None else f"{value:.2f}x" for value in ratios),
-            note(row),
+            escape(note(row)),
         )
     Console(width=None if sys.stdout.isatty() else 160).print(shown)
 

@@ -237,7 +237,7 @@ def main(variant: str, folder: Path, reference_folder: Path, validation: Path, t
     files.write_json(out, result)
     style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[result["verdict"]]
     why = results.why_failed(result) or result["reason"]
-    say(f"{variant}: [{style}]{result['verdict']}[/] {why or ''}")
+    say(f"{variant}: ", (result["verdict"], style), f" {why}" if why else "")
     if result["verdict"] == "failed" and settings.validate_.on_failure == "stop":
         raise StageError(f"{variant} failed, and validate.on_failure is stop: {why}")
 

@@ -239,7 +239,7 @@ def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, def
     model = calibrate.read_graph(models.weights_path(real / "openvino", "openvino"))
     calibrate.save(calibrate.calibrate(model, inputs, row), models.weights_path(folder, variant))
     result = validate_in(tmp_path, real, variant, folder)
-    assert {"mean_cosine", "p5_cosine"} <= failed(result)
+    assert "mean_cosine" in failed(result)
 
 
 @pytest.fixture

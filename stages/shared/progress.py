@@ -32,8 +32,10 @@ def track(items: Sequence[Item], description: str) -> Iterator[Item]:
         yield item
 
 
-def say(message: str) -> None:
-    """One line of what a stage did, on standard output."""
+def say(*parts: str | tuple[str, str]) -> None:
+    """One line of what a stage did, on standard output; a part may be a text and its style."""
     from rich.console import Console
+    from rich.text import Text
 
-    Console(soft_wrap=True, highlight=False).print(message)
+    # Not as markup: a library's message may hold square brackets.
+    Console(soft_wrap=True, highlight=False).print(Text.assemble(*parts))
