@@ -1,7 +1,7 @@
 """Quantize the OpenVINO graph to static int8 on the frozen calibration texts, through NNCF.
 
-The texts go in one by one at their natural lengths: padding them to one length, as Sentence Transformers' own recipe
-does, makes most of what the quantizer sees padding, and costs most of the embedding (DECISIONS.md has the figures).
+The texts go in one by one at their natural lengths. Sentence Transformers' own recipe pads them to one length, so that
+most of what the quantizer sees is padding; how much that costs depends on the machine (DECISIONS.md has figures).
 """
 
 import warnings

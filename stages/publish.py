@@ -30,8 +30,12 @@ def why_not(folder: Path, checked: Path) -> str | None:
     return None
 
 
-def assemble(models_folder: Path, publishable: list[str], target: Path) -> dict[str, dict[str, str]]:
-    """Copy torch and the graphs of the variants into `target`; give the hash of each variant's files there."""
+def assemble(models_folder: Path, publishable: list[str], validation: Path, target: Path) -> dict[str, dict[str, str]]:
+    """Copy torch and the graphs of the variants into `target`; give the hash of each variant's files there.
+
+    Raises:
+        StageError: when what was copied is not what was checked.
+    """
     for path in files.files_below(models_folder / "torch"):
         if path.name != models.SOURCE_RECORD:
             files.copy(models_folder / "torch" / path, target / path)
@@ -42,8 +46,8 @@ def assemble(models_folder: Path, publishable: list[str], target: Path) -> dict[
         for path in own:
             files.copy(folder / path, target / path)
         published[variant] = {path.as_posix(): files.sha256(target / path) for path in own}
-        wrong = [path for path in own if files.sha256(folder / path) != published[variant][path.as_posix()]]
-        if wrong:
+        checked = files.read_json(validation / f"{variant}.json")["files"]
+        if wrong := [name for name, digest in published[variant].items() if checked[name] != digest]:
             raise StageError(f"{wrong[0]} changed while it was copied; run again")
     return published
 
@@ -103,7 +107,7 @@ def main(model: str, folder: Path, validation: Path, report: Path, out: Path, re
     groups = [key.removesuffix("_speed_ratio") for key in table[0] if key.endswith("_speed_ratio")]
     repo = target.repos.get(model) if target.to == "hub" else None
     with files.replacing_folder(out) as partial:
-        published = assemble(folder, publishable, partial)
+        published = assemble(folder, publishable, validation, partial)
         write_card(partial / "README.md", table, groups, measured["host"], repo or str(out))
     address = push(out, repo, target.create_pr) if repo else str(out)
     left_out = {name: reason for name, reason in refused.items() if reason is not None}
