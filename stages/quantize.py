@@ -1,6 +1,6 @@
-"""Quantize an ONNX graph to dynamic int8: one of optimum's targets, or a row of own settings.
+"""Quantize an ONNX graph without calibration: to dynamic int8, or its weights alone.
 
-Written straight on ONNX Runtime. The files are byte for byte those of Sentence Transformers'
+Written straight on ONNX Runtime. The files of optimum's targets are byte for byte those of Sentence Transformers'
 `export_dynamic_quantized_onnx_model`; tests/test_quantize.py compares the bytes.
 """
 
@@ -9,10 +9,50 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stages.shared import command, files, models, onnx_graphs, params
+from stages.shared import command, files, models, onnx_graphs, params, search
 from stages.shared.command import StageError
 from stages.shared.params import Optimize, Quantize
 from stages.shared.progress import say
+
+WEIGHTED = ("MatMul", "Gemm", "Attention")  # operators whose second input may be a constant weight
+DEFAULT_BLOCK_SIZE = 32
+
+
+def read_graph(graph: Path) -> Any:
+    """The ONNX model in a file.
+
+    Raises:
+        StageError: when it cannot be read.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(graph)
+    except DecodeError as error:
+        raise StageError(f"{graph} is truncated or no ONNX graph: {error}") from error
+
+
+def quantize_weights(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
+    """Write the graph with its weights in blocks of 4 or 8 bits to `target`; give how many operators read such."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    model = read_graph(graph)
+    check_names(model, row, set())
+    logging.disable(logging.WARNING)
+    quantizer = MatMulNBitsQuantizer(
+        model,
+        bits=4 if row.weights == "int4" else 8,
+        block_size=row.block_size or DEFAULT_BLOCK_SIZE,
+        is_symmetric=True,
+        nodes_to_exclude=row.exclude_nodes,
+    )
+    quantizer.process()
+    count = sum(node.op_type == "MatMulNBits" for node in quantizer.model.nodes())
+    if not count:
+        raise StageError(f"no weight in {graph} was quantized: it has no product with a constant weight")
+    quantizer.model.save_model_to_file(str(target), onnx_graphs.has_sidecar(graph))
+    return {"MatMulNBits": count}
 
 
 def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
@@ -22,16 +62,14 @@ def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
         StageError: when the graph cannot be read, or the row names nodes or operators that it does not have.
     """
     import onnx
-    from google.protobuf.message import DecodeError
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
     from onnxruntime.quantization.quant_utils import QuantizationMode
     from onnxruntime.quantization.registry import IntegerOpsRegistry
 
-    try:
-        model = onnx.load(graph)
-    except DecodeError as error:
-        raise StageError(f"{graph} is truncated or no ONNX graph: {error}") from error
+    if row.weights:
+        return quantize_weights(graph, target, row)
+    model = read_graph(graph)
     check_names(model, row, set(IntegerOpsRegistry))
     has_subgraphs = any(node.op_type in ("If", "Loop", "Scan", "SequenceMap") for node in model.graph.node)
     options: dict[str, Any] = {
@@ -85,7 +123,26 @@ def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:
         )
 
 
-def main(variant: str, onnx: Path, out: Path) -> None:
+def search_units(graph: Path) -> list[search.Unit]:
+    """The operators with a constant weight that a search may leave in fp32, grouped by their input."""
+    model = read_graph(graph)
+    sizes = {one.name: int(one.dims[0] * one.dims[1]) for one in model.graph.initializer if len(one.dims) == 2}
+    return search.units(
+        (node.input[0], node.name, sizes[node.input[1]])
+        for node in model.graph.node
+        if node.op_type in WEIGHTED and node.input[1] in sizes
+    )
+
+
+def search_settings(row: Quantize) -> dict[str, Quantize]:
+    """The settings that a search tries, by what they are called."""
+    settings = {"the row's own settings": row}
+    if row.isa and row.operators is None:
+        settings["embedding lookups in float"] = row.model_copy(update={"operators": ["MatMul", "Attention"]})
+    return settings
+
+
+def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Path, out: Path) -> None:
     row = params.read().quantize[variant]
     config = models.config(onnx)
     fuse = None if row.source == "onnx" else Optimize.model_validate({"level": row.source.removeprefix("onnx_")})
@@ -93,16 +150,31 @@ def main(variant: str, onnx: Path, out: Path) -> None:
         models.skip(out, variant, reason)
         say(f"{out}: skipped, {reason}")
         return
-    with files.replacing_folder(out) as partial:
-        models.copy_companions(onnx, partial)
-        graph, target = models.weights_path(onnx, "onnx"), models.weights_path(partial, variant)
-        target.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            if fuse:
-                # Made on the spot, in a second or two, so that this stage depends on `onnx` alone.
-                fused = Path(scratch) / graph.name
-                onnx_graphs.optimize(graph, fused, config, fuse)
-                graph = fused
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        graph = models.weights_path(onnx, "onnx")
+        if fuse:
+            # Made on the spot, in a second or two, so that this stage depends on `onnx` alone.
+            fused = Path(scratch) / graph.name
+            onnx_graphs.optimize(graph, fused, config, fuse)
+            graph = fused
+
+        def builder(settings: Quantize) -> search.Build:
+            def build(target: Path, excluded: frozenset[str]) -> None:
+                names = [*settings.exclude_nodes, *sorted(excluded)]
+                quantize(graph, target, settings.model_copy(update={"exclude_nodes": names}))
+
+            return build
+
+        if row.budget is not None:
+            builders = {label: builder(one) for label, one in search_settings(row).items()}
+            held = search.Held(reference, validation, tasks)
+            search.search(variant, onnx, search_units(graph), builders, held, row.budget, row.search, out)
+            return
+        with files.replacing_folder(out) as partial:
+            models.copy_companions(onnx, partial)
+            target = models.weights_path(partial, variant)
+            target.parent.mkdir(parents=True)
             counts = quantize(graph, target, row)
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
 

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any, TypedDict
 
-from stages.shared import command, files, params, results
+from stages.shared import charts, command, files, params, results
 from stages.shared.rendering import loading_lines, render
 
 Row = dict[str, Any]
@@ -30,6 +30,7 @@ class Section(TypedDict):
     vocabulary: str
     validations: dict[str, results.Validation]
     others: dict[str, list[Row]]  # by host
+    charts: dict[str, str]  # SVG, by variant with a budget
     loading: dict[str, str]  # by variant that passed
 
 
@@ -146,6 +147,9 @@ def section(model: str, settings: params.Params, validation: Path, benchmarks: P
         "vocabulary": validations["torch"]["vocabulary"],
         "validations": validations,
         "others": {name: rows(model, validations, other) for name, other in measured.items()},
+        "charts": {
+            name: charts.search_chart(one["search"]) for name, one in validations.items() if one["search"] is not None
+        },
         "loading": {
             row["variant"]: loading_lines(f"artifacts/hub/{model}", row["variant"])
             for row in table

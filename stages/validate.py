@@ -210,6 +210,7 @@ def validate(
         "checks": [],
         "worst": [],
         "contexts": {},
+        "search": models.search_result(folder),
         "files": {},
     }
     if base["reason"] is not None:

@@ -1,51 +1,127 @@
-"""calibrate: the mix of texts is kept, and int8 keeps the embedding."""
+"""calibrate: the mix of texts is kept, and static int8 keeps the embedding in OpenVINO."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from stages import calibrate
-from stages.shared import loader, models, reference, texts
+from stages.shared import calibration, files, loader, models, reference, texts
 from stages.shared.command import StageError
 from stages.shared.embeddings import cosines
+from tests.conftest import measured_on
 
+VARIANT = "openvino_qint8_quantized"
 ROWS = [{"group": "short", "text": f"s{i}"} for i in range(30)] + [
     {"group": "long", "text": f"l{i}"} for i in range(10)
 ]
 
 
 def test_fewer_samples_keep_the_mix() -> None:
-    assert calibrate.choose(ROWS, None) == [row["text"] for row in ROWS]
-    chosen = calibrate.choose(ROWS, 12)
+    assert calibration.choose(ROWS, None) == [row["text"] for row in ROWS]
+    chosen = calibration.choose(ROWS, 12)
     assert len(set(chosen)) == 12
     assert sum(text.startswith("l") for text in chosen) == 3
 
 
 def test_more_samples_than_texts_is_an_error() -> None:
     with pytest.raises(StageError, match="samples is 41, and there are 40"):
-        calibrate.choose(ROWS, 41)
+        calibration.choose(ROWS, 41)
 
 
-def test_texts_go_in_at_their_natural_lengths(tiny: Path) -> None:
-    inputs = calibrate.tokenize(
-        tiny / "openvino", ["one", "one two three", "word " * 500], {"input_ids", "attention_mask"}
-    )
-    lengths = [value["input_ids"].shape[1] for value in inputs]
-    assert lengths[0] < lengths[1] < lengths[2] == models.max_seq_length(tiny / "torch")
-    assert set(inputs[0]) == {"input_ids", "attention_mask"}
-    assert all(value["attention_mask"].all() for value in inputs)
+def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: Path) -> None:
+    chosen = ["one", "one two three", "word " * 500]
+    inputs = calibration.tokenize(tiny / "openvino", chosen, {"input_ids", "attention_mask"})
+    model = loader.load(tiny / "torch", "torch")
+    for text, one in zip(chosen, inputs, strict=True):
+        assert set(one) == {"input_ids", "attention_mask"}
+        np.testing.assert_array_equal(one["input_ids"], model.tokenize([text])["input_ids"])
+        assert one["attention_mask"].all()
+    assert inputs[2]["input_ids"].shape == (1, models.max_seq_length(tiny / "torch"))
 
 
-def test_an_ignored_scope_that_matches_nothing_is_refused(project: Callable[..., Path], tiny: Path) -> None:
+def test_without_a_fast_tokenizer_it_says_how_to_make_one(tiny: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(tiny / "openvino", tmp_path / "openvino")
+    (source / "tokenizer.json").unlink()
+    with pytest.raises(StageError, match="no fast tokenizer"):
+        calibration.tokenize(source, ["a text"], {"input_ids"})
+
+
+def calibrated(
+    project: Callable[..., Path], tiny: Path, row: dict[str, Any], source: Path | None = None
+) -> tuple[Path, Path]:
+    """The folder that a row makes, and where the project is."""
+
     def change(raw: dict) -> None:
-        raw["calibrate"]["openvino_qint8_quantized"]["ignored_scope"] = {"names": ["/no/such"]}
+        raw["calibrate"][VARIANT] = row
 
-    out = project(change) / "out"
-    with pytest.raises(StageError, match="ignored_scope"):
-        calibrate.main("openvino_qint8_quantized", tiny / "openvino", texts_of(tiny) / "calibration.jsonl", out)
-    assert not out.exists()
+    root = project(change)
+    calibration_texts = measured_on(tiny)[1].with_name("calibration.jsonl")
+    calibrate.main(VARIANT, source or tiny / "openvino", calibration_texts, *measured_on(tiny), root / "out")
+    return root / "out", root
+
+
+def embed(folder: Path, tiny: Path) -> np.ndarray:
+    chosen = [row["text"] for row in texts.read(measured_on(tiny)[1])]
+    rows: np.ndarray = loader.load(folder, VARIANT).encode(chosen)
+    return rows
+
+
+def closeness(folder: Path, tiny: Path) -> float:
+    return float(cosines(embed(folder, tiny), reference.read(measured_on(tiny)[0]).embeddings).mean())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"preset": "performance"},
+        {"outlier_copies": 0},
+        {"outlier_copies": 5},
+        {"smooth_quant_alpha": 0.7, "bias_correction": False, "int8_embeddings": False, "samples": 12},
+        {"reduce_range": "always"},
+        {"reduce_range": "never"},
+        {"ignored_scope": {"patterns": [r"layer\.0\."]}},
+    ],
+    ids=str,
+)
+def test_every_setting_gives_a_graph_that_is_close(
+    project: Callable[..., Path], tiny: Path, row: dict[str, Any]
+) -> None:
+    out, _ = calibrated(project, tiny, row)
+    assert 0.97 < closeness(out, tiny) < 1
+
+
+def test_the_same_inputs_give_the_same_bytes(project: Callable[..., Path], tiny: Path) -> None:
+    first = dict(models.hashes(calibrated(project, tiny, {})[0]))
+    assert first == dict(models.hashes(calibrated(project, tiny, {})[0]))
+
+
+def test_products_in_the_ignored_scope_stay_in_float(project: Callable[..., Path], tiny: Path) -> None:
+    def quantized(row: dict[str, Any]) -> int:
+        out, _ = calibrated(project, tiny, row)
+        return models.weights_path(out, VARIANT).read_text().count('type="FakeQuantize"')
+
+    assert quantized({}) == 8  # four inputs in each of two layers
+    assert quantized({"ignored_scope": {"patterns": [r"layer\.0\."]}}) == 4
+
+
+@pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        ({"names": ["/no/such"]}, "ignored_scope names /no/such"),
+        ({"patterns": ["nothing"]}, "ignored_scope names nothing"),
+        ({"patterns": ["."]}, "leaves no product"),
+    ],
+)
+def test_an_ignored_scope_that_does_not_fit_is_refused(
+    project: Callable[..., Path], tiny: Path, scope: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StageError, match=message):
+        calibrated(project, tiny, {"ignored_scope": scope})
 
 
 def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
@@ -53,18 +129,64 @@ def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny
     graph = models.weights_path(source, "openvino")
     graph.write_bytes(graph.read_bytes()[:5000])
     with pytest.raises(StageError, match="truncated or no OpenVINO graph"):
-        calibrate.main("openvino_qint8_quantized", source, texts_of(tiny) / "calibration.jsonl", project() / "out")
+        calibrated(project, tiny, {}, source)
+    assert not (tmp_path / "out").exists()
+
+
+# --- Rows with a budget ------------------------------------------------------------------------------------------
+
+
+def test_a_reachable_budget_is_held_and_twice_the_same(project: Callable[..., Path], tiny: Path) -> None:
+    at_once = closeness(calibrated(project, tiny, {"outlier_copies": 16})[0], tiny)
+    budget = {"mean_cosine": round(1 - (1 - at_once) / 2, 6)}  # half the error
+    row = {"budget": budget, "outlier_copies": 16}
+    out, _ = calibrated(project, tiny, row)
+    assert closeness(out, tiny) >= budget["mean_cosine"]
+    found = files.read_json(out / models.SEARCHED)
+    assert found["budget"] == budget
+    assert 0 < len(found["in_float"]) < 12
+    chosen = [trial for trial in found["trials"] if trial["holds"]]
+    assert max(trial["estimated_speed"] for trial in chosen) == next(
+        trial["estimated_speed"] for trial in chosen if trial["in_float"] == found["in_float"]
+    )
+    again, _ = calibrated(project, tiny, row)
+    graphs = [models.weights_files(folder, VARIANT) for folder in (out, again)]
+    assert [files.sha256(path) for path in graphs[0]] == [files.sha256(path) for path in graphs[1]]
+    timed = ("measured_speed",)
+    assert [{key: value for key, value in trial.items() if key not in timed} for trial in found["trials"]] == [
+        {key: value for key, value in trial.items() if key not in timed}
+        for trial in files.read_json(again / models.SEARCHED)["trials"]
+    ]
+
+
+def test_an_easy_budget_stays_in_int8(project: Callable[..., Path], tiny: Path) -> None:
+    out, _ = calibrated(project, tiny, {"budget": {"mean_cosine": 0.5, "recall_at_10": 0.1, "task_ratio": 0.1}})
+    assert files.read_json(out / models.SEARCHED)["in_float"] == []
+
+
+def test_an_unreachable_budget_skips_the_variant(project: Callable[..., Path], tiny: Path) -> None:
+    out, _ = calibrated(project, tiny, {"budget": {"min_cosine": 1.0}})
+    assert sorted(path.name for path in out.iterdir()) == [models.SKIPPED]
+    reason = models.skipped(out)
+    assert reason is not None
+    assert reason.startswith("no setting holds min_cosine 1.0; the best reached min_cosine 0.999")
+    assert len(models.search_result(out)["trials"]) > 5
+
+
+def test_the_trials_are_limited(project: Callable[..., Path], tiny: Path) -> None:
+    out, _ = calibrated(project, tiny, {"budget": {"min_cosine": 1.0}, "search": {"trials": 4}})
+    assert len(models.search_result(out)["trials"]) == 4
+    assert "4 trials were used up" in str(models.skipped(out))
+
+
+# --- The real model ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_the_real_model_keeps_its_embedding(real: Path) -> None:
-    variant = "openvino_qint8_quantized"
-    chosen = [row["text"] for row in texts.read(texts_of(real) / "validation.jsonl")]
-    expected = reference.read(real.parent.parent / "reference/minilm").embeddings
-    cosine = cosines(loader.load(real / variant, variant).encode(chosen), expected)
-    assert cosine.mean() > 0.99
-    assert cosine.min() > 0.95
-
-
-def texts_of(model_folder: Path) -> Path:
-    return model_folder.parent.parent / "texts"
+    chosen = [row["text"] for row in texts.read(measured_on(real)[1])]
+    cosine = cosines(
+        loader.load(real / VARIANT, VARIANT).encode(chosen), reference.read(measured_on(real)[0]).embeddings
+    )
+    assert cosine.mean() > 0.998
+    assert cosine.min() > 0.98

@@ -1,6 +1,6 @@
 """Damage to the real model: each kind is caught, by the check that should see it.
 
-That all twelve untouched variants pass is shown in test_publish.py, by the same call.
+That all untouched variants pass is shown in test_publish.py, by the same call.
 """
 
 import json
@@ -14,8 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from stages import calibrate
-from stages.shared import models, params, reference, results, texts
+from stages.shared import loader, models, reference, results, texts
 from tests.conftest import ROOT, validate_in
 
 pytestmark = pytest.mark.slow
@@ -224,20 +223,23 @@ def test_two_vocabulary_rows_swapped(real: Path, tmp_path: Path, default_params:
 
 
 def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, default_params: None) -> None:
-    """The same quantizer on short texts padded to 384 tokens: most of what it sees is padding."""
-    from transformers import AutoTokenizer
+    """Its own function, on short texts instead of a data set on the Hub; it pads them to 384 tokens."""
+    import optimum.intel.openvino as optimum_openvino
+    from datasets import Dataset
+    from sentence_transformers import export_static_quantized_openvino_model
 
-    row = params.read().calibrate["openvino_qint8_quantized"]
     chosen = texts.by_group(texts.read(real.parent.parent / "texts/benchmark.jsonl"))["short"][:60]
-    tokenizer = AutoTokenizer.from_pretrained(real / "torch", local_files_only=True)
-    inputs = [
-        dict(tokenizer(text, padding="max_length", max_length=384, truncation=True, return_tensors="np"))
-        for text in chosen
-    ]
     variant = "openvino_qint8_quantized"
     folder = shutil.copytree(real / variant, tmp_path / variant)
-    model = calibrate.read_graph(models.weights_path(real / "openvino", "openvino"))
-    calibrate.save(calibrate.calibrate(model, inputs, row), models.weights_path(folder, variant))
+    with pytest.MonkeyPatch.context() as patch:
+        rows = Dataset.from_dict({"sentence": chosen})
+        patch.setattr(
+            optimum_openvino.OVQuantizer,
+            "get_calibration_dataset",
+            lambda self, preprocess_function, **_: rows.map(preprocess_function, batched=True),
+        )
+        config = optimum_openvino.OVQuantizationConfig(num_samples=len(chosen))
+        export_static_quantized_openvino_model(loader.load(real / "openvino", "openvino"), config, str(folder))
     result = validate_in(tmp_path, real, variant, folder)
     assert "mean_cosine" in failed(result)
 

@@ -13,7 +13,7 @@ from stages import quantize
 from stages.shared import files, loader, models
 from stages.shared.command import StageError
 from stages.shared.embeddings import cosines
-from tests.conftest import documents
+from tests.conftest import documents, measured_on
 
 TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
 
@@ -35,7 +35,7 @@ def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> 
         raw["variants"]["onnx_own"] = {}
 
     out = project(change) / "out"
-    quantize.main("onnx_own", tiny / "onnx", out)
+    quantize.main("onnx_own", tiny / "onnx", *measured_on(tiny), out)
     return out
 
 
@@ -55,6 +55,14 @@ def test_from_an_optimized_graph(project: Callable[..., Path], tiny: Path, sourc
     kinds = {node.op_type for node in graph_of(out).graph.node}
     assert ("QAttention" in kinds) == (source != "onnx_O1")
     assert closeness(out, tiny) > 0.97
+
+
+@pytest.mark.parametrize(("weights", "at_least"), [("int8", 0.999), ("int4", 0.9)])
+def test_weights_alone(project: Callable[..., Path], tiny: Path, weights: str, at_least: float) -> None:
+    out = quantized(project, tiny, {"weights": weights, "block_size": 16})
+    kinds = [node.op_type for node in graph_of(out).graph.node]
+    assert kinds.count("MatMulNBits") == 12
+    assert closeness(out, tiny) > at_least
 
 
 def test_operators_and_excluded_nodes(project: Callable[..., Path], tiny: Path) -> None:
@@ -105,5 +113,5 @@ def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny
     graph = models.weights_path(source, "onnx")
     graph.write_bytes(graph.read_bytes()[:5000])
     with pytest.raises(StageError, match=r"model.onnx is truncated or no ONNX graph"):
-        quantize.main("onnx_qint8_avx512", source, project() / "out")
+        quantize.main("onnx_qint8_avx512", source, *measured_on(tiny), project() / "out")
     assert not (tmp_path / "out").exists()

@@ -18,7 +18,7 @@ def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999
     row["interval"] = [0.998, 0.9995]
     return {
         "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48,
-        "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {},
+        "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
         "checks": [] if verdict == "skipped" else [row], "files": {f"onnx/{variant}.onnx": variant}, **more,
     }  # fmt: skip
 
@@ -35,6 +35,15 @@ def written(project: Callable[..., Path]) -> Path:
     results = {name: validation(name) for name in TINY_VARIANTS}
     results["onnx_O2"] = validation("onnx_O2", "failed", 0.5)
     results["openvino_qint8_quantized"] = validation("openvino_qint8_quantized", "skipped", reason="<no> | fusion")
+    trial = {"setting": "own", "texts": 48, "min_cosine": 0.9, "recall_at_10": 0.9, "task_ratio": None}
+    results["onnx_qint8_static"]["search"] = {
+        "budget": {"mean_cosine": 0.99}, "chosen": "own", "in_float": ["/a"], "stopped": None,
+        "trials": [
+            {**trial, "in_float": [], "mean_cosine": 0.98, "holds": False, "estimated_speed": 2, "measured_speed": 1.9},
+            {**trial, "in_float": ["/a"], "mean_cosine": 0.995, "holds": True, "estimated_speed": 1.6,
+             "measured_speed": 1.5},
+        ],
+    }  # fmt: skip
     results["openvino"]["files"] = {"openvino/openvino_model.xml": "onnx"}
     for name, result in results.items():
         files.write_json(root / f"validation/tiny/{name}.json", result)
@@ -91,7 +100,7 @@ def test_pages_are_whole_and_ask_nothing_of_the_network(written: Path) -> None:
     assert "&lt;no&gt;" in page
     assert "A &lt;CPU&gt;" in page
     assert "there" in page  # the other host stands in a table of its own
-    assert not re.search(r"(src|href)\s*=|@import|url\(|<script", page)
+    assert not re.search(r"""(src|href)\s*=(?!"#)|@import|url\((?!#)|<script""", page)
 
 
 def test_loading_lines_only_for_what_passed(written: Path) -> None:
@@ -109,3 +118,11 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path, monkeypatch: pyte
         assert scope["model"].encode(["a text"]).shape == (1, 32)
         if variant != "torch":
             assert models.file_name(variant).split(".")[0] in loading_lines("x", variant)
+
+
+def test_a_search_for_a_budget_is_shown_with_a_chart_that_loads_nothing(written: Path) -> None:
+    page = (written / "report/index.html").read_text()
+    assert "2 graphs built and measured; 1 products stay in floating point" in page
+    chart = page[page.index("<svg") : page.index("</svg>")]
+    assert "mean cosine to torch" in chart
+    assert not re.search(r"(href|src)=.http", chart)

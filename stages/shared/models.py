@@ -14,6 +14,7 @@ from stages.shared.command import StageError
 
 SOURCE_RECORD = "source.json"
 SKIPPED = "skipped.json"
+SEARCHED = "search.json"
 
 # Names that transformers and Sentence Transformers give to a torch model's weights.
 TORCH_WEIGHTS = (
@@ -103,25 +104,42 @@ def max_seq_length(folder: Path) -> int | None:
     return None if value is None else int(value)
 
 
+def longest_input(folder: Path) -> int:
+    """The number of tokens that the model has positions for, as its tokenizer or its config says it."""
+    path = folder / transformer_path(folder) / "tokenizer_config.json"
+    said = files.read_json(path).get("model_max_length") if path.is_file() else None
+    known = [int(value) for value in (said, config(folder).get("max_position_embeddings")) if value is not None]
+    return min([*known, 8192])
+
+
 def copy_companions(source: Path, target: Path) -> None:
     """Copy what a variant needs beside its own weights: modules, configs, tokenizer, model card."""
     weights = {path.relative_to(source) for path in weights_files(source, "torch")}
     for path in files.files_below(source):
         is_graph = any(part in ("onnx", "openvino") for part in path.parts[:-1])
-        if path not in weights and not is_graph and path.name not in (SOURCE_RECORD, SKIPPED):
+        if path not in weights and not is_graph and path.name not in (SOURCE_RECORD, SKIPPED, SEARCHED):
             files.copy(source / path, target / path)
 
 
-def skip(folder: Path, variant: str, reason: str) -> None:
-    """Write `folder` as that of a variant which this model cannot have."""
+def skip(folder: Path, variant: str, reason: str, search: Any = None) -> None:
+    """Write `folder` as that of a variant which this model cannot have; with what a search tried in vain."""
     with files.replacing_folder(folder) as partial:
-        files.write_json(partial / SKIPPED, {"variant": variant, "reason": reason})
+        files.write_json(
+            partial / SKIPPED, {"variant": variant, "reason": reason} | ({"search": search} if search else {})
+        )
 
 
 def skipped(folder: Path) -> str | None:
     """Why this model cannot have the variant, or None where it has."""
     path = folder / SKIPPED
     return str(files.read_json(path)["reason"]) if path.is_file() else None
+
+
+def search_result(folder: Path) -> Any:
+    """What a search for a budget tried for this variant, or None where there was none."""
+    if (path := folder / SEARCHED).is_file():
+        return files.read_json(path)
+    return files.read_json(folder / SKIPPED).get("search") if skipped(folder) else None
 
 
 def hashes(folder: Path) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Precision = Literal["fp32", "fp16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
 
 
 class Section(BaseModel):
@@ -262,10 +263,40 @@ class Optimize(Section):
         return self
 
 
-class Quantize(Section):
-    """One dynamic int8 graph: a target with optimum's meaning, and what differs from it."""
+class Budget(Section):
+    """What a searched variant must hold; these replace the thresholds of its precision class."""
 
-    isa: Literal["arm64", "avx2", "avx512", "avx512_vnni"]
+    mean_cosine: Fraction | None = None
+    min_cosine: Fraction | None = None
+    recall_at_10: Fraction | None = None
+    task_ratio: Positive | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError(f"is empty; it sets one or more of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class SearchLimits(Section):
+    """How long the search for a budget may take."""
+
+    trials: Annotated[int, Field(ge=2)] = Field(default=100, description="Graphs that are built and measured.")
+    minutes: Positive = Field(default=60, description="After these it ends with the best so far; results then vary.")
+
+
+class Quantize(Section):
+    """One ONNX graph in int8 without calibration: dynamic, or its weights alone."""
+
+    isa: Literal["arm64", "avx2", "avx512", "avx512_vnni"] | None = Field(
+        default=None, description="Dynamic int8 for a target with optimum's meaning."
+    )
+    weights: Literal["int4", "int8"] | None = Field(
+        default=None, description="Instead of `isa`: weights in blocks of 4 or 8 bits (MatMulNBits), computed in fp32."
+    )
+    block_size: Literal[16, 32, 64, 128, 256] | None = Field(
+        default=None, description="With `weights`: how many weights share a scale; by default 32."
+    )
     source: Literal["onnx", "onnx_O1", "onnx_O2", "onnx_O3"] = Field(
         default="onnx", alias="from", description="The graph that is quantized. O4 is fp16 and cannot be."
     )
@@ -277,14 +308,26 @@ class Quantize(Section):
         default=None, description="Operator types to quantize; by default every one that ONNX Runtime knows."
     )
     exclude_nodes: list[str] = Field(default=[], description="Names of nodes to leave in fp32.")
+    budget: Budget | None = None
+    search: SearchLimits = SearchLimits()
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if (self.isa is None) == (self.weights is None):
+            raise ValueError("needs either `isa`, for dynamic int8, or `weights`, for weights alone")
+        dynamic = {"per_channel", "reduce_range", "operators"} & self.model_fields_set
+        if self.weights and dynamic:
+            raise ValueError(f"{', '.join(sorted(dynamic))} belong to dynamic int8; `weights` has `block_size`")
+        if self.isa and self.block_size:
+            raise ValueError("block_size belongs to `weights`")
+        return self
 
 
 class IgnoredScope(Section):
-    """Nodes that NNCF leaves in floating point."""
+    """Products that stay in floating point."""
 
     names: list[str] = []
-    patterns: list[str] = Field(default=[], description="Regular expressions on node names.")
-    types: list[str] = Field(default=[], description="OpenVINO operator types.")
+    patterns: list[str] = Field(default=[], description="Regular expressions that match anywhere in a product's name.")
 
 
 class Calibrate(Section):
@@ -296,9 +339,27 @@ class Calibrate(Section):
     preset: Literal["mixed", "performance"] = Field(
         default="mixed", description="`mixed`: asymmetric activations; `performance`: symmetric ones."
     )
-    smooth_quant_alpha: Fraction = 0.95
-    fast_bias_correction: bool = True
+    smooth_quant_alpha: Fraction | None = Field(
+        default=None, description="By default chosen for each product, by its error on the calibration texts."
+    )
+    outlier_copies: Annotated[int, Field(ge=0)] = Field(
+        default=16, description="Channels that are added to each feed-forward layer, for copies of its outliers."
+    )
+    bias_correction: bool = Field(default=True, description="Take the mean error on the calibration texts back.")
+    reduce_range: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Smaller weights, for targets without VNNI, where 8 bits can saturate; `auto`: where they could.",
+    )
+    int8_embeddings: bool = Field(default=True, description="Store the table of word embeddings in int8, too.")
     ignored_scope: IgnoredScope = IgnoredScope()
+    budget: Budget | None = None
+    search: SearchLimits = SearchLimits()
+
+
+class Compress(Section):
+    """One OpenVINO graph with smaller weights that computes in floating point."""
+
+    weights: Literal["fp16", "int8"]
 
 
 class Thresholds(Section):
@@ -342,6 +403,8 @@ class ThresholdsByPrecision(Section):
     fp16: Thresholds
     int8_dynamic: Thresholds
     int8_static: Thresholds
+    int8_weights: Thresholds
+    int4_weights: Thresholds
 
 
 class Validate(Section):
@@ -378,7 +441,9 @@ class Params(Section):
     export: Export
     optimize: dict[Slug, Optimize]
     quantize: dict[Slug, Quantize]
-    calibrate: dict[Slug, Calibrate]
+    calibrate: dict[Slug, Calibrate] = Field(description="Static int8 in OpenVINO.")
+    calibrate_onnx: dict[Slug, Calibrate] = Field(default={}, description="Static int8 in ONNX.")
+    compress: dict[Slug, Compress] = Field(default={}, description="Smaller weights in OpenVINO.")
     variants: dict[Slug, Any] = Field(description="Every row above, merged, for the stages that take all variants.")
     validate_: Validate = Field(alias="validate")
     benchmark: Benchmark
@@ -391,7 +456,9 @@ class Params(Section):
         for section, prefix, needs in (
             (self.optimize, "onnx_", "onnx"),
             (self.quantize, "onnx_", "onnx"),
+            (self.calibrate_onnx, "onnx_", "onnx"),
             (self.calibrate, "openvino_", "openvino"),
+            (self.compress, "openvino_", "openvino"),
         ):
             mistakes += [
                 f"variant {name}: its name starts with {prefix}" for name in section if not name.startswith(prefix)
@@ -407,7 +474,7 @@ class Params(Section):
         if expected != self.variants.keys():
             mistakes.append(
                 f"variants holds {', '.join(sorted(self.variants))}; expected torch and every row of export, optimize, "
-                f"quantize and calibrate: {', '.join(sorted(expected))}"
+                f"quantize, calibrate_onnx, calibrate and compress: {', '.join(sorted(expected))}"
             )
         if unknown := self.validate_.overrides.keys() - expected:
             mistakes.append(
@@ -426,23 +493,34 @@ class Params(Section):
         """Every variant, in the order that people read them in: torch, then each backend from plain to int8."""
         onnx = ["onnx"] if self.export.onnx is not None else []
         openvino = ["openvino"] if self.export.openvino is not None else []
-        return ["torch", *onnx, *self.optimize, *self.quantize, *openvino, *self.calibrate]
+        in_onnx = [*onnx, *self.optimize, *self.quantize, *self.calibrate_onnx]
+        return ["torch", *in_onnx, *openvino, *self.compress, *self.calibrate]
 
-    def precision(self, variant: str) -> Literal["fp32", "fp16", "int8_dynamic", "int8_static"]:
+    def precision(self, variant: str) -> Precision:
         """The precision class of a variant: which thresholds are its."""
-        if variant in self.calibrate:
+        if variant in self.calibrate or variant in self.calibrate_onnx:
             return "int8_static"
-        if variant in self.quantize:
-            return "int8_dynamic"
+        if (quantized := self.quantize.get(variant)) is not None:
+            kinds: dict[str | None, Precision] = {"int8": "int8_weights", "int4": "int4_weights"}
+            return kinds.get(quantized.weights, "int8_dynamic")
+        if (compressed := self.compress.get(variant)) is not None:
+            return "int8_weights" if compressed.weights == "int8" else "fp16"
         row = self.optimize.get(variant)
         half = row is not None and (row.fp16 if row.fp16 is not None else row.level == "O4")
         return "fp16" if half else "fp32"
 
     def thresholds(self, variant: str) -> Thresholds:
-        """The thresholds of a variant: its precision class's, with its own overrides."""
+        """The thresholds of a variant: its precision class's, then its row's budget, then its own overrides."""
         base = getattr(self.validate_.thresholds, self.precision(variant))
-        own = self.validate_.overrides.get(variant, ThresholdOverrides())
-        return base.model_copy(update=own.model_dump(exclude_none=True))
+        budget = self.budget(variant)
+        own = self.validate_.overrides.get(variant)
+        changes = [one.model_dump(exclude_none=True) for one in (budget, own) if one is not None]
+        return base.model_copy(update={key: value for change in changes for key, value in change.items()})
+
+    def budget(self, variant: str) -> Budget | None:
+        """What a searched variant must hold, or None for a row without a budget."""
+        row = self.quantize.get(variant) or self.calibrate_onnx.get(variant) or self.calibrate.get(variant)
+        return None if row is None else row.budget
 
 
 # --- Reading -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -10,21 +10,22 @@ Item = TypeVar("Item")
 LOG_EVERY_SECONDS = 15.0
 
 
-def track(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """Go through `items`, showing how many are done and how long the rest will take."""
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Go through `items`, showing how many are done and how long the rest will take. `total` is theirs by default."""
+    count = total if total is not None else len(items) if isinstance(items, Sized) else 0
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track as bar
 
-        yield from bar(items, description=description, console=Console(stderr=True), transient=True)
+        yield from bar(items, total=count, description=description, console=Console(stderr=True), transient=True)
         return
     started = last = time.monotonic()
     for done, item in enumerate(items):
         now = time.monotonic()
         if done and now - last >= LOG_EVERY_SECONDS:
-            left = (now - started) / done * (len(items) - done)
+            left = (now - started) / done * (count - done)
             print(
-                f"  {description}: {done} of {len(items)}, about {left:.0f} s left",
+                f"  {description}: {done} of {count}, about {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

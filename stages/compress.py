@@ -1,0 +1,26 @@
+"""Store the weights of the OpenVINO graph in fewer bits, and compute in floating point as before."""
+
+from pathlib import Path
+
+from stages.shared import command, files, models, params
+from stages.shared.openvino_int8 import OpenVinoGraph
+from stages.shared.progress import say
+
+
+def main(variant: str, openvino: Path, out: Path) -> None:
+    row = params.read().compress[variant]
+    graph = OpenVinoGraph.read(models.weights_path(openvino, "openvino"))
+    with files.replacing_folder(out) as partial:
+        models.copy_companions(openvino, partial)
+        target = models.weights_path(partial, variant)
+        target.parent.mkdir(parents=True)
+        if row.weights == "int8":
+            graph.write_with_int8_weights(target)
+        else:
+            graph.write_with_fp16_weights(target)
+        size = sum(path.stat().st_size for path in models.weights_files(partial, variant))
+    say(f"{out}: weights in {row.weights}, {size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,117 @@
+"""The algorithm of static int8, on plain arrays."""
+
+import numpy as np
+import pytest
+
+from stages.shared import int8
+from stages.shared.params import Calibrate
+
+RNG = np.random.default_rng(0)
+
+
+def seen(tokens: np.ndarray) -> int8.Activations:
+    activations = int8.Activations()
+    for start in range(0, len(tokens), 50):
+        part = tokens[start : start + 50]
+        activations.add(part, int8.pick_tokens(len(part), np.random.default_rng(0)))
+    return activations
+
+
+def error(tokens: np.ndarray, weight: np.ndarray, copyable: bool = False, **settings: object) -> float:
+    """The relative error of a product that is quantized by its plan, on all tokens."""
+    row = Calibrate.model_validate(settings)
+    product = int8.Product("p", "x", weight, copyable)
+    plan = int8.plan([product], {"x": seen(tokens)}, row)
+    how, quantized = plan.inputs["x"], plan.weights["p"]
+    result = how.dequantize(how.quantize(tokens)) @ quantized.integers.T.astype(np.float32) * quantized.scales
+    exact = tokens @ weight.T
+    return float(np.linalg.norm(result + quantized.correction - exact) / np.linalg.norm(exact))
+
+
+@pytest.fixture
+def ordinary() -> tuple[np.ndarray, np.ndarray]:
+    return RNG.normal(size=(500, 64)).astype(np.float32), RNG.normal(size=(32, 64)).astype(np.float32)
+
+
+def test_the_error_of_ordinary_values_is_small(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    assert error(*ordinary) < 0.02
+
+
+def test_smoothing_mends_channels_of_different_sizes(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    tokens, weight = ordinary
+    tokens = tokens * np.geomspace(0.05, 20, 64).astype(np.float32)
+    weight = weight / np.geomspace(0.05, 20, 64).astype(np.float32)
+    scale, zero_point = int8.scale_and_zero_point(float(tokens.min()), float(tokens.max()), symmetric=False)
+    plain = int8.InputPlan(np.ones(64, np.int64), np.ones(64, np.float32), scale, zero_point)
+    integers, scales = int8.quantize_rows(weight)
+    result = plain.dequantize(plain.quantize(tokens)) @ integers.T.astype(np.float32) * scales
+    unsmoothed = np.linalg.norm(result - tokens @ weight.T) / np.linalg.norm(tokens @ weight.T)
+    assert error(tokens, weight) < 0.2 * unsmoothed
+
+
+def test_copies_mend_an_outlier_channel(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    tokens, weight = ordinary[0].copy(), ordinary[1]
+    tokens[::50, 7] = 30.0
+    ordinary_tokens = np.delete(tokens, np.s_[::50], axis=0)
+
+    def ordinary_error(copies: int) -> float:
+        row = Calibrate(outlier_copies=copies, smooth_quant_alpha=0.9)
+        product = int8.Product("p", "x", weight, True)
+        plan = int8.plan([product], {"x": seen(tokens)}, row)
+        how, quantized = plan.inputs["x"], plan.weights["p"]
+        assert how.copies.sum() == 64 + copies
+        assert copies == 0 or how.copies.argmax() == 7
+        got = how.dequantize(how.quantize(ordinary_tokens)) @ quantized.integers.T.astype(np.float32)
+        exact = ordinary_tokens @ weight.T
+        return float(np.linalg.norm(got * quantized.scales + quantized.correction - exact) / np.linalg.norm(exact))
+
+    assert ordinary_error(8) < 0.75 * ordinary_error(0)
+
+
+def test_copies_divide_the_weight_and_change_nothing_else(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    tokens, weight = ordinary
+    plan = int8.plan_input(seen(tokens), [weight], True, Calibrate(outlier_copies=5))
+    np.testing.assert_allclose(tokens[:, plan.indices] @ plan.spread(weight).T, tokens @ weight.T, atol=1e-4)
+
+
+def test_no_pair_of_products_overflows_sixteen_bits(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    # All of one sign, and close to the largest: the worst there is.
+    tokens, weight = 1 + np.abs(ordinary[0]) / 10, 1 + np.abs(ordinary[1]) / 10
+
+    def largest_sum(reduce_range: str) -> float:
+        row = Calibrate.model_validate({"reduce_range": reduce_range, "smooth_quant_alpha": 0.5})
+        product = int8.Product("p", "x", weight, False)
+        plan = int8.plan([product], {"x": seen(tokens)}, row)
+        integers = plan.inputs["x"].quantize(seen(tokens).sample)
+        weights = plan.weights["p"].integers.astype(np.float32)
+        sums = [integers[:, k : k + 2] @ weights[:, k : k + 2].T for k in range(0, 64, 2)]
+        return float(np.abs(sums).max())
+
+    assert largest_sum("never") > int8.INT16_MAX
+    assert largest_sum("auto") <= int8.INT16_MAX
+    assert largest_sum("always") <= int8.INT16_MAX
+
+
+def test_an_odd_number_of_channels_is_no_trouble(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    assert error(ordinary[0][:, :63], ordinary[1][:, :63]) < 0.02
+
+
+def test_bias_correction_takes_the_mean_error_back(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    tokens, weight = ordinary[0] + 3, ordinary[1]
+    assert error(tokens, weight, smooth_quant_alpha=0.0) < error(
+        tokens, weight, smooth_quant_alpha=0.0, bias_correction=False
+    )
+
+
+def test_channels_that_are_always_zero_have_a_scale(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+    tokens, weight = ordinary[0].copy(), ordinary[1].copy()
+    tokens[:, 3] = 0
+    weight[5] = 0
+    assert error(tokens, weight) < 0.02
+
+
+def test_the_first_and_last_token_are_always_picked() -> None:
+    for count in (1, 2, 14, 15, 300):
+        picked = int8.pick_tokens(count, np.random.default_rng(1))
+        assert {0, count - 1} <= set(picked.tolist())
+        assert len(set(picked.tolist())) == len(picked) == min(count, int8.TOKENS_PER_TEXT)
