@@ -41,6 +41,14 @@ def put(*path: str, value: Any) -> Change:
         (put("models", "tiny", "source", value={"hub": "org/name", "revision": "main"}), ["revision", "'main'", "40"]),
         (put("models", "tiny", "source", value={"package": "x", "pth": "y"}), ["source.pth", "are package, path"]),
         (put("calibrate", "onnx_x", value={}), ["onnx_x", "openvino_"]),
+        (put("calibrate", "openvino_qint8_quantized", value={"budget": {}}), ["budget", "mean_cosine"]),
+        (put("calibrate", "openvino_qint8_quantized", value={"budget": {"mean": 0.9}}), ["budget.mean: unknown"]),
+        (put("calibrate_onnx", "openvino_x", value={}), ["openvino_x", "onnx_"]),
+        (put("quantize", "onnx_qint8_avx512", value={}), ["onnx_qint8_avx512", "`isa`", "`weights`"]),
+        (put("quantize", "onnx_qint8_avx512", value={"weights": "int4", "isa": "avx2"}), ["either `isa`"]),
+        (put("quantize", "onnx_qint8_avx512", value={"weights": "int4", "per_channel": True}), ["per_channel"]),
+        (put("quantize", "onnx_qint8_avx512", value={"isa": "avx2", "block_size": 32}), ["block_size"]),
+        (put("compress", "openvino_fp16", value={"weights": "int4"}), ["weights", "'int4'", "int8"]),
         (put("variants", value={"torch": {}}), ["variants", "onnx_O2"]),
         (put("sample", "calibration", "share", value={"news": 0.9}), ["news", "1.6"]),
         (put("sample", "calibration", "share", value={"nws": 0.1}), ["nws", "more_news"]),
@@ -100,6 +108,8 @@ def test_default_params() -> None:
     assert settings.precision("onnx_O3") == "fp32"
     assert settings.precision("onnx_O4") == "fp16"
     assert settings.precision("onnx_quint8_avx2") == "int8_dynamic"
+    assert settings.precision("onnx_qint8_static") == "int8_static"
+    assert settings.precision("openvino_fp16") == "fp16"
     assert settings.precision("openvino_qint8_quantized") == "int8_static"
 
 
@@ -108,3 +118,15 @@ def test_overrides_replace_single_thresholds(project: Callable[..., Path]) -> No
     settings = params.read()
     assert settings.thresholds("onnx_O2").min_cosine == 0.5
     assert settings.thresholds("onnx_O2").mean_cosine == settings.thresholds("onnx").mean_cosine
+
+
+def test_a_budget_is_what_the_variant_must_hold(project: Callable[..., Path]) -> None:
+    project(
+        lambda raw: (
+            raw["calibrate"].update(openvino_qint8_quantized={"budget": {"mean_cosine": 0.9991}}),
+            raw["validate"].update(overrides={}),
+        )
+    )
+    limits, plain = (params.read().thresholds(name) for name in ("openvino_qint8_quantized", "onnx_qint8_static"))
+    assert limits.mean_cosine == 0.9991
+    assert limits.min_cosine == plain.min_cosine

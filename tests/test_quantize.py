@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from stages import quantize
-from stages.shared import files, loader, models
+from stages.shared import files, loader, models, reference, texts
 from stages.shared.command import StageError
 from stages.shared.embeddings import cosines
 from tests.conftest import documents, measured_on
@@ -44,9 +44,9 @@ def graph_of(folder: Path) -> Any:
 
 
 def closeness(folder: Path, tiny: Path) -> float:
-    texts = documents()[:20]
-    own = loader.load(folder, "onnx_own").encode(texts)
-    return float(cosines(own, loader.load(tiny / "torch", "torch").encode(texts)).mean())
+    some = documents()[:20]
+    own = loader.load(folder, "onnx_own").encode(some)
+    return float(cosines(own, loader.load(tiny / "torch", "torch").encode(some)).mean())
 
 
 @pytest.mark.parametrize("source", ["onnx_O1", "onnx_O2", "onnx_O3"])
@@ -63,6 +63,22 @@ def test_weights_alone(project: Callable[..., Path], tiny: Path, weights: str, a
     kinds = [node.op_type for node in graph_of(out).graph.node]
     assert kinds.count("MatMulNBits") == 12
     assert closeness(out, tiny) > at_least
+
+
+def test_a_budget_is_held_with_the_fewest_nodes_in_float(project: Callable[..., Path], tiny: Path) -> None:
+    def on_validation_texts(folder: Path) -> float:
+        chosen = [row["text"] for row in texts.read(measured_on(tiny)[1])]
+        own = loader.load(folder, "onnx_own").encode(chosen, batch_size=16)
+        return float(cosines(own, reference.read(measured_on(tiny)[0]).embeddings).mean())
+
+    row = {"isa": "avx512", "operators": ["MatMul"]}
+    wanted = round(1 - (1 - on_validation_texts(quantized(project, tiny, row))) / 2, 5)
+    out = quantized(project, tiny, {**row, "budget": {"mean_cosine": wanted}})
+    assert on_validation_texts(out) >= wanted
+    found = files.read_json(out / models.SEARCHED)
+    assert 0 < len(found["in_float"]) < 12
+    names = {node.name for node in graph_of(out).graph.node if node.op_type == "MatMul"}
+    assert set(found["in_float"]) <= names
 
 
 def test_operators_and_excluded_nodes(project: Callable[..., Path], tiny: Path) -> None:

@@ -1,0 +1,240 @@
+"""How close, how consistent, how large and how fast each int8 variant is, beside Sentence Transformers' own functions.
+
+    python benchmarks/int8_quality.py [--rounds 7] > int8_quality.json
+
+Two models: all-MiniLM-L6-v2, and a BERT of base size with random weights, which shows speed alone. Closeness is the
+cosine to torch on texts of domains that neither calibration nor the choice of the defaults saw: questions, answers and
+small talk of a few words (chatterbot-corpus), and sentences of Wikipedia (gensim's test data). `consistency` is a text
+alone against itself in a batch of 32. Throughput is through `encode` on the benchmark's short and medium texts; every
+round runs every variant, in an order drawn anew, and a ratio is to another variant in the same round.
+
+`openvino_sentence_transformers` is its static recipe, by its own function: film reviews, one sentence each (the kind of
+text that its documented data set holds), padded to 384 tokens. Its dynamic variants are those of `params.yaml`, whose
+bytes the tests compare.
+"""
+
+import argparse
+import bz2
+import json
+import os
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from stages import calibrate, calibrate_onnx, compress, download, embed, export, optimize, quantize, sample
+from stages.shared import loader, models, params, sources, texts
+from stages.shared.embeddings import cosines
+from stages.shared.params import PackageSource
+
+ROOT = Path(__file__).parent.parent
+THEIRS = "openvino_sentence_transformers"
+ADDED: dict[
+    str, dict[str, dict[str, Any]]
+] = {  # rows that params.yaml leaves out, because they win nothing; this shows it
+    "quantize": {
+        "onnx_qint8_lookups": {"isa": "avx512_vnni", "operators": ["MatMul"]},
+        "onnx_qint8_lookups_7bit": {"isa": "avx512_vnni", "operators": ["MatMul"], "reduce_range": True},
+        "onnx_quint8_O3": {"isa": "avx2", "from": "onnx_O3", "operators": ["MatMul", "Attention"]},
+        "onnx_int8_weights": {"weights": "int8"},
+        "onnx_int4_weights": {"weights": "int4"},
+    },
+    "compress": {"openvino_int8_weights": {"weights": "int8"}},
+}
+SHOWN = ["torch", "onnx", "onnx_O3", "onnx_qint8_avx512_vnni", "onnx_quint8_avx2", "onnx_qint8_O3"]
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def held_out() -> dict[str, list[str]]:
+    """Texts of other domains than the calibration's, by domain."""
+    from gensim.corpora.wikicorpus import filter_wiki
+
+    corpus = sources.local_path(PackageSource(package="chatterbot_corpus", path="data/english"))
+    lines = {
+        line
+        for path in sorted(corpus.glob("*.yml"))
+        for talk in yaml.safe_load(path.read_text(encoding="utf-8"))["conversations"]
+        for line in talk
+        if isinstance(line, str) and len(line) > 8
+    }
+    name = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+    pages = re.findall(
+        r"<text[^>]*>(.*?)</text>",
+        bz2.decompress(sources.local_path(PackageSource(package="gensim", path=name)).read_bytes()).decode("utf-8"),
+        re.DOTALL,
+    )
+    articles = [page for page in pages[:60] if len(page) > 2000 and not page.startswith("#REDIRECT")]
+    paragraphs = [" ".join(line.split()) for page in articles for line in filter_wiki(page).split("\n")]
+    plain = [line for line in paragraphs if len(line) > 120 and line[0].isupper() and not re.search("[|=]", line)]
+    sentences = dict.fromkeys(one for line in plain for one in SENTENCE_END.split(line) if 20 < len(one) < 600)
+    return {"talk": sorted(lines), "wikipedia": list(sentences)}
+
+
+def film_reviews() -> list[str]:
+    source = PackageSource(package="gensim", path="test/test_data/pang_lee_polarity.cor")
+    rows = sources.local_path(source).read_text(encoding="latin-1").splitlines()
+    return [row.split(" ", 1)[1].strip() for row in rows if row.strip()]
+
+
+def base_sized(folder: Path, tokenizer: Path) -> None:
+    """A BERT of base size with random weights, and MiniLM's tokenizer, as a Sentence Transformers model."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(0)
+    plain = folder.with_name(f"{folder.name}_plain")
+    BertModel(BertConfig(vocab_size=30522)).eval().save_pretrained(plain)
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(plain)
+    transformer = Transformer(str(plain), max_seq_length=256)
+    SentenceTransformer(modules=[transformer, Pooling(768), Normalize()], device="cpu").save_pretrained(str(folder))
+
+
+def build(root: Path, checkpoint: Path | None) -> tuple[Path, params.Params]:
+    """Every variant of params.yaml and of ADDED below `root`; of another checkpoint, if one is given."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for section, rows in ADDED.items():
+        raw[section] |= rows
+        raw["variants"] |= {name: {} for name in rows}
+    if checkpoint is not None:
+        raw["models"] = {"base": {"source": {"path": str(checkpoint)}}}
+    root.mkdir(exist_ok=True)
+    (root / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    os.chdir(root)
+    settings = params.read()
+    model = next(iter(settings.models))
+    folder, frozen = Path("artifacts/models") / model, Path("artifacts/texts")
+    held = Path("artifacts/reference") / model, frozen / "validation.jsonl", frozen / "tasks.json"
+    download.main(model, folder / "torch")
+    sample.main(frozen)
+    for name in ("onnx", "openvino"):
+        export.main(name, folder / "torch", folder / name)
+    embed.main(folder / "torch", held[1], held[2], held[0])
+    for variant in ("onnx_O3",):
+        optimize.main(variant, folder / "onnx", folder / variant)
+    for variant in settings.quantize:
+        quantize.main(variant, folder / "onnx", *held, folder / variant)
+    for variant in settings.calibrate_onnx:
+        calibrate_onnx.main(variant, folder / "onnx", frozen / "calibration.jsonl", *held, folder / variant)
+    for variant in settings.calibrate:
+        calibrate.main(variant, folder / "openvino", frozen / "calibration.jsonl", *held, folder / variant)
+    for variant in settings.compress:
+        compress.main(variant, folder / "openvino", folder / variant)
+    sentence_transformers_static(folder)
+    return root / folder, settings
+
+
+def sentence_transformers_static(folder: Path) -> None:
+    """Its own function, with film reviews instead of a data set on the Hub."""
+    import optimum.intel.openvino as optimum_openvino
+    from datasets import Dataset
+    from sentence_transformers import export_static_quantized_openvino_model
+
+    rows = Dataset.from_dict({"sentence": film_reviews()})
+    optimum_openvino.OVQuantizer.get_calibration_dataset = lambda self, preprocess_function, **_: rows.map(
+        preprocess_function, batched=True
+    )
+    target = folder / THEIRS
+    models.copy_companions(folder / "openvino", target)
+    config = optimum_openvino.OVQuantizationConfig(num_samples=len(rows))
+    export_static_quantized_openvino_model(loader.load(folder / "openvino", "openvino"), config, str(target))
+    for path in sorted((target / "openvino").iterdir()):
+        path.rename(path.with_name(path.name.replace("qint8_quantized", "sentence_transformers")))
+
+
+def throughput(loaded: dict[str, Any], groups: dict[str, list[str]], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each round, by group of texts and variant; a round runs every variant once."""
+    names, rng = list(loaded), random.Random(0)
+    seconds: dict[str, dict[str, list[float]]] = {group: {name: [] for name in names} for group in groups}
+    for number in range(rounds + 1):  # the first warms up
+        say(f"round {number} of {rounds}")
+        for group, some in groups.items():
+            for name in rng.sample(names, len(names)):
+                started = time.perf_counter()
+                loaded[name].encode(some, batch_size=32, show_progress_bar=False)
+                if number:
+                    seconds[group][name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], name: str, to: str) -> list[float]:
+    """How much faster than another variant: median, lowest and highest round."""
+    ratios = [theirs / own for own, theirs in zip(seconds[name], seconds[to], strict=True)]
+    return [round(value, 3) for value in (statistics.median(ratios), min(ratios), max(ratios))]
+
+
+def measure(folder: Path, settings: params.Params, rounds: int, domains: dict[str, list[str]]) -> dict[str, Any]:
+    """The figures of every int8 variant of one model."""
+    added = [name for rows in ADDED.values() for name in rows]
+    own = [*settings.calibrate_onnx, "openvino", *settings.compress, *settings.calibrate]
+    names = list(dict.fromkeys([*SHOWN, *added, *own, THEIRS]))
+    loaded = {name: loader.load(folder / name, name) for name in names}
+    frozen = texts.by_group(texts.read(folder.parent.parent / "texts/benchmark.jsonl"))
+    seconds = throughput(loaded, {name: frozen[name] for name in ("short", "medium")}, rounds)
+    every = [text for some in domains.values() for text in some]
+    some = domains["talk"][::20][:64]
+    expected = dict(zip(every, loaded["torch"].encode(every, batch_size=32), strict=True))
+    figures: dict[str, Any] = {}
+    for name, model in loaded.items():
+        say(f"closeness of {name}")
+        cosine = {
+            domain: cosines(model.encode(rows, batch_size=32), np.stack([expected[row] for row in rows]))
+            for domain, rows in domains.items()
+        }
+        together = np.concatenate(list(cosine.values()))
+        alone = cosines(model.encode(some, batch_size=1), model.encode(some, batch_size=32))
+        weights = sum(path.stat().st_size for path in models.weights_files(folder / name, name))
+        figures[name] = {
+            "mean_cosine": round(float(together.mean()), 5),
+            "p1_cosine": round(float(np.percentile(together, 1)), 4),
+            "min_cosine": round(float(together.min()), 4),
+            "mean_cosine_by_domain": {domain: round(float(row.mean()), 5) for domain, row in cosine.items()},
+            "consistency_mean_cosine": round(float(alone.mean()), 5),
+            "size_mb": round(weights / 1e6, 1),
+            **{
+                f"speed_{group}": {
+                    "to_torch": ratio(times, name, "torch"),
+                    "to_onnx_qint8_avx512_vnni": ratio(times, name, "onnx_qint8_avx512_vnni"),
+                    f"to_{THEIRS}": ratio(times, name, THEIRS),
+                }
+                for group, times in seconds.items()
+            },
+        }
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    domains = held_out()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        minilm, settings = build(root / "minilm", None)
+        result: dict[str, Any] = {
+            "texts": {domain: len(rows) for domain, rows in domains.items()},
+            "rounds": rounds,
+            "minilm": measure(minilm, settings, rounds, domains),
+        }
+        base_sized(root / "base_checkpoint", minilm / "torch")
+        base, settings = build(root / "base", root / "base_checkpoint")
+        few = {domain: rows[::20] for domain, rows in domains.items()}
+        result["base_random_weights"] = measure(base, settings, max(3, rounds // 2), few)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

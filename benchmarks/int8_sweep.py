@@ -1,0 +1,107 @@
+"""The sweep behind the defaults of static int8: one setting changed at a time, each measured on the validation texts.
+
+    python benchmarks/int8_sweep.py [--model minilm] > int8_sweep.json
+
+Run from the root of a built pipeline (`make artifacts`): it reads the exported graph, the frozen texts and the
+reference there, and writes nothing. By ONNX Runtime; both runtimes write the same plan. `calibrated_on` says how many
+of each group of the calibration texts went in, and `validated_on` gives the closeness by group of the validation texts.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.shared import calibration, int8, loader, models, reference, texts
+from stages.shared.embeddings import cosines
+from stages.shared.onnx_int8 import OnnxGraph
+from stages.shared.params import Calibrate
+
+VARIANT = "onnx_qint8_static"
+ALL = {"short": 160, "long": 60, "fragments": 120}
+MIXES: dict[str, dict[str, int]] = {
+    "a quarter of the texts": {"short": 40, "long": 15, "fragments": 30},
+    "half of the texts": {"short": 80, "long": 30, "fragments": 60},
+    "no fragments": {"short": 160, "long": 60},
+    "fewer fragments": {"short": 160, "long": 60, "fragments": 30},
+    "no long texts": {"short": 160, "fragments": 120},
+    "no short texts": {"long": 60, "fragments": 120},
+    "fragments alone": {"fragments": 120},
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "preset performance": {"preset": "performance"},
+    **{f"smooth_quant_alpha {alpha}": {"smooth_quant_alpha": alpha} for alpha in (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)},
+    **{f"outlier_copies {copies}": {"outlier_copies": copies} for copies in (0, 4, 8, 32, 64)},
+    "no bias_correction": {"bias_correction": False},
+    "reduce_range never": {"reduce_range": "never"},
+    "reduce_range always": {"reduce_range": "always"},
+    "float embeddings": {"int8_embeddings": False},
+    **{
+        f"float {name}": {"ignored_scope": {"patterns": [pattern]}}
+        for name, pattern in (
+            ("query, key and value", r"attention/self"),
+            ("attention output", r"attention/output"),
+            ("first feed-forward products", r"intermediate"),
+            ("second feed-forward products", r"layer\.\d+/output"),
+        )
+    },
+}
+
+
+def measure(
+    root: Path, model: str, changes: dict[str, Any], mix: dict[str, int], graph: OnnxGraph
+) -> dict[str, dict[str, float]]:
+    """Mean, 1st percentile and minimum of the cosine to torch, by group of the validation texts."""
+    row = Calibrate.model_validate(changes)
+    source = root / "models" / model / "onnx"
+    groups = texts.by_group(texts.read(root / "texts/calibration.jsonl"))
+    chosen = [text for group, count in mix.items() for text in groups[group][:count]]
+    products = calibration.select(graph.products(), row)
+    sources = list(dict.fromkeys(product.source for product in products))
+    seen = calibration.watch(graph, calibration.tokenize(source, chosen, graph.input_names), sources)
+    expected = reference.read(root / "reference" / model).embeddings
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        models.copy_companions(source, folder)
+        target = models.weights_path(folder, VARIANT)
+        target.parent.mkdir(parents=True)
+        graph.write(target, int8.plan(products, seen, row))
+        loaded = loader.load(folder, VARIANT)
+        found: dict[str, dict[str, float]] = {}
+        start = 0
+        for group, some in texts.by_group(texts.read(root / "texts/validation.jsonl")).items():
+            cosine = cosines(loaded.encode(some, batch_size=32), expected[start : start + len(some)])
+            start += len(some)
+            found[group] = {
+                "mean": round(float(cosine.mean()), 5),
+                "p1": round(float(np.percentile(cosine, 1)), 5),
+                "min": round(float(cosine.min()), 5),
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="minilm")
+    model = parser.parse_args().model
+    root = Path("artifacts")
+    exported = root / "models" / model / "onnx"
+    path, config = models.weights_path(exported, "onnx"), models.config(exported)
+    graphs = {flag: OnnxGraph.read(path, config, int8_embeddings=flag) for flag in (True, False)}
+    trials: list[tuple[str, dict[str, Any], dict[str, int]]] = [("the defaults", {}, ALL)]
+    trials += [(name, {}, mix) for name, mix in MIXES.items()]
+    trials += [(name, changes, ALL) for name, changes in SETTINGS.items()]
+    results = []
+    for name, changes, mix in trials:
+        found = measure(root, model, changes, mix, graphs[changes.get("int8_embeddings", True)])
+        print(f"{name}: {found}", file=sys.stderr, flush=True)
+        results.append({"changed": name, "settings": changes, "calibrated_on": mix, "validated_on": found})
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
