@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "preset performance": {"preset": "performance"},
     **{f"smooth_quant_alpha {alpha}": {"smooth_quant_alpha": alpha} for alpha in (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)},
     **{f"outlier_copies {copies}": {"outlier_copies": copies} for copies in (0, 4, 8, 32, 64)},
+    "no error_feedback": {"error_feedback": False},
     "no bias_correction": {"bias_correction": False},
     "reduce_range never": {"reduce_range": "never"},
     "reduce_range always": {"reduce_range": "always"},

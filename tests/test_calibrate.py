@@ -83,6 +83,7 @@ def closeness(folder: Path, tiny: Path) -> float:
         {"outlier_copies": 5},
         {"smooth_quant_alpha": 0.7, "bias_correction": False, "int8_embeddings": False, "samples": 12},
         {"reduce_range": "always"},
+        {"error_feedback": False},
         {"reduce_range": "never"},
         {"ignored_scope": {"patterns": [r"layer\.0\."]}},
     ],

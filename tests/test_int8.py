@@ -74,12 +74,28 @@ def test_copies_divide_the_weight_and_change_nothing_else(ordinary: tuple[np.nda
     np.testing.assert_allclose(tokens[:, plan.indices] @ plan.spread(weight).T, tokens @ weight.T, atol=1e-4)
 
 
-def test_no_pair_of_products_overflows_sixteen_bits(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
+def test_error_feedback_makes_up_for_rounding() -> None:
+    mixed = RNG.normal(size=(600, 12)) @ RNG.normal(size=(12, 64)) + 0.1 * RNG.normal(size=(600, 64))
+    tokens, weight = mixed.astype(np.float32), RNG.normal(size=(32, 64)).astype(np.float32)
+    integers, scales = int8.quantize_rows(weight, 15)  # coarse, so that rounding is what counts
+    better = int8.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
+
+    def distance(rounded: np.ndarray) -> float:
+        return float(np.linalg.norm(tokens @ (rounded * scales[:, None] - weight).T))
+
+    assert np.abs(better).max() <= 15
+    assert distance(better) < 0.5 * distance(integers)
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_no_pair_of_products_overflows_sixteen_bits(ordinary: tuple[np.ndarray, np.ndarray], feedback: bool) -> None:
     # All of one sign, and close to the largest: the worst there is.
     tokens, weight = 1 + np.abs(ordinary[0]) / 10, 1 + np.abs(ordinary[1]) / 10
 
     def largest_sum(reduce_range: str) -> float:
-        row = Calibrate.model_validate({"reduce_range": reduce_range, "smooth_quant_alpha": 0.5})
+        row = Calibrate.model_validate(
+            {"reduce_range": reduce_range, "smooth_quant_alpha": 0.5, "error_feedback": feedback}
+        )
         product = int8.Product("p", "x", weight, False)
         plan = int8.plan([product], {"x": seen(tokens)}, row)
         integers = plan.inputs["x"].quantize(seen(tokens).sample)

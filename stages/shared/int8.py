@@ -3,7 +3,7 @@
 Plain arrays in and out, for both runtimes. `onnx_int8` and `openvino_int8` read the products from a graph, watch their
 inputs on the calibration texts, and write what is decided here into the graph. DECISIONS.md has the figures.
 
-Four things keep an embedding close to the original, each free at run time or nearly so:
+Five things keep an embedding close to the original, each free at run time or nearly so:
 
 - A scale per input channel moves outliers from the activations into the weights (SmoothQuant, Xiao et al. 2023,
   equation 4). How far is chosen for each input, by the error of the product on the calibration texts.
@@ -12,6 +12,7 @@ Four things keep an embedding close to the original, each free at run time or ne
   it no longer sets the scale of everything else.
 - Rows of weights whose sums could overflow 16 bits take a larger scale. x86 processors without VNNI add two products
   of 8 bits in 16 bits, and saturate.
+- A weight is rounded so that it makes up for the rounding of those before it (GPTQ, Frantar et al. 2023).
 - The mean error of each output, on the calibration texts, goes into the bias.
 """
 
@@ -29,6 +30,9 @@ TOKENS_TO_CHOOSE_BY = 768
 LEVELS = 255
 INT16_MAX = 32767
 SAFE_WEIGHT = 64  # 2 * 255 * 64 fits into 16 bits
+DAMPING = 0.1  # of the mean of the Hessian's diagonal
+CHANNELS_AT_ONCE = 128
+FEEDBACK_ROOM = 1.02  # error feedback moves single weights by a step or two; rows that then overflow go without
 SMALLEST_CHANNEL = 1e-4  # of the largest: a channel that is always zero still has a scale
 
 
@@ -138,19 +142,51 @@ def quantize_rows(weight: np.ndarray, largest: np.ndarray | int = 127) -> tuple[
     return np.round(weight / scales[:, None]).astype(np.int8), scales
 
 
-def safe_limits(integers: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """The largest integer of each row of weights (outputs,) with which no pair of products overflows 16 bits.
+def round_with_feedback(
+    weight: np.ndarray, scales: np.ndarray, limits: np.ndarray, tokens: np.ndarray, importance: np.ndarray
+) -> np.ndarray:
+    """A weight (outputs, channels) as int8 with the given scale of each row (outputs,): the error of rounding one
+    channel is made up for by the channels after it, as far as they go together in the tokens (tokens, channels).
 
-    The processor multiplies unsigned `tokens` (tokens, channels) by `integers` (outputs, channels) and adds the
-    products of channels 0 and 1, 2 and 3, and so on, in 16 bits. The bound is from the range of each channel, so it
-    holds for every text whose activations stay within what was seen.
+    No integer is larger than its row's limit (outputs,). GPTQ, Frantar et al. 2023, algorithm 1.
+    """
+    hessian = (tokens * importance[:, None]).T.astype(np.float64) @ tokens
+    hessian[np.diag_indices_from(hessian)] += DAMPING * np.diag(hessian).mean() + 1e-12
+    # The upper Cholesky factor of the inverse: row j says how an error in channel j is spread over those after it.
+    spread = np.linalg.cholesky(np.linalg.inv(hessian)).T.astype(np.float32)
+    left = weight / scales[:, None]
+    integers = np.zeros(weight.shape, np.int8)
+    channels = weight.shape[1]
+    for start in range(0, channels, CHANNELS_AT_ONCE):
+        end = min(start + CHANNELS_AT_ONCE, channels)
+        errors = np.zeros((len(weight), end - start), np.float32)
+        for channel in range(start, end):
+            rounded = np.clip(np.round(left[:, channel]), -limits, limits)
+            integers[:, channel] = rounded
+            error = (left[:, channel] - rounded) / spread[channel, channel]
+            left[:, channel:end] -= np.outer(error, spread[channel, channel:end])
+            errors[:, channel - start] = error
+        left[:, end:] -= errors @ spread[start:end, end:]
+    return integers
+
+
+def largest_sums(integers: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """The largest sum of two products of each row of weights (outputs,), when a processor multiplies unsigned `tokens`
+    (tokens, channels) by `integers` (outputs, channels) and adds channels 0 and 1, 2 and 3, and so on.
+
+    A bound, from the range of each channel: it holds for every text whose activations stay within what was seen.
     """
     weights, low, high = integers.astype(np.float32), tokens.min(axis=0), tokens.max(axis=0)
     if weights.shape[1] % 2:
         weights, low, high = np.pad(weights, ((0, 0), (0, 1))), np.append(low, 0), np.append(high, 0)
     least = np.where(weights > 0, low * weights, high * weights)
     most = np.where(weights > 0, high * weights, low * weights)
-    sums = np.maximum(most[:, ::2] + most[:, 1::2], -(least[:, ::2] + least[:, 1::2])).max(axis=1)
+    sums: np.ndarray = np.maximum(most[:, ::2] + most[:, 1::2], -(least[:, ::2] + least[:, 1::2])).max(axis=1)
+    return sums
+
+
+def safe_limits(sums: np.ndarray) -> np.ndarray:
+    """The largest integer of each row of weights (outputs,) with which no sum of two products overflows 16 bits."""
     limits: np.ndarray = np.clip(np.floor(127 * INT16_MAX / np.maximum(sums, INT16_MAX)), SAFE_WEIGHT, 127)
     return limits
 
@@ -214,10 +250,18 @@ def quantize_weight(product: Product, plan: InputPlan, seen: Activations, row: C
     sample = seen.sample
     quantized = plan.quantize(sample)
     integers, scales = quantize_rows(weight)
-    if row.reduce_range == "auto":
-        integers, scales = quantize_rows(weight, safe_limits(integers, quantized))
-    elif row.reduce_range == "always":
-        integers, scales = quantize_rows(weight, SAFE_WEIGHT)
+    limits = np.full(len(weight), 127.0)
+    if row.reduce_range == "always":
+        limits = np.full(len(weight), float(SAFE_WEIGHT))
+    elif row.reduce_range == "auto":
+        room = FEEDBACK_ROOM if row.error_feedback else 1.0
+        limits = safe_limits(largest_sums(integers, quantized) * room)
+    integers, scales = quantize_rows(weight, limits)
+    if row.error_feedback:
+        importance = 1 / np.maximum(np.linalg.norm(sample @ product.weight.T, axis=1), 1e-9)
+        better = round_with_feedback(weight, scales, limits, plan.dequantize(quantized), importance)
+        safe = row.reduce_range == "never" or largest_sums(better, quantized) <= INT16_MAX
+        integers = np.where(np.atleast_1d(safe)[:, None], better, integers)
     correction = np.zeros(len(weight), np.float32)
     if row.bias_correction:
         result = (plan.dequantize(quantized) @ integers.astype(np.float32).T) * scales

@@ -345,6 +345,9 @@ class Calibrate(Section):
     outlier_copies: Annotated[int, Field(ge=0)] = Field(
         default=16, description="Channels that are added to each feed-forward layer, for copies of its outliers."
     )
+    error_feedback: bool = Field(
+        default=True, description="Round each weight so that it makes up for the rounding of others (GPTQ)."
+    )
     bias_correction: bool = Field(default=True, description="Take the mean error on the calibration texts back.")
     reduce_range: Literal["auto", "always", "never"] = Field(
         default="auto",
