@@ -47,7 +47,6 @@ ADDED: dict[
         "onnx_int8_weights": {"weights": "int8"},
         "onnx_int4_weights": {"weights": "int4"},
     },
-    "compress": {"openvino_int8_weights": {"weights": "int8"}},
 }
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 

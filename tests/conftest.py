@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 REAL_VARIANTS = [
     "torch", "onnx", "onnx_O1", "onnx_O2", "onnx_O3", "onnx_O4", "onnx_qint8_arm64", "onnx_quint8_avx2",
     "onnx_qint8_avx512", "onnx_qint8_avx512_vnni", "onnx_qint8_O3", "onnx_qint8_static", "openvino", "openvino_fp16",
-    "openvino_qint8_quantized",
+    "openvino_int8_weights", "openvino_qint8_quantized",
 ]  # fmt: skip
 TINY_VARIANTS = [
     "torch", "onnx", "onnx_O2", "onnx_qint8_avx512", "onnx_qint8_static", "openvino", "openvino_fp16",
@@ -109,6 +109,7 @@ def tiny_params(checkpoint: Path) -> dict[str, Any]:
     raw["models"] = {"tiny": {"source": {"path": str(checkpoint)}}}
     raw["optimize"] = {"onnx_O2": {"level": "O2"}}
     raw["quantize"] = {"onnx_qint8_avx512": {"isa": "avx512"}}
+    raw["compress"] = {"openvino_fp16": {"weights": "fp16"}}
     raw["variants"] = {name: {} for name in TINY_VARIANTS}
     raw["sample"]["calibration"]["groups"] = {"short": {"count": 24, "cut": "sentence"}}
     raw["sample"]["validation"]["groups"] = {
