@@ -67,10 +67,7 @@ def measure(
     expected = reference.read(root / "reference" / model).embeddings
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        models.copy_companions(source, folder)
-        target = models.weights_path(folder, VARIANT)
-        target.parent.mkdir(parents=True)
-        graph.write(target, int8.plan(products, seen, row))
+        graph.write(models.prepare(folder, source, VARIANT), int8.plan(products, seen, row))
         loaded = loader.load(folder, VARIANT)
         found: dict[str, dict[str, float]] = {}
         start = 0

@@ -11,9 +11,7 @@ def main(variant: str, openvino: Path, out: Path) -> None:
     row = params.read().compress[variant]
     graph = OpenVinoGraph.read(models.weights_path(openvino, "openvino"))
     with files.replacing_folder(out) as partial:
-        models.copy_companions(openvino, partial)
-        target = models.weights_path(partial, variant)
-        target.parent.mkdir(parents=True)
+        target = models.prepare(partial, openvino, variant)
         if row.weights == "int8":
             graph.write_with_int8_weights(target)
         else:

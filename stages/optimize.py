@@ -14,9 +14,7 @@ def main(variant: str, onnx: Path, out: Path) -> None:
         say(f"{out}: skipped, {reason}")
         return
     with files.replacing_folder(out) as partial:
-        models.copy_companions(onnx, partial)
-        target = models.weights_path(partial, variant)
-        target.parent.mkdir(parents=True)
+        target = models.prepare(partial, onnx, variant)
         fused = onnx_graphs.optimize(models.weights_path(onnx, "onnx"), target, config, row)
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in fused.items()) or 'basic optimizations'}")
 

@@ -172,10 +172,7 @@ def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Pat
             search.search(variant, onnx, search_units(graph), builders, held, row.budget, row.search, out)
             return
         with files.replacing_folder(out) as partial:
-            models.copy_companions(onnx, partial)
-            target = models.weights_path(partial, variant)
-            target.parent.mkdir(parents=True)
-            counts = quantize(graph, target, row)
+            counts = quantize(graph, models.prepare(partial, onnx, variant), row)
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
 
 

@@ -6,6 +6,7 @@ most of what the quantizer sees is padding.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -137,11 +138,12 @@ def calibrate(
     seen = watch(graph, tokenize(folder, chosen, graph.input_names), sources)
 
     def builder(settings: Calibrate) -> search.Build:
-        plan = int8.plan(products, seen, settings)
+        # Once for all graphs of these settings, and not before the first of them is built.
+        plan = cache(lambda: int8.plan(products, seen, settings))
 
         def build(target: Path, excluded: frozenset[str]) -> None:
-            kept = {name: weight for name, weight in plan.weights.items() if name not in excluded}
-            graph.write(target, int8.Plan(plan.inputs, kept))
+            kept = {name: weight for name, weight in plan().weights.items() if name not in excluded}
+            graph.write(target, int8.Plan(plan().inputs, kept))
 
         return build
 
@@ -156,8 +158,5 @@ def calibrate(
         search.search(variant, folder, units, builders, held, row.budget, row.search, out)
         return
     with files.replacing_folder(out) as partial:
-        models.copy_companions(folder, partial)
-        target = models.weights_path(partial, variant)
-        target.parent.mkdir(parents=True)
-        builder(row)(target, frozenset())
+        builder(row)(models.prepare(partial, folder, variant), frozenset())
     say(f"{out}: {len(products)} products in int8, calibrated on {len(chosen)} texts")

@@ -33,6 +33,7 @@ SAFE_WEIGHT = 64  # 2 * 255 * 64 fits into 16 bits
 DAMPING = 0.1  # of the mean of the Hessian's diagonal
 CHANNELS_AT_ONCE = 128
 FEEDBACK_ROOM = 1.02  # error feedback moves single weights by a step or two; rows that then overflow go without
+SMALLEST_TABLE = 1_000_000  # values; a smaller table of embeddings is not worth a second lookup
 SMALLEST_CHANNEL = 1e-4  # of the largest: a channel that is always zero still has a scale
 
 
@@ -249,23 +250,21 @@ def quantize_weight(product: Product, plan: InputPlan, seen: Activations, row: C
     weight = plan.spread(product.weight) * plan.smooth
     sample = seen.sample
     quantized = plan.quantize(sample)
-    integers, scales = quantize_rows(weight)
-    limits = np.full(len(weight), 127.0)
-    if row.reduce_range == "always":
-        limits = np.full(len(weight), float(SAFE_WEIGHT))
-    elif row.reduce_range == "auto":
+    exact = sample @ product.weight.T
+    limits = np.full(len(weight), float(SAFE_WEIGHT if row.reduce_range == "always" else 127))
+    if row.reduce_range == "auto":
         room = FEEDBACK_ROOM if row.error_feedback else 1.0
-        limits = safe_limits(largest_sums(integers, quantized) * room)
+        limits = safe_limits(largest_sums(quantize_rows(weight)[0], quantized) * room)
     integers, scales = quantize_rows(weight, limits)
     if row.error_feedback:
-        importance = 1 / np.maximum(np.linalg.norm(sample @ product.weight.T, axis=1), 1e-9)
+        importance = 1 / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
         better = round_with_feedback(weight, scales, limits, plan.dequantize(quantized), importance)
         safe = row.reduce_range == "never" or largest_sums(better, quantized) <= INT16_MAX
         integers = np.where(np.atleast_1d(safe)[:, None], better, integers)
     correction = np.zeros(len(weight), np.float32)
     if row.bias_correction:
         result = (plan.dequantize(quantized) @ integers.astype(np.float32).T) * scales
-        correction = (sample @ product.weight.T - result).mean(axis=0).astype(np.float32)
+        correction = (exact - result).mean(axis=0).astype(np.float32)
     return QuantizedWeight(integers, scales, correction)
 
 

@@ -121,6 +121,14 @@ def copy_companions(source: Path, target: Path) -> None:
             files.copy(source / path, target / path)
 
 
+def prepare(folder: Path, source: Path, variant: str) -> Path:
+    """Put into `folder` all that the variant has beside its weights, from `source`; give where its graph is to go."""
+    copy_companions(source, folder)
+    target = weights_path(folder, variant)
+    target.parent.mkdir(parents=True)
+    return target
+
+
 def skip(folder: Path, variant: str, reason: str, search: Any = None) -> None:
     """Write `folder` as that of a variant which this model cannot have; with what a search tried in vain."""
     with files.replacing_folder(folder) as partial:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from stages.shared import onnx_graphs
-from stages.shared.int8 import Plan, Product, quantize_rows
+from stages.shared.int8 import SMALLEST_TABLE, Plan, Product, quantize_rows
 from stages.shared.params import Fusions, Optimize
 
 # Attention whose products with weights stand outside, so that they can be quantized.
 BASE = Optimize(level="O3", fusions=Fusions(multi_head_attention=True))
 PLAIN_BASE = Optimize(level="O1")
-SMALLEST_TABLE = 1_000_000  # values; a smaller table of embeddings is not worth a second lookup
 
 # Where the fusions put the bias of the product that is their first input, and what they are called without one.
 BIAS_INPUT = {"BiasGelu": (1, "Gelu"), "FastGelu": (1, "FastGelu"), "SkipLayerNormalization": (4, None)}

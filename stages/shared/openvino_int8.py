@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from stages.shared.command import StageError
-from stages.shared.int8 import Plan, Product, quantize_rows
-
-SMALLEST_TABLE = 1_000_000  # values; a smaller table of embeddings is not worth a second lookup
+from stages.shared.int8 import SMALLEST_TABLE, Plan, Product, quantize_rows
 
 
 class OpenVinoGraph:

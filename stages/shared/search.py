@@ -92,9 +92,7 @@ class _Trials:
         self._texts = [row["text"] for row in texts.read(held.validation)]
         self._tasks: dict[str, tasks.Task] = files.read_json(held.tasks) if budget.task_ratio is not None else {}
         self._until = time.monotonic() + limits.minutes * 60
-        models.copy_companions(folder, scratch)
-        self.graph = models.weights_path(scratch, variant)
-        self.graph.parent.mkdir(parents=True)
+        self.graph = models.prepare(scratch, folder, variant)
         self._float = loader.load(folder, models.backend(variant))
         self.rows: list[Trial] = []
         self.stopped: str | None = None
@@ -196,10 +194,7 @@ def search(
             say(f"{out}: skipped, {reason}")
             return
         with files.replacing_folder(out) as partial:
-            models.copy_companions(folder, partial)
-            target = models.weights_path(partial, variant)
-            target.parent.mkdir(parents=True)
-            builders[found["setting"]](target, frozenset(found["in_float"]))
+            builders[found["setting"]](models.prepare(partial, folder, variant), frozenset(found["in_float"]))
             files.write_json(partial / models.SEARCHED, result)
     say(f"{out}: holds {wanted} with {len(found['in_float'])} products in floating point")
 
