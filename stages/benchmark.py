@@ -1,101 +1,318 @@
-"""Measure the speed of every variant of a model, in rounds that interleave them, so that drift hits all alike.
+"""Measure every variant of a model, in rounds that interleave them, each time in a process of its own.
 
-A round runs every variant once on each group of texts; a ratio is to torch in the same round, and the result is the
-median over the rounds. Speed is that of Sentence Transformers' `encode`, tokenization included.
+A ratio is to torch in fp32 in the same round; there are rounds until every ratio's interval is narrow enough, or the
+time is used up. Speed is that of Sentence Transformers' `encode`, tokenization included.
 """
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stages.shared import command, files, loader, models, params, results, texts
+import numpy as np
+
+from stages.shared import command, files, loader, measuring, models, params, peaks, speeds, texts
+from stages.shared.command import StageError
+from stages.shared.embeddings import cosines
+from stages.shared.measuring import Measured, MeasurementFailed, Workshops
+from stages.shared.params import Effort, Setting
 from stages.shared.progress import say, track
+from stages.shared.speeds import BASELINE
+from stages.shared.timings import half_width, ratio
 
-BASELINE = "torch"
-WARM_UP_TEXTS = 1
-
-
-def load_all(folder: Path, variants: Sequence[str]) -> tuple[dict[str, Any], dict[str, results.VariantBenchmark]]:
-    """Every variant that is there and loads, and the record of each that is there."""
-    loaded: dict[str, Any] = {}
-    records: dict[str, results.VariantBenchmark] = {}
-    for variant in track(variants, "loading"):
-        if models.skipped(folder / variant) is not None:
-            continue
-        size_mb = sum(path.stat().st_size for path in models.weights_files(folder / variant, variant)) / 1e6
-        started = time.perf_counter()
-        record: results.VariantBenchmark = {
-            "size_mb": size_mb,
-            "load_seconds": 0.0,
-            "speed": {},
-            "error": None,
-        }
-        try:
-            loaded[variant] = loader.load(folder / variant, variant)
-            record["load_seconds"] = time.perf_counter() - started
-        except loader.load_errors() as error:
-            record["error"] = str(error).splitlines()[0][:500]
-        records[variant] = record
-    return loaded, records
+# A row that takes more than so many times torch's time is measured once, and maybe not to the end.
+HOPELESS = 3
+CLOSENESS_TEXTS = 16  # of each group, for rows that have no verdict
+PATIENCE_SECONDS = 1800.0  # for a first load, and for torch, whose speed nobody knows yet
+# What torch and OpenVINO call a precision, in one language.
+COMPUTES_IN = {"float16": "fp16", "bfloat16": "bf16", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
-def time_rounds(
-    loaded: dict[str, Any], groups: dict[str, list[str]], batch_size: int, rounds: int
-) -> dict[str, dict[str, list[float]]]:
-    """Seconds by group, variant and round, in a new order every round.
+@dataclass(frozen=True)
+class Row:
+    """What is measured under one name."""
 
-    Before each measurement the variant runs a few texts untimed: the threads of the variant before it still spin for a
-    while, and its own have to wake. In a fixed order that would always cost the same variant.
+    variant: str  # whose file is loaded
+    options: loader.Options = field(default_factory=loader.Options)
+    same_bytes_as: str | None = None
+    computes_in: str | None = None  # of a setting: fp32, fp16 or bf16
+
+
+Measure = Callable[[str, float], Measured]  # of a row's name, and the seconds after which it gives up
+
+
+@dataclass
+class Rounds:
+    """What all rounds saw."""
+
+    measured: dict[str, list[Measured | None]]
+    errors: dict[str, str] = field(default_factory=dict)
+    slow: list[str] = field(default_factory=list)
+    stopped: str = "time"
+    widest: float | None = None
+
+    def series(self, name: str, group: str, size: str) -> list[float | None]:
+        seen = self.measured[name]
+        return [None if one is None else one.texts_per_second.get(group, {}).get(size) for one in seen]
+
+    def widest_interval(self, names: Sequence[str]) -> float | None:
+        """Half of the widest interval of all ratios to torch."""
+        widths = [
+            half_width(value)
+            for name in names
+            if name != BASELINE
+            for group, sizes in (self.measured[name][0] or Measured(0, 0)).texts_per_second.items()
+            for size in sizes
+            if (value := ratio(self.series(name, group, size), self.series(BASELINE, group, size))) is not None
+        ]
+        return max(widths, default=None)
+
+
+def rows(folder: Path, variants: Sequence[str], settings: Mapping[str, Setting]) -> dict[str, Row]:
+    """Every variant that is there, files of the same bytes pointing to the first of them; then the settings."""
+    found: dict[str, Row] = {}
+    seen: dict[tuple[str, ...], str] = {}
+    for variant in variants:
+        if models.skipped(folder / variant) is None:
+            digest = tuple(files.sha256(path) for path in models.weights_files(folder / variant, variant))
+            first = seen.setdefault((models.backend(variant), *digest), variant)
+            found[variant] = Row(variant, same_bytes_as=None if first == variant else first)
+    for name, setting in settings.items():
+        if setting.of in found:
+            said = setting.dtype or setting.inference_precision or "f32"
+            found[name] = Row(setting.of, options_of(setting), computes_in=COMPUTES_IN[said])
+    return found
+
+
+def options_of(setting: Setting) -> loader.Options:
+    """What a setting means to Sentence Transformers."""
+    arguments: dict[str, Any] = {}
+    if setting.dtype:
+        arguments["dtype"] = setting.dtype
+    if setting.inference_precision:
+        arguments["ov_config"] = {"INFERENCE_PRECISION_HINT": setting.inference_precision}
+    return {"model_kwargs": arguments, "compile": setting.compile}
+
+
+def run_rounds(
+    names: Sequence[str], measure: Measure, effort: Effort, clock: Callable[[], float] = time.perf_counter
+) -> Rounds:
+    """Rounds over all names, torch first in the first round and in a new order in each later one.
+
+    A name that fails, or is hopelessly slower than torch in the first round, is not measured again.
+
+    Raises:
+        StageError: when torch itself cannot be measured.
     """
-    order = random.Random(0)
-    names = list(loaded)
-    seconds: dict[str, dict[str, list[float]]] = {group: {name: [] for name in names} for group in groups}
-    for _, group in track([(turn, group) for turn in range(rounds) for group in groups], "measuring"):
-        chosen = groups[group]
-        order.shuffle(names)
-        for name in names:
-            loaded[name].encode(chosen[:WARM_UP_TEXTS], batch_size=batch_size, show_progress_bar=False)
-            started = time.perf_counter()
-            loaded[name].encode(chosen, batch_size=batch_size, show_progress_bar=False)
-            seconds[group][name].append(time.perf_counter() - started)
-    return seconds
+    found = Rounds({name: [] for name in names})
+    order, shuffle = list(names), random.Random(0).shuffle
+    began, number, limit = clock(), 0, PATIENCE_SECONDS
+    while True:
+        round_began = clock()
+        left = 60 * effort.minutes - (round_began - began)
+        for name in track(order, f"round {number + 1}" + (f", at most {max(left, 0):.0f} s of rounds" * (number > 0))):
+            started = clock()
+            try:
+                one = measure(name, limit)
+            except MeasurementFailed as error:
+                if name == BASELINE:
+                    raise StageError(
+                        f"torch cannot be measured, and everything is compared with it: {error}"
+                    ) from error
+                found.errors[name] = str(error)
+                continue
+            found.measured[name] += [None] * (number - len(found.measured[name])) + [one]
+            if name == BASELINE:
+                limit = max(5.0, HOPELESS * (clock() - started))
+            elif one.gave_up or (number == 0 and is_hopeless(one, found.measured[BASELINE][-1])):
+                found.slow.append(name)
+        number += 1
+        order = [name for name in order if name not in found.errors and name not in found.slow]
+        if number >= effort.rounds:
+            found.widest = found.widest_interval(order)
+            if found.widest is not None and found.widest <= effort.interval:
+                found.stopped = "narrow enough"
+                return found
+            if clock() - began + (clock() - round_began) > 60 * effort.minutes:
+                return found
+        shuffle(order)
 
 
-def summarize(count: int, seconds: Sequence[float], baseline: Sequence[float]) -> results.Speed:
-    """The speed over `count` texts, from the seconds of each round and those of torch in the same round."""
-    ratios = [reference / own for own, reference in zip(seconds, baseline, strict=True)]
+def is_hopeless(one: Measured, torch: Measured | None) -> bool:
+    """Whether torch is so much faster in most ways that no further round would change what to think of it."""
+    if torch is None:
+        return False
+    ratios = [
+        torch.texts_per_second[group][size] / value
+        for group, sizes in one.texts_per_second.items()
+        for size, value in sizes.items()
+    ]
+    return median(ratios) > HOPELESS
+
+
+def record(row: Row, size_mb: float, seen: Sequence[Measured | None]) -> speeds.VariantBenchmark:
+    """What the rounds saw of one row."""
+    known = [one for one in seen if one is not None]
+    groups = list(dict.fromkeys(group for one in known for group in one.texts_per_second))
+    speed: dict[str, dict[str, list[float | None]]] = {}
+    for group in groups:
+        sizes = dict.fromkeys(size for one in known for size in one.texts_per_second.get(group, {}))
+        speed[group] = {
+            size: [one.texts_per_second.get(group, {}).get(size) if one else None for one in seen] for size in sizes
+        }
     return {
-        "texts_per_second": count / median(seconds),
-        "ratio": median(ratios),
-        "ratio_low": min(ratios),
-        "ratio_high": max(ratios),
+        "setting_of": row.variant if row.options else None,
+        "computes_in": row.computes_in,
+        "same_bytes_as": row.same_bytes_as,
+        "size_mb": size_mb,
+        "load_seconds": median(one.load_seconds for one in known) if known else None,
+        "memory_mb": max((one.memory_mb for one in known), default=None),
+        "texts_per_second": speed,
+        "latency": {
+            group: latency([value for one in known for value in one.latency_ms.get(group, [])])
+            for group in groups
+            if any(one.latency_ms.get(group) for one in known)
+        },
+        "closeness": None,
+        "note": None,
+        "error": None,
     }
 
 
-def main(model: str, folder: Path, benchmark: Path, host: Path, out: Path) -> None:
-    settings = params.read()
-    groups = texts.by_group(texts.read(benchmark))
-    loaded, records = load_all(folder, settings.variant_names)
-    seconds = time_rounds(loaded, groups, settings.benchmark.batch_size, settings.benchmark.rounds)
-    for group, by_variant in seconds.items():
-        for variant, own in by_variant.items():
-            records[variant]["speed"][group] = summarize(len(groups[group]), own, by_variant[BASELINE])
-    name: str = files.read_json(host)["host"]
-    result: results.Benchmark = {
+def latency(milliseconds: Sequence[float]) -> speeds.Latency:
+    """Percentiles over all single texts of all rounds."""
+    p95, p99 = np.percentile(milliseconds, [95, 99])
+    return {
+        "median_ms": median(milliseconds),
+        "p95_ms": float(p95),
+        "p99_ms": float(p99),
+        "samples": len(milliseconds),
+    }
+
+
+def closeness(own: np.ndarray, torch: np.ndarray) -> speeds.Closeness:
+    """Of embeddings (texts, dimensions) to torch's of the same texts."""
+    cosine = cosines(np.nan_to_num(own), torch)
+    return {"mean_cosine": float(cosine.mean()), "min_cosine": float(cosine.min())}
+
+
+def size_mb(folder: Path, variant: str) -> float:
+    return sum(path.stat().st_size for path in models.weights_files(folder / variant, variant)) / 1e6
+
+
+def limits_of_the_machine(workshops: Workshops, backends: Sequence[str], bf16: bool) -> dict[str, dict[str, float]]:
+    """The fastest matrix product of each runtime in use, by precision, in billions of operations a second."""
+    found: dict[str, dict[str, float]] = {}
+    functions = {"torch": peaks.of_torch, "onnx": peaks.of_onnx, "openvino": peaks.of_openvino}
+    for backend in backends:
+        rates = workshops.of(backend).call(functions[backend], bf16, seconds=PATIENCE_SECONDS)
+        for precision, gflops in rates.items():
+            found.setdefault(precision, {})[backend] = gflops
+    return found
+
+
+def benchmark(
+    model: str,
+    folder: Path,
+    wanted: dict[str, Row],
+    groups: dict[str, list[str]],
+    machine: dict[str, Any],
+    effort_name: str,
+    effort: Effort,
+) -> speeds.Benchmark:
+    """Measure all that is wanted, on groups of texts."""
+    began = time.perf_counter()
+    backends = list(dict.fromkeys(models.backend(row.variant) for row in wanted.values()))
+    some = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
+    with Workshops() as workshops:
+        described = workshops.of(BASELINE).call(measuring.describe, folder / BASELINE, groups, seconds=PATIENCE_SECONDS)
+        bf16 = any("bf16" in flag for flag in machine["instruction_sets"])
+        peak = limits_of_the_machine(workshops, backends, bf16)
+        plan = {
+            name: measuring.plan_group(
+                chosen, described["groups"][name]["texts_per_second"], effort.seconds, effort.batch_sizes
+            )
+            for name, chosen in groups.items()
+        }
+        embeddings: dict[str, Any] = {}
+        unable = [
+            name
+            for name, row in wanted.items()
+            if row.computes_in
+            and models.backend(row.variant) == "openvino"  # torch computes in any, if slowly
+            and not workshops.of(models.backend(row.variant)).call(
+                measuring.capable, row.computes_in, seconds=PATIENCE_SECONDS
+            )
+        ]
+
+        def measure(name: str, give_up: float) -> Measured:
+            row = wanted[name]
+            embed = some if name not in embeddings and (row.options or name == BASELINE) else []
+            one: Measured = workshops.of(models.backend(row.variant)).call(
+                measuring.measure, folder / row.variant, row.variant, row.options, plan, give_up, embed,
+                seconds=PATIENCE_SECONDS + 2 * give_up,
+            )  # fmt: skip
+            if embed:
+                embeddings[name] = one.embeddings
+            return one
+
+        names = [name for name, row in wanted.items() if row.same_bytes_as is None and name not in unable]
+        seen = run_rounds(names, measure, effort)
+    records: dict[str, speeds.VariantBenchmark] = {}
+    for name, row in wanted.items():
+        one = record(row, size_mb(folder, row.variant), seen.measured.get(row.same_bytes_as or name, []))
+        if name in embeddings and name != BASELINE:
+            one["closeness"] = closeness(embeddings[name], embeddings[BASELINE])
+        if name in seen.slow:
+            one["note"] = f"takes more than {HOPELESS} times as long as torch: measured once"
+        if name in unable:
+            one["note"] = f"this processor does not compute in {row.computes_in}"
+        one["error"] = seen.errors.get(row.same_bytes_as or name)
+        records[name] = one
+    return {
         "model": model,
-        "host": name,
-        "batch_size": settings.benchmark.batch_size,
-        "rounds": settings.benchmark.rounds,
-        "texts": {group: len(chosen) for group, chosen in groups.items()},
+        "host": machine["host"],
+        "machine": machine,
+        "effort": effort_name,
+        "rounds": len(seen.measured[BASELINE]),
+        "stopped": "time" if seen.stopped == "time" else "narrow enough",
+        "widest_interval": seen.widest,
+        "seconds": time.perf_counter() - began,
+        "groups": {
+            name: {
+                "texts": len(plan[name].texts),
+                "tokens_per_text": facts["tokens_per_text"],
+                "gflop_per_text": facts["gflop_per_text"],
+                "tokenization_ms_per_text": facts["tokenization_ms_per_text"],
+            }
+            for name, facts in described["groups"].items()
+        },
+        "peak_gflops": peak,
+        "torch_threads": described["threads"],
         "variants": records,
     }
-    files.write_json(out / f"{name}.json", result)
-    for variant, record in records.items():
-        speeds = ", ".join(f"{group} {speed['ratio']:.2f}x" for group, speed in record["speed"].items())
-        say(f"{variant}: {record['error'] or speeds}")
+
+
+def main(model: str, folder: Path, benchmark_texts: Path, host: Path, out: Path) -> None:
+    settings = params.read()
+    groups = texts.by_group(texts.read(benchmark_texts))
+    wanted = rows(folder, settings.variant_names, settings.benchmark.settings)
+    effort = settings.benchmark.efforts[settings.benchmark.effort]
+    machine = files.read_json(host)
+    result = benchmark(model, folder, wanted, groups, machine, settings.benchmark.effort, effort)
+    files.write_json(out / f"{machine['host']}.json", result)
+    for variant, one in result["variants"].items():
+        ratios = {group: speeds.to_torch(result, variant, group) for group in groups}
+        shown = ", ".join(f"{group} {value['median']:.2f}x" for group, value in ratios.items() if value)
+        say(f"{variant}: {one['error'] or ', '.join(part for part in (shown, one['note']) if part)}")
+    widest = result["widest_interval"]
+    say(
+        f"{result['rounds']} rounds in {result['seconds']:.0f} s; ended by: {result['stopped']}"
+        + (f"; the least certain ratio is known to ±{100 * widest:.0f}%" if widest else "")
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ LIBRARIES = (
     "tokenizers",
     "numpy",
 )
+# What may set the number of threads that a runtime uses.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # The instruction sets that decide which kernels run.
 FLAGS = (
     "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16",
@@ -41,11 +45,24 @@ def profile() -> dict[str, Any]:
         "architecture": platform.machine(),
         "instruction_sets": [flag for flag in FLAGS if flags and flag in flags[1].split()],
         "cores": cores,
+        "physical_cores": psutil.cpu_count(logical=False),
+        "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
+        "gpus": gpus(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "system": platform.system(),
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
+
+
+def gpus() -> list[str]:
+    """Name, memory and driver of each NVIDIA GPU; nothing without their driver's own tool."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    return listed.stdout.strip().splitlines() if listed.returncode == 0 else []
 
 
 def key(facts: dict[str, Any]) -> str:

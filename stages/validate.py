@@ -211,6 +211,7 @@ def validate(
         "worst": [],
         "contexts": {},
         "search": models.search_result(folder),
+        "facts": expected.facts,
         "files": {},
     }
     if base["reason"] is not None:

@@ -118,7 +118,11 @@ def tiny_params(checkpoint: Path) -> dict[str, Any]:
     }
     raw["sample"]["benchmark"]["groups"] = {"short": {"count": 8, "cut": 40}, "long": {"count": 2, "cut": 620}}
     raw["sample"]["tasks"] = {"own": {"pairs": {"path": str(write_own_task(checkpoint))}}}
-    raw["benchmark"]["rounds"] = 3
+    raw["benchmark"] = {
+        "effort": "tiny",
+        "efforts": {"tiny": {"minutes": 0.01, "rounds": 3, "interval": 0.9, "batch_sizes": [2, 4], "seconds": 0.02}},
+        "settings": {"openvino_f32": {"of": "openvino", "inference_precision": "f32"}},
+    }
     # Random weights leave less room for int8 than trained ones.
     loose = {"mean_cosine": 0.9, "p5_cosine": 0.7, "p1_cosine": 0.7, "min_cosine": 0.7, "hard_min_cosine": 0.5}
     loose |= {"recall_at_10": 0.3, "similarity_spearman": 0.5, "task_ratio": 0.01, "max_abs_diff": 0.3}

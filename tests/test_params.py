@@ -55,7 +55,13 @@ def put(*path: str, value: Any) -> Change:
         (put("sample", "validation", "groups", "short", "cut", value="para"), ["cut", "'para'", "sentence"]),
         (put("validate", "thresholds", "fp32", "mean_cosine", value=1.4), ["mean_cosine", "1.4", "1"]),
         (put("validate", "overrides", value={"onnx_O9": {}}), ["onnx_O9", "onnx_O2"]),
-        (put("benchmark", "rounds", value="five"), ["benchmark.rounds", "'five'", "integer"]),
+        (put("benchmark", "efforts", "tiny", "rounds", value="five"), ["efforts.tiny.rounds", "'five'", "integer"]),
+        (put("benchmark", "effort", value="quik"), ["benchmark", "'quik'", "tiny"]),
+        (put("benchmark", "settings", value={"x": {"of": "onnx_O9", "compile": True}}), ["settings.x", "torch's"]),
+        (put("benchmark", "settings", value={"x": {"of": "torch"}}), ["settings.x", "dtype", "compile"]),
+        (put("benchmark", "settings", value={"x": {"of": "torch_x", "compile": True}}), ["torch_x", "onnx_O2"]),
+        (put("benchmark", "settings", value={"onnx": {"of": "torch", "compile": True}}), ["onnx", "names of variants"]),
+        (put("report", "quality_budgets", value=[]), ["report.quality_budgets", "1 item"]),
         (put("publish", "to", value="hub"), ["publish.repos", "tiny"]),
     ],
 )  # fmt: skip
@@ -71,12 +77,12 @@ def test_every_mistake_at_once(project: Callable[..., Path]) -> None:
     def change(raw: dict[str, Any]) -> None:
         raw["bogus"] = 1
         raw["quantize"]["onnx_qint8_avx512"]["isa"] = "avx3"
-        del raw["benchmark"]["rounds"]
+        del raw["benchmark"]["efforts"]["tiny"]["rounds"]
 
     project(change)
     with pytest.raises(StageError, match="3 mistake") as error:
         params.read()
-    assert "benchmark.rounds: is missing" in str(error.value)
+    assert "benchmark.efforts.tiny.rounds: is missing" in str(error.value)
 
 
 def test_a_key_that_stands_twice(tmp_path: Path) -> None:

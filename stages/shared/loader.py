@@ -6,13 +6,20 @@ then checked or measured would not be the file.
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from stages.shared import models
 from stages.shared.command import StageError
 
 
-def load(folder: Path, variant: str) -> Any:
+class Options(TypedDict, total=False):
+    """What a user may set beside the file that is loaded."""
+
+    model_kwargs: dict[str, Any]  # as Sentence Transformers takes them
+    compile: bool  # by torch.compile
+
+
+def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
     """A `SentenceTransformer` on the CPU that runs exactly the weights of this variant.
 
     Raises:
@@ -29,7 +36,12 @@ def load(folder: Path, variant: str) -> Any:
         options = {"file_name": models.file_name(variant), "export": False}
     if backend == "onnx":
         options["provider"] = "CPUExecutionProvider"
-    return SentenceTransformer(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=options)
+    settings = settings or {}
+    options |= settings.get("model_kwargs", {})
+    model = SentenceTransformer(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=options)
+    if settings.get("compile"):
+        model.compile(dynamic=True)
+    return model
 
 
 def load_errors() -> tuple[type[Exception], ...]:
@@ -37,4 +49,4 @@ def load_errors() -> tuple[type[Exception], ...]:
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     broken = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NotImplemented, ort.NoSuchFile)
-    return (StageError, RuntimeError, ValueError, OSError, ort.RuntimeException, *broken)
+    return (StageError, MemoryError, RuntimeError, ValueError, OSError, ort.RuntimeException, *broken)

@@ -1,6 +1,6 @@
-"""The shapes of what validation and benchmarks write, for the stages that write and read them."""
+"""The shape of what validation writes, for the stages that write and read it."""
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 # From this mean cosine up, two embeddings of a text are the same but for rounding.
 SAME_EMBEDDING = 0.9999
@@ -69,36 +69,8 @@ class Validation(TypedDict):
     worst: list[WorstText]
     contexts: dict[str, Context]
     search: Search | None  # of a variant with a budget
+    facts: dict[str, Any]  # of the model: maximum length, prompts, modules, as the reference has them
     files: dict[str, str]  # SHA-256 of every file of the folder that was checked
-
-
-class Speed(TypedDict):
-    """Texts of one length through one variant."""
-
-    texts_per_second: float  # median over the rounds
-    ratio: float  # median over the rounds of the speed ratio to torch in the same round
-    ratio_low: float  # lowest and highest round
-    ratio_high: float
-
-
-class VariantBenchmark(TypedDict):
-    """One variant on one machine."""
-
-    size_mb: float
-    load_seconds: float
-    speed: dict[str, Speed]  # by group of texts
-    error: str | None
-
-
-class Benchmark(TypedDict):
-    """artifacts/benchmarks/<model>/<host>.json"""
-
-    model: str
-    host: str
-    batch_size: int
-    rounds: int
-    texts: dict[str, int]
-    variants: dict[str, VariantBenchmark]
 
 
 def value_of(validation: Validation, check: str) -> float | None:
