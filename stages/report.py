@@ -2,10 +2,12 @@
 
 import csv
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any, TypedDict
 
-from stages.shared import charts, command, files, params, results
-from stages.shared.rendering import loading_lines, render
+from stages.shared import charts, command, files, params, results, speeds
+from stages.shared.recommendation import Answer, budget_label, flowchart, quality_loss, recommend, warning
+from stages.shared.rendering import loading_lines, plain_lines, ratio_text, render
 
 Row = dict[str, Any]
 
@@ -18,20 +20,27 @@ SUMMARY = {
     "recall_at_10": "recall@10",
     "task_ratio": "task ratio",
 }
+# What `dvc metrics` shows; of every group of texts also the two speeds.
+METRICS = ("verdict", "mean_cosine", "min_cosine", "recall_at_10", "task_ratio", "size_mb", "memory_mb")
 
 
 class Section(TypedDict):
     """What the report shows of one model."""
 
     model: str
-    rows: list[Row]
+    rows: list[Row]  # every variant, then the settings
+    merged: list[Row]  # the same, files of the same bytes as one
     groups: list[str]
+    benchmark: speeds.Benchmark | None  # of this host
+    answers: list[Answer]
+    flowchart: str  # Mermaid
     texts: int
     vocabulary: str
     validations: dict[str, results.Validation]
     others: dict[str, list[Row]]  # by host
-    charts: dict[str, str]  # SVG, by variant with a budget
-    loading: dict[str, str]  # by variant that passed
+    charts: dict[str, str]  # SVG, by file name
+    searches: dict[str, str]  # SVG, by variant with a budget
+    loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
 
 
 def same_bytes(validations: dict[str, results.Validation]) -> dict[str, str]:
@@ -46,54 +55,115 @@ def same_bytes(validations: dict[str, results.Validation]) -> dict[str, str]:
     return twins
 
 
-def rows(model: str, validations: dict[str, results.Validation], benchmark: results.Benchmark | None) -> list[Row]:
-    """One flat row per variant: the verdict, every check's value, and the speed where one machine's was measured."""
+def rows(model: str, validations: dict[str, results.Validation], benchmark: speeds.Benchmark | None) -> list[Row]:
+    """One flat row per variant: the verdict, every check's value, and the speed where one machine's was measured;
+    then one per setting of the benchmark, which has no verdict."""
     twins = same_bytes(validations)
     table = []
     for variant, validation in validations.items():
-        measured = benchmark["variants"].get(variant) if benchmark else None
         row: Row = {
             "model": model,
             "variant": variant,
             "precision": validation["precision"],
             "verdict": validation["verdict"],
             "reason": validation["reason"] or results.why_failed(validation),
-            "warning": batch_warning(validation),
+            "warning": warning(validation),
             "same_bytes_as": twins.get(variant),
-            "size_mb": round(measured["size_mb"], 1) if measured else None,
+            "loss": round(quality_loss(validation), 6) if validation["checks"] else None,
         }
         row |= {check["check"]: check["value"] for check in validation["checks"]}
         ratios = [row[key] for key in row if key.startswith("task_ratio_") and row[key] is not None]
         row["task_ratio"] = min(ratios) if ratios else None
-        for group in benchmark["texts"] if benchmark else ():
-            speed = measured["speed"].get(group) if measured else None
-            row[f"{group}_texts_per_second"] = round(speed["texts_per_second"], 1) if speed else None
-            row[f"{group}_speed_ratio"] = round(speed["ratio"], 2) if speed else None
-            row[f"{group}_speed_ratio_low"] = round(speed["ratio_low"], 2) if speed else None
-            row[f"{group}_speed_ratio_high"] = round(speed["ratio_high"], 2) if speed else None
-        table.append(row)
+        table.append(row | speed_of(variant, validation["precision"], benchmark))
+    for name, record in benchmark["variants"].items() if benchmark else ():
+        if record["setting_of"] is not None:
+            row = {"model": model, "variant": name, "precision": None, "verdict": "setting"}
+            row |= {"reason": f"a way to load {record['setting_of']}, not validated", "warning": None}
+            row |= {"same_bytes_as": None, "loss": None, **(record["closeness"] or {})}
+            table.append(row | speed_of(name, record["computes_in"] or "", benchmark))
     return table
 
 
-def batch_warning(validation: results.Validation) -> str | None:
-    """What a user must know of a variant whose embedding of a text depends on the other texts in its batch."""
-    value = results.changes_with_batch(validation)
-    return None if value is None else f"changes with the batch ({value:.4f})"
+def speed_of(variant: str, precision: str, benchmark: speeds.Benchmark | None) -> Row:
+    """What one machine's benchmark says of a variant, flat."""
+    record = benchmark["variants"].get(variant) if benchmark else None
+    row: Row = {
+        "size_mb": round(record["size_mb"], 1) if record else None,
+        "memory_mb": record and rounded(record["memory_mb"], 0),
+        "load_seconds": record and rounded(record["load_seconds"], 2),
+        "speed_note": (record["error"] or record["note"]) if record else None,
+    }
+    for group in benchmark["groups"] if benchmark else ():
+        measured = benchmark if record and benchmark and record["texts_per_second"].get(group) else None
+        rate = speeds.typical(speeds.rounds_of(record, group)) if record else None
+        tokens = rate * measured["groups"][group]["tokens_per_text"] if rate and measured else None
+        row[f"{group}_texts_per_second"] = rounded(rate, 1)
+        row[f"{group}_tokens_per_second"] = rounded(tokens, 0)
+        row[f"{group}_batch_size"] = int(speeds.best_batch(record, group) or 0) if record and measured else None
+        for kind, size in (("speed", None), ("latency", speeds.SINGLE)):
+            value = speeds.to_torch(measured, variant, group, size) if measured else None
+            row[f"{group}_{kind}_ratio"] = value and rounded(value["median"], 2)
+            row[f"{group}_{kind}_ratio_low"] = value and rounded(value["low"], 2)
+            row[f"{group}_{kind}_ratio_high"] = value and rounded(value["high"], 2)
+        times = record["latency"].get(group) if record else None
+        row[f"{group}_latency_ms"] = times and rounded(times["median_ms"], 2)
+        row[f"{group}_latency_p95_ms"] = times and rounded(times["p95_ms"], 2)
+        row[f"{group}_latency_p99_ms"] = times and rounded(times["p99_ms"], 2)
+        row[f"{group}_tokenization_share"] = measured and rounded(
+            speeds.tokenization_share(measured, variant, group), 3
+        )
+        row[f"{group}_peak_share"] = measured and rounded(speeds.peak_share(measured, variant, group, precision), 3)
+    return row
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def merged(table: list[Row]) -> list[Row]:
+    """The rows with those of the same bytes as one, that has the others' names in `same_bytes`."""
+    verdicts = {row["variant"]: row["verdict"] for row in table}
+    found: dict[str, Row] = {}
+    for row in table:
+        first = row["same_bytes_as"]
+        if first in found and verdicts[first] == row["verdict"]:
+            found[first]["same_bytes"].append(row["variant"])
+        else:
+            found[row["variant"]] = {**row, "same_bytes": []}
+    return list(found.values())
 
 
 def note(row: Row) -> str:
-    """What stands beside a variant's numbers: why it failed or was skipped, its warning, its twin."""
-    twin = row["same_bytes_as"] and f"same bytes as {row['same_bytes_as']}"
-    return "; ".join(part for part in (row["reason"], row["warning"], twin) if part)
+    """What stands beside a variant's numbers: its twins, why it failed or was skipped, its warnings."""
+    twins = row["same_bytes"] and f"the same bytes: {', '.join(row['same_bytes'])}"
+    return "; ".join(part for part in (twins, row["reason"], row["warning"], row["speed_note"]) if part)
 
 
-def metrics(row: Row) -> Row:
-    """What `dvc metrics show` compares between versions: numbers and the verdict of one variant."""
-    return {
-        key: value
-        for key, value in row.items()
-        if key not in ("model", "variant", "reason", "warning", "precision") and value is not None
-    }
+def metrics(row: Row, groups: list[str]) -> Row:
+    """What `dvc metrics show` compares between versions: the verdict and the numbers that decide."""
+    keys = (*METRICS, *(f"{group}_{kind}" for group in groups for kind in ("speed_ratio", "latency_ms")))
+    return {key: row[key] for key in keys if row.get(key) is not None}
+
+
+def plot_rows(table: list[Row], groups: list[str]) -> list[Row]:
+    """What `dvc plots` draws: one row per variant, with its speed ratios' geometric mean over the lengths of texts."""
+    found = []
+    for row in table:
+        speed, latency = (
+            [row[f"{group}_{kind}_ratio"] for group in groups if row.get(f"{group}_{kind}_ratio")]
+            for kind in ("speed", "latency")
+        )
+        if speed and latency and row["verdict"] != "setting":
+            found.append(
+                {
+                    "variant": f"{row['model']}/{row['variant']}",
+                    "speed_ratio": round(geometric_mean(speed), 3),
+                    "latency_ratio": round(geometric_mean(latency), 3),
+                    "distance": rounded(None if row.get("mean_cosine") is None else 1 - row["mean_cosine"], 7),
+                    "size_mb": row["size_mb"],
+                }
+            )
+    return found
 
 
 def write_csv(path: Path, table: list[Row]) -> None:
@@ -104,7 +174,7 @@ def write_csv(path: Path, table: list[Row]) -> None:
         writer.writerows(table)
 
 
-def print_table(model: str, table: list[Row], groups: list[str]) -> None:
+def print_table(part: Section) -> None:
     """The report in the terminal; as wide as it needs in a CI log."""
     import sys
 
@@ -112,14 +182,16 @@ def print_table(model: str, table: list[Row], groups: list[str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(title=f"{model}: closeness to torch, and speed as a ratio to torch", title_justify="left")
+    groups = part["groups"]
+    title = f"{part['model']}: closeness to torch, and speed in batches as a ratio to torch"
+    shown = Table(title=title, title_justify="left")
     for name in ("variant", "verdict"):
         shown.add_column(name, no_wrap=True)
     for name in ("mean cos", "min cos", "hard", "own batch", "recall", "task", "MB", *groups):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("note")
-    colours = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
-    for row in table:
+    colours = {"passed": "green", "failed": "bold red", "skipped": "yellow", "setting": "dim"}
+    for row in part["merged"]:
         numbers = [row.get(key) for key in SUMMARY]
         ratios = [row.get(f"{group}_speed_ratio") for group in groups]
         shown.add_row(
@@ -130,32 +202,84 @@ def print_table(model: str, table: list[Row], groups: list[str]) -> None:
             *("" if value is None else f"{value:.2f}x" for value in ratios),
             escape(note(row)),
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(shown)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(shown)
+    if part["answers"]:
+        advice = Table(title=f"{part['model']}: what to deploy on this machine", title_justify="left")
+        for name in ("use", "texts", "quality", "variant", "", "to torch", "no difference within noise"):
+            advice.add_column(name)
+        for answer in part["answers"]:
+            advice.add_row(*(escape(cell) for cell in answer_cells(answer)))
+        console.print(advice)
+
+
+def answer_cells(answer: Answer) -> list[str]:
+    """An answer as the cells of a table: use, texts, budget, variant, its value, its speed to torch, its equals."""
+    value = "" if answer["value"] is None else f"{answer['value']:.3g} {answer['unit']}"
+    return [
+        answer["use"],
+        answer["texts"] or "",
+        budget_label(answer["budget"]),
+        answer["variant"] or "nothing passed",
+        value + (f" in batches of {answer['batch_size']}" if answer["use"] == "throughput" and value else ""),
+        ratio_text(answer["to_torch"]),
+        ", ".join(answer["same_within_noise"]),
+    ]
 
 
 def section(model: str, settings: params.Params, validation: Path, benchmarks: Path, host: str) -> Section:
     """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
     validations = {name: files.read_json(validation / model / f"{name}.json") for name in settings.variant_names}
     measured = {path.stem: files.read_json(path) for path in sorted((benchmarks / model).glob("*.json"))}
-    here = measured.pop(host, None)
+    here: speeds.Benchmark | None = measured.pop(host, None)
     table = rows(model, validations, here)
+    groups = list(here["groups"]) if here else []
+    answers = recommend(here, validations, settings.report.quality_budgets) if here else []
+    once = merged(table)
     return {
         "model": model,
         "rows": table,
-        "groups": list(here["texts"]) if here else [],
+        "merged": once,
+        "groups": groups,
+        "benchmark": here,
+        "answers": answers,
+        "flowchart": flowchart(answers),
         "texts": validations["torch"]["texts"],
         "vocabulary": validations["torch"]["vocabulary"],
         "validations": validations,
-        "others": {name: rows(model, validations, other) for name, other in measured.items()},
-        "charts": {
-            name: charts.search_chart(one["search"]) for name, one in validations.items() if one["search"] is not None
+        "others": {name: merged(rows(model, validations, other)) for name, other in measured.items()},
+        "charts": draw(once, groups),
+        "searches": {
+            name: charts.inline(charts.search(one["search"]))
+            for name, one in validations.items()
+            if one["search"] is not None
         },
         "loading": {
-            row["variant"]: loading_lines(f"artifacts/hub/{model}", row["variant"])
+            row["variant"]: loading(f"artifacts/hub/{model}", row["variant"], validations[row["variant"]]["facts"])
             for row in table
             if row["verdict"] == "passed"
         },
     }
+
+
+def draw(table: list[Row], groups: list[str]) -> dict[str, str]:
+    """The charts of one model, by name."""
+    drawn = {"quality": charts.quality(table)}
+    if groups:
+        drawn["speed"] = charts.speedup(table, groups)
+        drawn["closeness"] = charts.closeness(table, groups[0])
+        drawn["latency_ratio"] = charts.speedup(table, groups, "latency")
+        drawn["latency"] = charts.latency(table, groups)
+        drawn["footprint"] = charts.footprint(table)
+    return drawn
+
+
+def loading(where: str, variant: str, facts: dict[str, Any]) -> dict[str, str]:
+    """The lines that load a variant, by what they load it in."""
+    plain = plain_lines(where, variant, facts)
+    return {"Sentence Transformers": loading_lines(where, variant)} | (
+        {"onnxruntime" if variant.startswith("onnx") else "openvino": plain} if plain else {}
+    )
 
 
 def main(validation: Path, benchmarks: Path, host: Path, report: Path, metrics_folder: Path) -> None:
@@ -163,17 +287,33 @@ def main(validation: Path, benchmarks: Path, host: Path, report: Path, metrics_f
     machine = files.read_json(host)
     sections = [section(model, settings, validation, benchmarks, machine["host"]) for model in settings.models]
     for part in sections:
-        print_table(part["model"], part["rows"], part["groups"])
+        print_table(part)
     everything = [row for part in sections for row in part["rows"]]
     with files.replacing_folder(report) as partial:
         files.write_json(partial / "report.json", {"host": machine, "rows": everything})
+        recommended = {part["model"]: part["answers"] for part in sections}
+        files.write_json(partial / "recommendation.json", {"host": machine["host"], "models": recommended})
         write_csv(partial / "report.csv", everything)
+        write_csv(
+            partial / "plots.csv", [row for part in sections for row in plot_rows(part["merged"], part["groups"])]
+        )
+        for part in sections:
+            for name, svg in part["charts"].items():
+                path = partial / "charts" / part["model"] / f"{name}.svg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(charts.as_file(svg), encoding="utf-8")
         for name, template in (("report.md", "report.md.j2"), ("index.html", "report.html.j2")):
-            page = render(template, sections=sections, host=machine, summary=SUMMARY, note=note)
+            page = render(
+                template, sections=sections, host=machine, summary=SUMMARY, note=note, inline=charts.inline,
+                budget_label=budget_label, ratio_text=ratio_text, typical=speeds.typical,
+            )  # fmt: skip
             (partial / name).write_text(page, encoding="utf-8")
     with files.replacing_folder(metrics_folder) as partial:
-        for row in everything:
-            files.write_json(partial / row["model"] / f"{row['variant']}.json", metrics(row))
+        for part in sections:
+            for row in part["rows"]:
+                if row["verdict"] != "setting":
+                    path = partial / row["model"] / f"{row['variant']}.json"
+                    files.write_json(path, metrics(row, part["groups"]))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from stages.shared.embeddings import cosines
 from tests.conftest import REAL_VARIANTS, TINY_VARIANTS, documents, validate_in
 
 FACTS = {
-    **{"host": "here", "processor": "CPU", "cores": 2, "memory_gb": 8, "instruction_sets": []},
-    **{"python": "3", "libraries": {"torch": "2"}},
+    **{"host": "here", "processor": "CPU", "cores": 2, "memory_gb": 8, "instruction_sets": [], "gpus": []},
+    **{"python": "3", "libraries": {"torch": "2"}, "threads": {}},
 }
 
 

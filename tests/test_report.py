@@ -1,7 +1,9 @@
 """report: every variant with its verdict, the reason beside it, and nothing from the network."""
 
 import csv
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,21 +18,40 @@ from tests.conftest import TINY_VARIANTS
 def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999, **more: Any) -> dict[str, Any]:
     row = {"check": "mean_cosine", "value": mean, "threshold": 0.99, "relation": ">=", "passed": verdict == "passed"}
     row["interval"] = [0.998, 0.9995]
+    facts = {"max_seq_length": 64, "modules": [["Pooling", {"pooling_mode": "mean"}], ["Normalize", {}]]}
     return {
-        "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48,
+        "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48, "facts": facts,
         "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
         "checks": [] if verdict == "skipped" else [row], "files": {f"onnx/{variant}.onnx": variant}, **more,
     }  # fmt: skip
 
 
-def speeds(ratio: float) -> dict[str, Any]:
-    speed = {"texts_per_second": 100 * ratio, "ratio": ratio, "ratio_low": ratio - 0.1, "ratio_high": ratio + 0.1}
-    return {"size_mb": 12.3, "load_seconds": 1.0, "error": None, "speed": {"short": speed, "long": speed}}
+def record(speed: float, **more: Any) -> dict[str, Any]:
+    """A variant that embeds so many times 100 texts a second in each of five rounds; and half as many one by one."""
+    rounds = [99.0 * speed, 100.0 * speed, 101.0 * speed, 100.0 * speed, 100.0 * speed]
+    rates = {"1": [value / 2 for value in rounds], "8": rounds}
+    latency = {"median_ms": 20 / speed, "p95_ms": 25 / speed, "p99_ms": 30 / speed, "samples": 50}
+    return {
+        "setting_of": None, "computes_in": None, "same_bytes_as": None, "size_mb": 12.3, "load_seconds": 1.0,
+        "memory_mb": 600.0, "texts_per_second": {"short": rates, "long": rates}, "note": None, "error": None,
+        "latency": {"short": latency, "long": latency}, "closeness": None, **more,
+    }  # fmt: skip
+
+
+def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
+    group = {"texts": 16, "tokens_per_text": 10.0, "gflop_per_text": 0.5, "tokenization_ms_per_text": 1.0}
+    return {
+        "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
+        "widest_interval": 0.05, "seconds": 90.0,
+        "groups": {"short": group, "long": {**group, "tokens_per_text": 99.0}},
+        "peak_gflops": {"fp32": {"torch": 100.0, "onnx": 200.0}, "int8": {"onnx": 400.0}}, "torch_threads": 2,
+        "variants": variants,
+    }  # fmt: skip
 
 
 @pytest.fixture
 def written(project: Callable[..., Path]) -> Path:
-    """A report over constructed results: one failed, one skipped, two of the same bytes, and a second host."""
+    """A report over constructed results: one failed, one skipped, two of the same bytes, a setting, a second host."""
     root = project()
     results = {name: validation(name) for name in TINY_VARIANTS}
     results["onnx_O2"] = validation("onnx_O2", "failed", 0.5)
@@ -48,33 +69,39 @@ def written(project: Callable[..., Path]) -> Path:
     for name, result in results.items():
         files.write_json(root / f"validation/tiny/{name}.json", result)
     facts = {"processor": "A <CPU>", "cores": 2, "memory_gb": 8, "instruction_sets": ["avx2"], "python": "3.11"}
-    facts |= {"libraries": {"torch": "2"}}
+    facts |= {"libraries": {"torch": "2"}, "gpus": [], "threads": {}}
     files.write_json(root / "host.json", {"host": "here", **facts})
     for host in ("here", "there"):
-        measured = {name: speeds(1.0 if host == "here" else 9.0) for name in TINY_VARIANTS[:-1]}
-        files.write_json(
-            root / f"benchmarks/tiny/{host}.json",
-            {
-                "model": "tiny",
-                "host": host,
-                "batch_size": 8,
-                "rounds": 3,
-                "texts": {"short": 8, "long": 2},
-                "variants": measured,
-            },
+        speed = {name: 1.0 if name == "torch" or host == "here" else 9.0 for name in TINY_VARIANTS[:-1]}
+        measured = {name: record(value) for name, value in speed.items()}
+        measured["onnx"] = record(2.0)
+        measured["openvino"] = record(2.0, same_bytes_as="onnx")
+        measured["torch_bf16"] = record(
+            1.5, setting_of="torch", computes_in="bf16", closeness={"mean_cosine": 0.99, "min_cosine": 0.98}
         )
+        files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured))
     report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
     return root
 
 
 def test_rows(written: Path) -> None:
     rows = {row["variant"]: row for row in files.read_json(written / "report/report.json")["rows"]}
-    assert list(rows) == TINY_VARIANTS
+    assert list(rows) == [*TINY_VARIANTS, "torch_bf16"]
     assert rows["onnx_O2"]["verdict"] == "failed"
     assert rows["onnx_O2"]["reason"] == "mean_cosine 0.5, must be >= 0.99"
     assert rows["openvino_qint8_quantized"]["reason"] == "<no> | fusion"
     assert rows["openvino"]["same_bytes_as"] == "onnx"
-    assert rows["onnx"]["short_speed_ratio"] == 1.0  # of this host, never of another
+    assert rows["onnx_qint8_avx512"]["short_speed_ratio"] == 1.0  # of this host, never of another
+    assert rows["onnx"]["short_speed_ratio"] == rows["onnx"]["short_latency_ratio"] == 2.0
+    assert rows["onnx"]["short_texts_per_second"] == 200.0
+    assert rows["onnx"]["short_tokens_per_second"] == 2000.0
+    assert rows["onnx"]["short_batch_size"] == 8
+    assert rows["onnx"]["short_latency_p99_ms"] == 15.0
+    assert rows["onnx"]["short_tokenization_share"] == 0.2  # of the 5 ms that a text takes
+    assert rows["onnx"]["short_peak_share"] == 0.5  # 100 of 200 billion operations a second
+    assert rows["torch_bf16"]["verdict"] == "setting"
+    assert rows["torch_bf16"]["mean_cosine"] == 0.99
+    assert "not validated" in rows["torch_bf16"]["reason"]
 
 
 def test_metrics_are_flat_and_one_file_a_variant(written: Path) -> None:
@@ -88,8 +115,42 @@ def test_metrics_are_flat_and_one_file_a_variant(written: Path) -> None:
 def test_csv(written: Path) -> None:
     with (written / "report/report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["variant"] for row in rows] == TINY_VARIANTS
-    assert rows[1]["long_texts_per_second"] == "100.0"
+    assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
+    assert rows[1]["long_texts_per_second"] == "200.0"
+
+
+def test_files_of_the_same_bytes_are_one_result_with_several_names(written: Path) -> None:
+    page = (written / "report/report.md").read_text()
+    assert "the same bytes: openvino" in page
+    assert "| `openvino` | passed" not in page
+    with (written / "report/plots.csv").open(newline="") as file:
+        plotted = {row["variant"]: row for row in csv.DictReader(file)}
+    assert plotted.keys() == {f"tiny/{name}" for name in TINY_VARIANTS[:-1] if name != "openvino"}
+    assert plotted["tiny/onnx"]["speed_ratio"] == "2.0"
+
+
+def test_what_is_recommended_stands_in_every_form(written: Path) -> None:
+    answers = files.read_json(written / "report/recommendation.json")["models"]["tiny"]
+    assert {answer["use"] for answer in answers} == {"latency", "throughput", "size"}
+    assert {answer["variant"] for answer in answers if answer["use"] != "size" and answer["budget"]} == {"onnx"}
+    page = (written / "report/report.md").read_text()
+    assert "```mermaid\nflowchart LR" in page
+    assert "What to deploy" in (written / "report/index.html").read_text()
+
+
+def test_charts_are_files_too_that_a_page_may_show(written: Path) -> None:
+    page = (written / "report/report.md").read_text()
+    for link in re.findall(r"\]\((charts/[^)]+)\)", page):
+        assert "<svg" in (written / "report" / link).read_text()
+    assert len(list((written / "report/charts/tiny").glob("*.svg"))) == 6
+
+
+def test_the_pareto_front() -> None:
+    from stages.shared.charts import pareto_front
+
+    points = [(0.0, 1.0), (0.0, 1.2), (0.01, 1.1), (0.01, 1.5), (0.02, 1.5), (0.03, 2.0)]
+    assert pareto_front(points) == [1, 3, 5]
+    assert pareto_front([]) == []
 
 
 def test_pages_are_whole_and_ask_nothing_of_the_network(written: Path) -> None:
@@ -103,26 +164,88 @@ def test_pages_are_whole_and_ask_nothing_of_the_network(written: Path) -> None:
     assert not re.search(r"""(src|href)\s*=(?!"#)|@import|url\((?!#)|<script""", page)
 
 
+def browser() -> str | None:
+    """A Chromium of this machine."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.mark.skipif(browser() is None and not os.environ.get("CI"), reason="needs Chromium: `apt-get install chromium`")
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_a_real_browser_draws_the_page_and_asks_nothing_of_the_network(written: Path, width: int, height: int) -> None:
+    from playwright.sync_api import sync_playwright
+
+    requests: list[str] = []
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
+        page = opened.new_page(viewport={"width": width, "height": height})
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto((written / "report/index.html").as_uri())
+        boxes = {
+            figure.get_attribute("id"): figure.query_selector("svg").bounding_box()
+            for figure in page.query_selector_all(".charts figure")
+        }
+        drawn = page.evaluate(
+            "Array.from(document.querySelectorAll('.charts svg'), svg => svg.querySelectorAll('path').length)"
+        )
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        checks = page.locator("details", has=page.locator("summary", has_text="onnx_qint8_static passed"))
+        hidden = not checks.get_by_text("the <worst>").is_visible()
+        checks.locator("summary").click()
+        worst = hidden and checks.get_by_text("the <worst>").is_visible()  # a click away
+        opened.close()
+    assert set(boxes) == {
+        f"tiny-{name}" for name in ("speed", "closeness", "quality", "latency_ratio", "latency", "footprint")
+    }
+    assert all(box["width"] > 300 and box["height"] > 100 for box in boxes.values())
+    assert all(count > 10 for count in drawn)
+    assert overflow <= 0  # nothing is wider than the screen but what scrolls by itself
+    assert worst
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("file:")] == []
+    assert len(requests) == 1
+
+
 def test_loading_lines_only_for_what_passed(written: Path) -> None:
     page = (written / "report/report.md").read_text()
     assert 'model_kwargs={"file_name": "model_qint8_avx512.onnx"}' in page
     assert 'model_kwargs={"file_name": "model_O2.onnx"}' not in page
 
 
-def test_the_lines_that_are_shown_load_the_variant(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.shared.rendering import loading_lines
+def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
+    from stages.shared.rendering import loading_lines, plain_lines
 
+    facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
     for variant in ("onnx_O2", "openvino", "torch"):
         scope: dict[str, Any] = {}
         exec(loading_lines(str(tiny / variant), variant), scope)
-        assert scope["model"].encode(["a text"]).shape == (1, 32)
-        if variant != "torch":
+        embeddings = scope["model"].encode(["A first text.", "And a second one."])
+        assert embeddings.shape == (2, 32)
+        plain = plain_lines(str(tiny / variant), variant, facts)
+        if variant == "torch":
+            assert plain is None
+        else:
             assert models.file_name(variant).split(".")[0] in loading_lines("x", variant)
+            exec(plain, scope)  # without Sentence Transformers, the same embedding
+            assert abs(scope["embeddings"] - embeddings).max() < 1e-5
+
+
+def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
+    from stages.shared.rendering import plain_lines
+
+    pooling = {"pooling_mode": "weightedmean"}
+    assert plain_lines("x", "onnx", {"max_seq_length": 8, "modules": [["Pooling", pooling]]}) is None
+    dense = [["Pooling", {"pooling_mode": "cls"}], ["Dense", {}]]
+    assert plain_lines("x", "onnx", {"max_seq_length": 8, "modules": dense}) is None
 
 
 def test_a_search_for_a_budget_is_shown_with_a_chart_that_loads_nothing(written: Path) -> None:
     page = (written / "report/index.html").read_text()
     assert "2 graphs built and measured; 1 products stay in floating point" in page
-    chart = page[page.index("<svg") : page.index("</svg>")]
-    assert "mean cosine to torch" in chart
+    after = page[page.index("2 graphs built") :]
+    chart = after[after.index("<svg") : after.index("</svg>")]
+    assert "Tried: grey misses the budget" in chart
     assert not re.search(r"(href|src)=.http", chart)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.shared import models
+from stages.shared.timings import Ratio
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -24,8 +25,67 @@ def render(template: str, **context: Any) -> str:
     environment.filters["exact"] = lambda value: "not a number" if value is None else f"{value:.5g}"
     environment.filters["ratio"] = lambda value: "" if value is None else f"{value:.2f}×"
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
+    environment.filters["short"] = short
+    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
     environment.globals["loading_lines"] = loading_lines
     return environment.get_template(template).render(context)
+
+
+def short(value: float | None) -> str:
+    """Three digits, or all before the point."""
+    return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def ratio_text(value: Ratio | None) -> str:
+    """`1.60x (1.37 to 1.93)`: the median and its 95% interval."""
+    if value is None:
+        return ""
+    if value["low"] is None or value["low"] == value["high"]:
+        return f"{value['median']:.2f}×"
+    return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
+
+
+def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
+    """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
+
+    `facts` are the model's, as the reference has them.
+    """
+    names = [name for name, _ in facts["modules"]]
+    pooling = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
+    backend = models.backend(variant)
+    if backend == "torch" or names not in (["Pooling"], ["Pooling", "Normalize"]) or pooling not in ("mean", "cls"):
+        return None
+    graph = f"{where}/{backend}/{models.file_name(variant)}"
+    pooled = {
+        "mean": 'mask = inputs["attention_mask"][..., None]\n'
+        "embeddings = (tokens * mask).sum(axis=1) / mask.sum(axis=1)",
+        "cls": "embeddings = tokens[:, 0]",
+    }[pooling]
+    runtime = {
+        "onnx": (
+            "import onnxruntime",
+            f'session = onnxruntime.InferenceSession("{graph}", providers=["CPUExecutionProvider"])',
+            "tokens = session.run(None, {node.name: inputs[node.name] for node in session.get_inputs()})[0]",
+        ),
+        "openvino": (
+            "import openvino",
+            f'model = openvino.compile_model("{graph}", "CPU")',
+            "tokens = model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]",
+        ),
+    }[backend]
+    lines = [
+        f"import numpy as np\n{runtime[0]}\nfrom transformers import AutoTokenizer\n",
+        f'tokenizer = AutoTokenizer.from_pretrained("{where}")',
+        f"{runtime[1]}\n",
+        'texts = ["A first text.", "And a second one."]',
+        f"inputs = tokenizer(texts, padding=True, truncation=True, max_length={facts['max_seq_length']}, "
+        'return_tensors="np")',
+        runtime[2],
+        pooled,
+    ]
+    if "Normalize" in names:
+        lines.append("embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)")
+    return "\n".join(lines)
 
 
 def loading_lines(where: str, variant: str) -> str:
