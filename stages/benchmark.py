@@ -273,6 +273,7 @@ def benchmark(
         one["error"] = seen.errors.get(row.same_bytes_as or name)
         records[name] = one
     return {
+        "format": speeds.FORMAT,
         "model": model,
         "host": machine["host"],
         "machine": machine,

@@ -159,6 +159,8 @@ def _side(
     if host is None and len(hosts) > 1:
         raise StageError(f"{name}: benchmarks of {len(hosts)} hosts; name one with --host: {', '.join(hosts)}")
     chosen = hosts[host] if host else next(iter(hosts.values()), None)
+    if chosen is not None and chosen.get("format") != speeds.FORMAT:
+        raise StageError(f"{name}: its benchmark was written by an earlier version, in another shape")
     ordered = [*(one for one in variants if one in validations), *(one for one in validations if one not in variants)]
     return {"name": name, "benchmark": chosen, "validations": {one: validations[one] for one in ordered}}
 

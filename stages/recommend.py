@@ -11,7 +11,7 @@ import typer
 
 from stages import benchmark as measuring_stage
 from stages import host as host_stage
-from stages.shared import command, files, params, recommendation, results
+from stages.shared import command, files, params, recommendation, results, speeds
 from stages.shared.command import StageError
 from stages.shared.progress import say
 from stages.shared.rendering import loading_lines, ratio_text, short
@@ -64,13 +64,13 @@ def measured_before(model: str, artifacts: Path, host: str) -> Benchmark:
         StageError: when there is none.
     """
     path = artifacts / "benchmarks" / model / f"{host}.json"
-    if not path.is_file():
+    found = speeds.read([path] if path.is_file() else [])
+    if host not in found:
         raise StageError(
             f"{path} is not there: {model} has no benchmark of this machine and toolchain. "
             "Run `dvc repro`, or measure now with --texts"
         )
-    found: Benchmark = files.read_json(path)
-    return found
+    return found[host]
 
 
 def measure_now(

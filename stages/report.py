@@ -230,7 +230,7 @@ def answer_cells(answer: Answer) -> list[str]:
 def section(model: str, settings: params.Params, validation: Path, benchmarks: Path, host: str) -> Section:
     """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
     validations = {name: files.read_json(validation / model / f"{name}.json") for name in settings.variant_names}
-    measured = {path.stem: files.read_json(path) for path in sorted((benchmarks / model).glob("*.json"))}
+    measured = speeds.read((benchmarks / model).glob("*.json"))
     here: speeds.Benchmark | None = measured.pop(host, None)
     table = rows(model, validations, here)
     groups = list(here["groups"]) if here else []

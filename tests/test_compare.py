@@ -107,9 +107,11 @@ def test_two_hosts(repository: Path) -> None:
     [
         ({"revision": ["v1", "v9"]}, "revision v9"),
         ({"revision": ["v1"]}, "got 1 revisions and 0 hosts"),
-        ({"host": ["here", "moon"]}, "no benchmark of host moon; there are here"),
+        ({"host": ["here", "moon"]}, "no benchmark of host moon; there are here, old"),
+        ({"host": ["here", "old"]}, "old: its benchmark was written by an earlier version"),
     ],
 )
 def test_what_cannot_be_compared_is_an_error(repository: Path, arguments: dict[str, Any], said: str) -> None:
+    files.write_json(repository / "artifacts/benchmarks/tiny/old.json", {"host": "old", "batch_size": 8})
     with pytest.raises(StageError, match=said):
         compare.main("tiny", **{"revision": None, "host": None, "everything": False, "out": None, **arguments})

@@ -41,7 +41,7 @@ def record(speed: float, **more: Any) -> dict[str, Any]:
 def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
     group = {"texts": 16, "tokens_per_text": 10.0, "gflop_per_text": 0.5, "tokenization_ms_per_text": 1.0}
     return {
-        "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
+        "format": 2, "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
         "widest_interval": 0.05, "seconds": 90.0,
         "groups": {"short": group, "long": {**group, "tokens_per_text": 99.0}},
         "peak_gflops": {"fp32": {"torch": 100.0, "onnx": 200.0}, "int8": {"onnx": 400.0}}, "torch_threads": 2,
@@ -80,6 +80,7 @@ def written(project: Callable[..., Path]) -> Path:
             1.5, setting_of="torch", computes_in="bf16", closeness={"mean_cosine": 0.99, "min_cosine": 0.98}
         )
         files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured))
+    files.write_json(root / "benchmarks/tiny/of-an-earlier-version.json", {"host": "x", "batch_size": 8})
     report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
     return root
 
@@ -161,6 +162,7 @@ def test_pages_are_whole_and_ask_nothing_of_the_network(written: Path) -> None:
     assert "&lt;no&gt;" in page
     assert "A &lt;CPU&gt;" in page
     assert "there" in page  # the other host stands in a table of its own
+    assert "of-an-earlier-version" not in page
     assert not re.search(r"""(src|href)\s*=(?!"#)|@import|url\((?!#)|<script""", page)
 
 

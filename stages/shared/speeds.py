@@ -1,12 +1,16 @@
 """What a benchmark writes, and what that says of one variant, and of two against each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Literal, TypedDict
 
+from stages.shared import files
+from stages.shared.progress import say
 from stages.shared.timings import Ratio, ratio
 
 BASELINE = "torch"
+FORMAT = 2  # of a benchmark's file; those of another are not read
 SINGLE = "1"  # the batch size of single texts
 
 Rounds = Sequence[float | None]
@@ -57,6 +61,7 @@ class TextGroup(TypedDict):
 class Benchmark(TypedDict):
     """artifacts/benchmarks/<model>/<host>.json"""
 
+    format: int
     model: str
     host: str
     machine: dict[str, Any]  # its profile, as in host.json
@@ -69,6 +74,18 @@ class Benchmark(TypedDict):
     peak_gflops: dict[str, dict[str, float]]  # of a matrix product, by precision and runtime
     torch_threads: int
     variants: dict[str, VariantBenchmark]
+
+
+def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
+    """The benchmarks of several hosts, by host; one that an earlier version wrote is left out, and said to be."""
+    found: dict[str, Benchmark] = {}
+    for path in sorted(paths):
+        one = files.read_json(path)
+        if one.get("format") == FORMAT:
+            found[path.stem] = one
+        else:
+            say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
+    return found
 
 
 def best_batch(record: VariantBenchmark, group: str) -> str | None:
