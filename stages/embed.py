@@ -7,9 +7,10 @@ import numpy as np
 
 from stages.shared import command, files, loader, params, reference, texts
 from stages.shared.command import StageError
+from stages.shared.encoders import items
 from stages.shared.progress import say
 from stages.shared.reference import Reference
-from stages.shared.tasks import CachedEncoder, Task, score
+from stages.shared.tasks import Task, score_tasks
 
 
 def refer(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int) -> Reference:
@@ -18,25 +19,28 @@ def refer(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int
     Raises:
         StageError: when torch itself gives NaN or infinity, or scores nothing on a task.
     """
+    of_pairs = loader.of_pairs(model)
     hard = reference.hard_texts(model)
-    embeddings = model.encode(chosen, batch_size=batch_size, show_progress_bar=False)
-    hard_embeddings = model.encode(list(hard.values()), batch_size=1, show_progress_bar=False)
+    some, few = items(chosen, of_pairs), items(list(hard.values()), of_pairs)
+    embeddings = model.encode(some, batch_size=batch_size, show_progress_bar=False)
+    hard_embeddings = model.encode(few, batch_size=1, show_progress_bar=False)
     if bad := [text for text, row in zip(chosen, embeddings, strict=True) if not np.isfinite(row).all()]:
         raise StageError(f"torch itself gives NaN or infinity for {len(bad)} texts, such as {bad[0][:80]!r}")
-    encoder = CachedEncoder(model, batch_size)
-    encoder.remember(chosen, embeddings)
-    scores = score(encoder, tasks)
+    offset = float(embeddings.mean()) if of_pairs else 0.0
+    scores = score_tasks(model, batch_size, tasks, chosen, embeddings)
     for name, value in scores.items():
         if not value > 0:
             raise StageError(f"torch scores {value} on task {name}; a ratio to that says nothing. Take the task out")
     return Reference(
-        embeddings=embeddings.astype(np.float32),
+        embeddings=(embeddings - offset).astype(np.float32),
         hard=hard,
-        hard_embeddings=hard_embeddings.astype(np.float32),
-        tokens=reference.token_ids(model, [*chosen, *hard.values()]),
+        hard_embeddings=(hard_embeddings - offset).astype(np.float32),
+        tokens=reference.token_ids(model, [*some, *few]),
         facts=reference.facts(model),
         scores=scores,
         vocabulary_size=len(model.tokenizer),
+        batch_size=batch_size,
+        offset=offset,
     )
 
 

@@ -27,7 +27,12 @@ PROBES = (
 TOLERANCE = 1e-4
 
 
-def export(torch_folder: Path, target: Path, format: Format, opset: int | None) -> Path:
+# optimum's names of the tasks.
+TASKS = {"feature-extraction": "feature-extraction", "fill-mask": "fill-mask",
+         "sequence-classification": "text-classification"}  # fmt: skip
+
+
+def export(torch_folder: Path, target: Path, format: Format, opset: int | None, task: models.Task) -> Path:
     """Write the graph, with its sidecar, into `target` under optimum's own name, and give its path."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns about every constant that it folds
@@ -43,7 +48,7 @@ def export(torch_folder: Path, target: Path, format: Format, opset: int | None) 
         main_export(
             model_name_or_path=str(torch_folder),
             output=target,
-            task="feature-extraction",
+            task=TASKS[task],
             library_name="transformers",
             local_files_only=True,
             **options,
@@ -52,7 +57,7 @@ def export(torch_folder: Path, target: Path, format: Format, opset: int | None) 
 
 
 def run_graph(graph: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """The first output of a graph, in fp32: token embeddings (texts, tokens, hidden size)."""
+    """The first output of a graph, in fp32: (texts, tokens, hidden size or vocabulary), or (texts, labels)."""
     if graph.suffix == ".onnx":
         import onnxruntime
 
@@ -69,21 +74,28 @@ def run_graph(graph: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def worst_difference(torch_folder: Path, graph: Path) -> float:
-    """The largest difference of token embeddings to torch on the probes, as a share of torch's largest value."""
+    """The largest difference of the graph's output to torch on the probes, as a share of torch's largest value."""
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    import transformers
 
     transformer = torch_folder / models.transformer_path(torch_folder)
-    tokenizer = AutoTokenizer.from_pretrained(transformer, local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(transformer, local_files_only=True)
     length = min(models.max_seq_length(torch_folder) or tokenizer.model_max_length, 512)
     inputs = tokenizer(list(PROBES), padding=True, truncation=True, max_length=length, return_tensors="np")
-    model = AutoModel.from_pretrained(transformer, local_files_only=True).eval()
+    heads = {
+        "feature-extraction": transformers.AutoModel,
+        "fill-mask": transformers.AutoModelForMaskedLM,
+        "sequence-classification": transformers.AutoModelForSequenceClassification,
+    }
+    task = models.task(torch_folder)
+    model = heads[task].from_pretrained(transformer, local_files_only=True).eval()
     with torch.inference_mode():
         expected = model(**{name: torch.from_numpy(value) for name, value in inputs.items()})[0].numpy()
     got = run_graph(graph, {name: value.astype(np.int64) for name, value in inputs.items()})
     if got.shape != expected.shape:
         raise StageError(f"the exported graph gives shape {got.shape}, torch {expected.shape}")
-    real = inputs["attention_mask"].astype(bool)  # what stands at padding is nobody's
+    # What stands at padding is nobody's; scores have no tokens.
+    real = slice(None) if task == "sequence-classification" else inputs["attention_mask"].astype(bool)
     return float(np.abs(got - expected)[real].max() / np.abs(expected[real]).max())
 
 
@@ -94,7 +106,7 @@ def main(format: Format, torch: Path, out: Path) -> None:
         models.copy_companions(torch, partial)
         files.require_space(partial, sum(path.stat().st_size for path in models.weights_files(torch, "torch")))
         scratch = partial / "exported"
-        graph = export(torch / models.transformer_path(torch), scratch, format, opset)
+        graph = export(torch / models.transformer_path(torch), scratch, format, opset, models.task(torch))
         worst = worst_difference(torch, graph)
         if not worst <= TOLERANCE:  # also when it is NaN
             raise StageError(

@@ -64,6 +64,7 @@ def rows(model: str, validations: dict[str, results.Validation], benchmark: spee
         row: Row = {
             "model": model,
             "variant": variant,
+            "kind": validation["facts"]["kind"],
             "precision": validation["precision"],
             "verdict": validation["verdict"],
             "reason": validation["reason"] or results.why_failed(validation),
@@ -277,7 +278,7 @@ def draw(table: list[Row], groups: list[str]) -> dict[str, str]:
 def loading(where: str, variant: str, facts: dict[str, Any]) -> dict[str, str]:
     """The lines that load a variant, by what they load it in."""
     plain = plain_lines(where, variant, facts)
-    return {"Sentence Transformers": loading_lines(where, variant)} | (
+    return {"Sentence Transformers": loading_lines(where, variant, facts["kind"])} | (
         {"onnxruntime" if variant.startswith("onnx") else "openvino": plain} if plain else {}
     )
 

@@ -13,11 +13,12 @@ import numpy as np
 from stages.shared import command, files, loader, models, params, reference, results, texts
 from stages.shared.command import StageError
 from stages.shared.embeddings import bootstrap_interval, cosines, rank_correlation, recall_of_neighbours, similarities
+from stages.shared.encoders import Item, Query, items, tokenizable
 from stages.shared.params import Thresholds
 from stages.shared.progress import say
 from stages.shared.reference import Reference
 from stages.shared.results import Check
-from stages.shared.tasks import CachedEncoder, Task, score
+from stages.shared.tasks import Task, score_tasks
 
 WORST = 10
 CONSISTENCY_TEXTS = 32
@@ -53,11 +54,11 @@ def _check(
 # --- What is the same file and the same kind of model ----------------------------------------------------
 
 
-def integrity(model: Any, expected: Reference, chosen: Sequence[str]) -> list[Check]:
+def integrity(model: Any, expected: Reference, some: Sequence[Item], hard: Sequence[Item]) -> list[Check]:
     """Tokenizer, maximum length, pooling and every other setting are the source's; each check counts what differs."""
     own = reference.facts(model)
-    tokens = reference.token_ids(model, [*chosen, *expected.hard.values()])
-    given = set(model.tokenize(["a text"])) if hasattr(model[0].auto_model, "input_names") else set()
+    tokens = reference.token_ids(model, [*some, *hard])
+    given = set(model.preprocess([tokenizable(some[0])])) if hasattr(model[0].auto_model, "input_names") else set()
     needed = set(getattr(model[0].auto_model, "input_names", ()))
     return [
         at_most("different_tokens", sum(a != b for a, b in zip(tokens, expected.tokens, strict=True)), 0),
@@ -113,26 +114,36 @@ def ranking(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) ->
     ]
 
 
+def active_dimensions(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> Check:
+    """Of the dimensions that are active in a text's sparse vector, its own or torch's, the share that is in both."""
+    own, theirs = embeddings > 0, expected > 0
+    either = (own | theirs).sum(axis=1)
+    overlap = np.where(either == 0, 1.0, (own & theirs).sum(axis=1) / np.maximum(either, 1))
+    return at_least("active_dimensions", overlap.mean(), limits.active_dimensions, overlap)
+
+
 # --- Agreement with itself -------------------------------------------------------------------------------
 
 
-def contexts(model: Any, chosen: Sequence[str]) -> tuple[dict[str, np.ndarray], int]:
+def contexts(model: Any, chosen: Sequence[str], expected: Reference) -> tuple[dict[str, np.ndarray], int]:
     """Cosines of texts embedded alone with the same texts in batches of 8 and 32 and padded beside a very long one;
     and how many values differ when the same batch is embedded twice.
     """
 
-    def embed(some: Sequence[str], batch_size: int) -> np.ndarray:
-        rows: np.ndarray = model.encode(list(some), batch_size=batch_size, show_progress_bar=False)
-        return rows
+    of_pairs = loader.of_pairs(model)
 
-    some = list(chosen[:CONSISTENCY_TEXTS])
+    def embed(some: Sequence[Item], batch_size: int) -> np.ndarray:
+        return expected.centred(model.encode(list(some), batch_size=batch_size, show_progress_bar=False))
+
+    some = items(chosen[:CONSISTENCY_TEXTS], of_pairs)
     few = some[:BESIDE_LONG_TEXTS]
     alone, of_32 = embed(some, 1), embed(some, 32)
-    long = " ".join(["long"] * BESIDE_LONG_WORDS)
+    [long] = items([" ".join(["long"] * BESIDE_LONG_WORDS)], of_pairs)
+    width = len(few[0].passages) if isinstance(few[0], Query) else 1  # so that all stand in one batch
     found = {
         "batch_of_8": cosines(embed(some, 8), alone),
         "batch_of_32": cosines(of_32, alone),
-        "beside_a_long_one": cosines(embed([*few, long], len(few) + 1)[:-1], alone[: len(few)]),
+        "beside_a_long_one": cosines(embed([*few, long], (len(few) + 1) * width)[:-1], alone[: len(few)]),
     }
     return found, int((embed(some, 32) != of_32).sum())
 
@@ -151,9 +162,8 @@ def consistency(found: dict[str, np.ndarray], changed_values: int, limits: Thres
 # --- All of it -------------------------------------------------------------------------------------------
 
 
-def task_ratios(encoder: CachedEncoder, tasks: dict[str, Task], expected: Reference, limits: Thresholds) -> list[Check]:
+def task_ratios(scores: dict[str, float], expected: Reference, limits: Thresholds) -> list[Check]:
     """The score on each task as a ratio to torch's."""
-    scores = score(encoder, tasks)
     return [
         at_least(f"task_ratio_{name}", value / expected.scores[name], limits.task_ratio)
         for name, value in scores.items()
@@ -171,9 +181,12 @@ def measure(
     model: Any, chosen: list[str], tasks: dict[str, Task], expected: Reference, limits: Thresholds, batch_size: int
 ) -> dict[str, Any]:
     """Every check of a loaded variant, and what goes with them into the result."""
-    checks = integrity(model, expected, chosen)
-    embeddings = model.encode(chosen, batch_size=batch_size, show_progress_bar=False)
-    hard = model.encode(list(expected.hard.values()), batch_size=1, show_progress_bar=False)
+    of_pairs = loader.of_pairs(model)
+    some, few = items(chosen, of_pairs), items(list(expected.hard.values()), of_pairs)
+    embeddings = expected.centred(model.encode(some, batch_size=batch_size, show_progress_bar=False))
+    hard = expected.centred(model.encode(few, batch_size=1, show_progress_bar=False))
+    # After the first texts, as in the reference: some modules learn their own width from them.
+    checks = integrity(model, expected, some, few)
     checks += parity(embeddings, expected.embeddings, limits)
     if embeddings.shape != expected.embeddings.shape:
         return {"checks": checks}
@@ -182,13 +195,14 @@ def measure(
         names, np.vstack([embeddings, hard]), np.vstack([expected.embeddings, expected.hard_embeddings])
     )
     checks += hard_parity(hard, expected, limits)
-    found, changed_values = contexts(model, chosen)
+    if expected.facts["kind"] == "SparseEncoder":
+        checks.append(active_dimensions(embeddings, expected.embeddings, limits))
+    found, changed_values = contexts(model, chosen, expected)
     checks += consistency(found, changed_values, limits)
     if np.isfinite(embeddings).all():  # without, no ranking and no score means anything, and the variant has failed
         checks += ranking(embeddings, expected.embeddings, limits)
-        encoder = CachedEncoder(model, batch_size)
-        encoder.remember(chosen, embeddings)
-        checks += task_ratios(encoder, tasks, expected, limits)
+        scores = score_tasks(model, batch_size, tasks, chosen, embeddings)
+        checks += task_ratios(scores, expected, limits)
     return {
         "checks": checks,
         "worst": worst,
@@ -222,7 +236,11 @@ def validate(
         model = loader.load(folder, variant)
         measured = measure(model, chosen, tasks, expected, limits, batch_size)
     except loader.load_errors() as error:
-        return {**base, "verdict": "failed", "reason": f"it does not load or run: {error}".splitlines()[0][:500]}
+        return {
+            **base,
+            "verdict": "failed",
+            "reason": f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500],
+        }
     # Hashed again after it was loaded and run: what was measured is what was hashed.
     after = dict(models.hashes(folder))
     changed = sum(after.get(name) != digest for name, digest in base["files"].items())

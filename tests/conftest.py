@@ -81,6 +81,26 @@ def make_checkpoint(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
+    """A tiny SparseEncoder or CrossEncoder: the same BERT with another head, as Sentence Transformers saves it."""
+    import sentence_transformers
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+    base = make_checkpoint(folder / "base")
+    torch.manual_seed(1)
+    if kind == "SparseEncoder":
+        model = BertForMaskedLM(BertConfig.from_pretrained(base))
+        with torch.no_grad():
+            model.cls.predictions.bias -= 2.0  # or nearly every dimension would be active
+    else:
+        model = BertForSequenceClassification(BertConfig.from_pretrained(base, num_labels=labels))
+    model.eval().save_pretrained(folder / "bare")
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder / "bare")
+    getattr(sentence_transformers, kind)(str(folder / "bare"), device="cpu").save_pretrained(str(folder / "saved"))
+    return folder / "saved"
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")

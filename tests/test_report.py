@@ -18,7 +18,11 @@ from tests.conftest import TINY_VARIANTS
 def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999, **more: Any) -> dict[str, Any]:
     row = {"check": "mean_cosine", "value": mean, "threshold": 0.99, "relation": ">=", "passed": verdict == "passed"}
     row["interval"] = [0.998, 0.9995]
-    facts = {"max_seq_length": 64, "modules": [["Pooling", {"pooling_mode": "mean"}], ["Normalize", {}]]}
+    facts = {
+        "kind": "SentenceTransformer",
+        "max_seq_length": 64,
+        "modules": [["Pooling", {"pooling_mode": "mean"}], ["Normalize", {}]],
+    }
     return {
         "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48, "facts": facts,
         "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
@@ -238,10 +242,14 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
 def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
     from stages.shared.rendering import plain_lines
 
-    pooling = {"pooling_mode": "weightedmean"}
-    assert plain_lines("x", "onnx", {"max_seq_length": 8, "modules": [["Pooling", pooling]]}) is None
-    dense = [["Pooling", {"pooling_mode": "cls"}], ["Dense", {}]]
-    assert plain_lines("x", "onnx", {"max_seq_length": 8, "modules": dense}) is None
+    def lines(modules: list[Any], kind: str = "SentenceTransformer") -> str | None:
+        return plain_lines("x", "onnx", {"kind": kind, "max_seq_length": 8, "modules": modules})
+
+    cls = ["Pooling", {"pooling_mode": "cls"}]
+    assert lines([cls]) is not None
+    assert lines([["Pooling", {"pooling_mode": "weightedmean"}]]) is None
+    assert lines([cls, ["Dense", {}]]) is None
+    assert lines([], "CrossEncoder") is None
 
 
 def test_a_search_for_a_budget_is_shown_with_a_chart_that_loads_nothing(written: Path) -> None:

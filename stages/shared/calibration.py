@@ -14,6 +14,7 @@ import numpy as np
 
 from stages.shared import files, int8, models, search, texts
 from stages.shared.command import StageError
+from stages.shared.encoders import inputs, items
 from stages.shared.params import Calibrate
 from stages.shared.progress import say, track
 
@@ -68,15 +69,17 @@ def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.enable_truncation(models.max_seq_length(folder) or models.longest_input(folder))
-    inputs = []
-    for encoded in tokenizer.encode_batch(list(chosen)):
+    found = []
+    # A CrossEncoder reads pairs: with a text's own whole, and with another's.
+    some = items(chosen, models.kind(folder) == "CrossEncoder", passages=2)
+    for encoded in tokenizer.encode_batch(inputs(some)):
         fields = {
             "input_ids": encoded.ids,
             "attention_mask": encoded.attention_mask,
             "token_type_ids": encoded.type_ids,
         }
-        inputs.append({name: np.array([fields[name]], np.int64) for name in fields if name in names})
-    return inputs
+        found.append({name: np.array([fields[name]], np.int64) for name in fields if name in names})
+    return found
 
 
 def select(products: Sequence[int8.Product], row: Calibrate) -> list[int8.Product]:

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any, TypedDict
 
-from stages.shared import models
+from stages.shared import encoders, models
 from stages.shared.command import StageError
 
 
@@ -20,12 +20,14 @@ class Options(TypedDict, total=False):
 
 
 def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
-    """A `SentenceTransformer` on the CPU that runs exactly the weights of this variant.
+    """The model on the CPU that runs exactly the weights of this variant, by Sentence Transformers' class of its kind.
+
+    A SentenceTransformer as it is; of the others, what gives rows of numbers as that does.
 
     Raises:
         StageError: when the folder does not hold the variant's file.
     """
-    from sentence_transformers import SentenceTransformer
+    import sentence_transformers
 
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     backend = models.backend(variant)
@@ -38,10 +40,24 @@ def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
         options["provider"] = "CPUExecutionProvider"
     settings = settings or {}
     options |= settings.get("model_kwargs", {})
-    model = SentenceTransformer(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=options)
+    name = models.kind(folder)
+    loading = getattr(sentence_transformers, name)
+    model = loading(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=options)
     if settings.get("compile"):
         model.compile(dynamic=True)
-    return model
+    if name == "SparseEncoder":
+        return encoders.SparseRows(model)
+    return encoders.PairScores(model) if name == "CrossEncoder" else model
+
+
+def kind(model: Any) -> str:
+    """Sentence Transformers' class of a loaded model."""
+    return type(model.model if isinstance(model, encoders.Encoder) else model).__name__
+
+
+def of_pairs(model: Any) -> bool:
+    """Whether a loaded model takes pairs of texts."""
+    return isinstance(model, encoders.PairScores)
 
 
 def load_errors() -> tuple[type[Exception], ...]:

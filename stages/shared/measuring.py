@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from stages.shared import loader
+from stages.shared.encoders import Item, items, tokenizable
 
 PASSES = 3  # that are timed
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
@@ -28,7 +29,7 @@ COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
 @dataclass(frozen=True)
 class Group:
-    """Texts of one length, and how many of them a measurement takes."""
+    """Texts of one length, and how many of them a measurement takes; of a CrossEncoder, each with one passage."""
 
     texts: list[str]
     batch_sizes: list[int]  # without 1, which is `singles`
@@ -179,12 +180,14 @@ def measure(
     started = time.perf_counter()
     model = loader.load(folder, variant, options)
     load_seconds = time.perf_counter() - started
-    embeddings = model.encode(list(embed), show_progress_bar=False) if embed else None
+    of_pairs = loader.of_pairs(model)
+    embeddings = model.encode(items(embed, of_pairs), show_progress_bar=False) if embed else None
+    chosen = {name: items(group.texts, of_pairs, passages=1) for name, group in groups.items()}
     speeds: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
     latencies: dict[str, list[float]] = {name: [] for name in groups}
     deadline = time.perf_counter() + give_up
 
-    def seconds(texts: list[str], batch_size: int) -> float:
+    def seconds(texts: list[Item], batch_size: int) -> float:
         begun = time.perf_counter()
         model.encode(texts, batch_size=batch_size, show_progress_bar=False)
         return time.perf_counter() - begun
@@ -192,8 +195,8 @@ def measure(
     done = 0
     while done <= PASSES and (done < 2 or time.perf_counter() < deadline):
         for name, group in groups.items():
-            singles = [seconds([text], 1) for text in group.texts[: group.singles]]
-            batches = {size: seconds(group.texts, size) for size in group.batch_sizes}
+            singles = [seconds([text], 1) for text in chosen[name][: group.singles]]
+            batches = {size: seconds(chosen[name], size) for size in group.batch_sizes}
             if done:
                 latencies[name] += [1000 * value for value in singles]
                 speeds[name].setdefault("1", []).append(len(singles) / sum(singles))
@@ -222,8 +225,9 @@ def describe(folder: Path, groups: dict[str, list[str]]) -> dict[str, Any]:
     model = loader.load(folder, "torch", {"model_kwargs": {"attn_implementation": "eager"}})
     found: dict[str, dict[str, float]] = {}
     for name, texts in groups.items():
-        tokens = [int(model.preprocess([text])["attention_mask"].sum()) for text in texts]
-        some = texts[:COUNTED_TEXTS]
+        whole = items(texts, loader.of_pairs(model), passages=1)
+        tokens = [int(model.preprocess([tokenizable(one)])["attention_mask"].sum()) for one in whole]
+        some = whole[:COUNTED_TEXTS]
         with FlopCounterMode(display=False) as counter:
             for text in some:
                 model.encode([text], show_progress_bar=False)
@@ -234,13 +238,13 @@ def describe(folder: Path, groups: dict[str, list[str]]) -> dict[str, Any]:
             "texts": len(texts),
             "tokens_per_text": sum(tokens) / len(texts),
             "gflop_per_text": counter.get_total_flops() / len(some) / 1e9,
-            "tokenization_ms_per_text": _tokenization_ms(model, texts),
+            "tokenization_ms_per_text": _tokenization_ms(model, [tokenizable(one) for one in whole]),
             "texts_per_second": len(some) / seconds,
         }
     return {"groups": found, "threads": torch.get_num_threads()}
 
 
-def _tokenization_ms(model: Any, texts: list[str], batch_size: int = 8, repeats: int = 5) -> float:
+def _tokenization_ms(model: Any, texts: list[Any], batch_size: int = 8, repeats: int = 5) -> float:
     """Milliseconds per text, as the median of several passes over all texts in batches."""
     passes = []
     for _ in range(repeats):

@@ -7,7 +7,7 @@ Sentence Transformers loads, with the weights under the name that Sentence Trans
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from stages.shared import files
 from stages.shared.command import StageError
@@ -60,6 +60,56 @@ def weights_files(folder: Path, variant: str) -> list[Path]:
     return [graph, *sidecars]
 
 
+Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]  # Sentence Transformers' classes
+
+
+def kind(folder: Path) -> Kind:
+    """Which class of Sentence Transformers loads the folder: by what it says itself, or by what it holds.
+
+    Raises:
+        StageError: when it says something else, or is no Sentence Transformers model.
+    """
+    path = folder / "config_sentence_transformers.json"
+    said = files.read_json(path).get("model_type") if path.is_file() else None
+    known: dict[str, Kind] = {name: name for name in get_args(Kind)}
+    if said is not None and said not in known:
+        raise StageError(f"{path} says model_type {said!r}; known are {', '.join(known)}")
+    if said is not None:
+        return known[said]
+    if not (folder / "modules.json").is_file() and _is_bare_cross_encoder(folder):
+        return "CrossEncoder"
+    is_sparse = any(row["type"].endswith("SpladePooling") for row in modules(folder))
+    return "SparseEncoder" if is_sparse else "SentenceTransformer"
+
+
+def _is_bare_cross_encoder(folder: Path) -> bool:
+    """Whether the folder is a classifier of transformers alone, which CrossEncoder loads without any modules.json."""
+    path = folder / "config.json"
+    architectures = files.read_json(path).get("architectures") if path.is_file() else None
+    return any(name.endswith("ForSequenceClassification") for name in architectures or ())
+
+
+Task = Literal["feature-extraction", "fill-mask", "sequence-classification"]
+
+
+def task(folder: Path) -> Task:
+    """What the transformer computes, in Sentence Transformers' words: which head is on it.
+
+    Raises:
+        StageError: for a head that is not exported.
+    """
+    path = folder / transformer_path(folder) / "sentence_bert_config.json"
+    said = files.read_json(path).get("transformer_task") if path.is_file() else None
+    if said is None:
+        if kind(folder) == "CrossEncoder":
+            return "sequence-classification"
+        return "fill-mask" if modules(folder)[0]["type"].endswith("MLMTransformer") else "feature-extraction"
+    known: dict[str, Task] = {name: name for name in get_args(Task)}
+    if said not in known:
+        raise StageError(f"{path} says transformer_task {said!r}; what can be exported is {', '.join(known)}")
+    return known[said]
+
+
 def modules(folder: Path) -> list[dict[str, Any]]:
     """The rows of modules.json, Sentence Transformers' list of a model's modules.
 
@@ -67,10 +117,13 @@ def modules(folder: Path) -> list[dict[str, Any]]:
         StageError: when the folder is no Sentence Transformers model.
     """
     listing = folder / "modules.json"
+    if not listing.is_file() and _is_bare_cross_encoder(folder):
+        return [{"path": "", "type": "Transformer"}]
     if not listing.is_file():
         raise StageError(
             f"{folder} is no Sentence Transformers model: it has no modules.json. "
-            "Save the model with SentenceTransformer(...).save_pretrained(folder) and name that folder"
+            "Save the model with SentenceTransformer(...).save_pretrained(folder), or that of SparseEncoder or "
+            "CrossEncoder, and name that folder"
         )
     try:
         rows: list[dict[str, Any]] = files.read_json(listing)

@@ -38,7 +38,7 @@ class OpenVinoGraph:
         return {name for node in self._model.inputs for name in node.get_names()}
 
     def products(self) -> list[Product]:
-        """Every product of a tensor with a constant matrix, in running order."""
+        """Every product of tokens with a constant matrix, in running order."""
         return [product for _, product in _products(self._model)]
 
     def run(self, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
@@ -135,6 +135,8 @@ def _products(model: Any) -> list[tuple[Any, Product]]:
         if not node.get_attributes()["transpose_b"]:
             weight = np.ascontiguousarray(weight.T)
         source = node.input_value(0)
+        if source.get_partial_shape().rank.get_length() != 3:
+            continue  # after pooling, a product runs once a text: nothing to gain, and a score to lose
         name = f"{source.get_node().get_friendly_name()}:{source.get_index()}"
         found.append((node, Product(node.get_friendly_name(), name, weight, _copyable(source.get_node()))))
     return found

@@ -381,6 +381,9 @@ class Thresholds(Section):
     recall_at_10: Fraction = Field(description="Of torch's ten nearest neighbours of each text, the share found.")
     similarity_spearman: Fraction = Field(description="Rank correlation of all similarities with torch's.")
     task_ratio: Positive = Field(description="The lowest score on a task, as a ratio to torch's.")
+    active_dimensions: Fraction = Field(
+        description="Of a SparseEncoder: the dimensions that are active in both, of those that are in either; the mean."
+    )
 
 
 class ThresholdOverrides(Section):
@@ -397,6 +400,7 @@ class ThresholdOverrides(Section):
     recall_at_10: Fraction | None = None
     similarity_spearman: Fraction | None = None
     task_ratio: Positive | None = None
+    active_dimensions: Fraction | None = None
 
 
 class ThresholdsByPrecision(Section):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.shared import files
+from stages.shared import files, loader
+from stages.shared.encoders import Item, tokenizable
 
 REPEATED_WORDS = 10_000
 # Texts in scripts and shapes that ordinary text does not have; those that depend on the tokenizer are made per model.
@@ -27,13 +28,19 @@ HARD_TEXTS = {
 class Reference:
     """The reference of one model, as `embed` froze it."""
 
-    embeddings: np.ndarray  # (texts, dimensions), float32: the validation texts
+    embeddings: np.ndarray  # (texts, dimensions), float32: the validation texts, less `offset`
     hard: dict[str, str]
-    hard_embeddings: np.ndarray  # (hard texts, dimensions), float32, each embedded alone
+    hard_embeddings: np.ndarray  # (hard texts, dimensions), float32, each embedded alone, less `offset`
     tokens: list[list[int]]  # token ids of the validation texts, then of the hard texts
     facts: dict[str, Any]
     scores: dict[str, float]  # by task
     vocabulary_size: int
+    batch_size: int  # in which the validation texts were embedded
+    offset: float  # the mean of a CrossEncoder's scores, which would drown their differences in a cosine; else 0
+
+    def centred(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (texts, dimensions) of a variant, to be compared with those here."""
+        return rows - np.float32(self.offset) if self.offset else rows
 
     @property
     def vocabulary_covered(self) -> int:
@@ -57,16 +64,19 @@ def hard_texts(model: Any) -> dict[str, str]:
     return HARD_TEXTS | made
 
 
-def token_ids(model: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The token ids of each text alone, as the model itself tokenizes, truncation and lower-casing included."""
-    return [model.tokenize([text])["input_ids"][0].tolist() for text in texts]
+def token_ids(model: Any, items: Sequence[Item]) -> list[list[int]]:
+    """The token ids of each item alone, as the model itself tokenizes, truncation and lower-casing included."""
+    return [model.preprocess([tokenizable(item)])["input_ids"][0].tolist() for item in items]
 
 
 def facts(model: Any) -> dict[str, Any]:
-    """What must be the same in every variant: maximum length, similarity, and every module after the transformer."""
+    """What must be the same in every variant: its class, maximum length, similarity or activation, and every module
+    after the first."""
+    said = getattr(model, "similarity_fn_name", None) or type(model.activation_fn).__name__
     return {
+        "kind": loader.kind(model),
         "max_seq_length": model.max_seq_length,
-        "similarity": str(model.similarity_fn_name),
+        "similarity": str(said),
         "prompts": dict(model.prompts),
         "modules": [[type(module).__name__, module.get_config_dict()] for module in list(model)[1:]],
     }
@@ -79,6 +89,8 @@ def write(folder: Path, reference: Reference) -> None:
         "facts": reference.facts,
         "scores": reference.scores,
         "vocabulary_size": reference.vocabulary_size,
+        "batch_size": reference.batch_size,
+        "offset": reference.offset,
         "hard": reference.hard,
         "tokens": reference.tokens,
     }

@@ -50,6 +50,8 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
 
     `facts` are the model's, as the reference has them.
     """
+    if facts["kind"] != "SentenceTransformer":
+        return None
     names = [name for name, _ in facts["modules"]]
     pooling = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
     backend = models.backend(variant)
@@ -88,12 +90,10 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
     return "\n".join(lines)
 
 
-def loading_lines(where: str, variant: str) -> str:
+def loading_lines(where: str, variant: str, kind: str = "SentenceTransformer") -> str:
     """The Python lines that load a published variant in Sentence Transformers."""
     backend = models.backend(variant)
     arguments = [f'"{where}"']
     if backend != "torch":
         arguments += [f'backend="{backend}"', f'model_kwargs={{"file_name": "{models.file_name(variant)}"}}']
-    return (
-        f"from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer({', '.join(arguments)})"
-    )
+    return f"from sentence_transformers import {kind}\n\nmodel = {kind}({', '.join(arguments)})"

@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from stages.shared import embeddings, files, loader, models, reference, tasks, texts
+from stages.shared.encoders import items
 from stages.shared.params import Budget, SearchLimits
 from stages.shared.progress import say
 from stages.shared.results import Search, Trial
@@ -24,7 +25,6 @@ INT8_GAIN = 2.0  # how much faster a product runs on integers, for the estimate
 EVERY = 4  # alone, a part is measured on every fourth text
 SPEED_TEXTS = 32
 SPEED_ROUNDS = 3
-BATCH_SIZE = 16
 
 # Writes the graph to a path, with the named products in floating point.
 Build = Callable[[Path, frozenset[str]], None]
@@ -94,6 +94,8 @@ class _Trials:
         self._until = time.monotonic() + limits.minutes * 60
         self.graph = models.prepare(scratch, folder, variant)
         self._float = loader.load(folder, models.backend(variant))
+        # Of all texts, so that a part of them has the same passages as in the reference.
+        self._items = items(self._texts, loader.of_pairs(self._float))
         self.rows: list[Trial] = []
         self.stopped: str | None = None
 
@@ -129,14 +131,14 @@ class _Trials:
 
     def _closeness(self, model: Any, every: int) -> _Closeness:
         some, expected = self._texts[::every], self._expected.embeddings[::every]
-        rows = model.encode(some, batch_size=BATCH_SIZE, show_progress_bar=False)
+        chosen = self._items[::every]
+        encoded = model.encode(chosen, batch_size=self._expected.batch_size, show_progress_bar=False)
+        rows = self._expected.centred(encoded)
         cosine = np.nan_to_num(embeddings.cosines(rows, expected), nan=-1.0)
         own, theirs = embeddings.similarities(np.nan_to_num(rows)), embeddings.similarities(expected)
         ratio = None
         if self._tasks and every == 1:
-            encoder = tasks.CachedEncoder(model, BATCH_SIZE)
-            encoder.remember(some, rows)
-            scores = tasks.score(encoder, self._tasks)
+            scores = tasks.score_tasks(model, self._expected.batch_size, self._tasks, some, rows)
             ratio = min(value / self._expected.scores[name] for name, value in scores.items())
         return {
             "mean_cosine": float(cosine.mean()),
@@ -147,11 +149,11 @@ class _Trials:
 
     def _speed(self, model: Any) -> float:
         """Throughput as a ratio to the exported graph's, in interleaved rounds."""
-        some = self._texts[:SPEED_TEXTS]
+        some = self._items[:SPEED_TEXTS]
 
         def seconds(one: Any) -> float:
             started = time.perf_counter()
-            one.encode(some, batch_size=BATCH_SIZE, show_progress_bar=False)
+            one.encode(some, batch_size=self._expected.batch_size, show_progress_bar=False)
             return time.perf_counter() - started
 
         return round(median(seconds(self._float) / seconds(model) for _ in range(SPEED_ROUNDS)), 2)

@@ -5,6 +5,9 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from stages.shared import loader
+from stages.shared.command import StageError
+
 
 class Task(TypedDict, total=False):
     """One frozen task: similarity has the first three keys filled, retrieval the last three."""
@@ -57,6 +60,50 @@ class CachedEncoder:
             self._known |= {(kind, prompt, text): row for text, row in zip(missing, rows, strict=True)}
         stacked = np.stack([self._known[kind, prompt, text] for text in sentences])
         return torch.from_numpy(stacked) if options.get("convert_to_tensor") else stacked
+
+
+def score_tasks(
+    model: Any, batch_size: int, tasks: Mapping[str, Task], known: Sequence[str], embeddings: np.ndarray
+) -> dict[str, float]:
+    """Each task's score by a loaded model of any kind; the embeddings of the `known` texts are not made again."""
+    if loader.of_pairs(model):
+        return score_pairs(model, batch_size, tasks)
+    encoder = CachedEncoder(model, batch_size)
+    encoder.remember(known, embeddings)
+    return score(encoder, tasks)
+
+
+def score_pairs(model: Any, batch_size: int, tasks: Mapping[str, Task]) -> dict[str, float]:
+    """Each task's score by a CrossEncoder: Spearman correlation for similarity, NDCG@10 of the reranked corpus.
+
+    Raises:
+        StageError: for a CrossEncoder of several labels, whose scores rank nothing by themselves.
+    """
+    from sentence_transformers.cross_encoder.evaluation import (
+        CrossEncoderCorrelationEvaluator,
+        CrossEncoderRerankingEvaluator,
+    )
+
+    if tasks and model.num_labels != 1:
+        raise StageError(f"a CrossEncoder of {model.num_labels} labels cannot be scored on tasks; take them out")
+    scores = {}
+    for name, task in tasks.items():
+        evaluator: Any
+        if task["kind"] == "similarity":
+            pairs = list(zip(task["first"], task["second"], strict=True))
+            evaluator = CrossEncoderCorrelationEvaluator(pairs, task["scores"], write_csv=False)
+        else:
+            samples = [
+                {
+                    "query": query,
+                    "positive": [task["corpus"][one] for one in task["relevant"][key]],
+                    "negative": [text for one, text in task["corpus"].items() if one not in set(task["relevant"][key])],
+                }
+                for key, query in task["queries"].items()
+            ]
+            evaluator = CrossEncoderRerankingEvaluator(samples, batch_size=batch_size, write_csv=False)
+        scores[name] = float(evaluator(model)[evaluator.primary_metric])
+    return scores
 
 
 def score(model: CachedEncoder, tasks: Mapping[str, Task]) -> dict[str, float]:

@@ -1,0 +1,148 @@
+"""SparseEncoder and CrossEncoder: every variant is built, checked and measured as an embedder's is."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from stages import benchmark, download
+from stages.shared import encoders, files, loader, models
+from stages.shared.command import StageError
+from stages.shared.params import Effort
+from stages.shared.rendering import loading_lines
+from tests.conftest import TINY_VARIANTS, build, documents, make_kind, validate_in
+
+pytestmark = pytest.mark.slow
+
+KINDS = {"sparse": ("SparseEncoder", 1), "reranker": ("CrossEncoder", 1), "classifier": ("CrossEncoder", 3)}
+# Random weights leave little room: what matters here is that nothing is systematically wrong.
+LOOSE = {"mean_cosine": 0.8, "p5_cosine": 0.3, "p1_cosine": 0.0, "min_cosine": 0.0, "max_abs_diff": 2.0}
+LOOSE |= {"hard_min_cosine": 0.0, "recall_at_10": 0.3, "similarity_spearman": 0.5, "active_dimensions": 0.5}
+LOOSE |= {"consistency_mean_cosine": 0.9, "consistency_min_cosine": 0.5}
+
+
+def kind_params(tiny_params: dict[str, Any], model: str, checkpoint: Path) -> dict[str, Any]:
+    raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
+    raw["models"] = {model: {"source": {"path": str(checkpoint)}}}
+    raw["sample"]["tasks"] = {}
+    raw["validate"]["overrides"] = {name: LOOSE for name in TINY_VARIANTS if "qint8" in name or "fp16" in name}
+    return raw
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) -> Path:
+    """artifacts/models/<name> of one kind, every variant built."""
+    root = tmp_path_factory.mktemp(request.param)
+    checkpoint = make_kind(root / "checkpoint", *KINDS[request.param])
+    (root / "params.yaml").write_text(yaml.safe_dump(kind_params(tiny_params, request.param, checkpoint)))
+    return build(root, request.param)
+
+
+def some_items(folder: Path) -> list[encoders.Item]:
+    return encoders.items(documents()[:6], models.kind(folder) == "CrossEncoder")
+
+
+def test_the_kind_and_its_task_are_found(kind: Path) -> None:
+    name, _ = KINDS[kind.name]
+    task = "fill-mask" if name == "SparseEncoder" else "sequence-classification"
+    for variant in TINY_VARIANTS:
+        assert (models.kind(kind / variant), models.task(kind / variant)) == (name, task)
+
+
+@pytest.mark.parametrize("variant", ["onnx", "onnx_O2", "openvino"])
+def test_a_variant_gives_torchs_numbers(kind: Path, variant: str) -> None:
+    some = some_items(kind / "torch")
+    expected = loader.load(kind / "torch", "torch").encode(some)
+    assert expected.shape[0] == len(some)
+    assert np.ptp(expected) > 0.01  # numbers that could differ
+    assert abs(loader.load(kind / variant, variant).encode(some) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("variant", TINY_VARIANTS)
+def test_every_variant_is_validated(kind: Path, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kind.parent.parent.parent)
+    result = validate_in(tmp_path, kind, variant, kind / variant)
+    failed = {row["check"]: row["value"] for row in result["checks"] if not row["passed"]}
+    if (kind.name, variant) == ("reranker", "onnx_qint8_avx512"):
+        # With random weights all pairs score nearly alike, and dynamic int8 moves scores by as much as they differ.
+        assert failed.keys() <= LOOSE.keys()
+    else:
+        assert result["verdict"] == "passed", failed
+    names = {row["check"] for row in result["checks"]}
+    assert ("active_dimensions" in names) == (kind.name == "sparse")
+    assert result["facts"]["kind"] == KINDS[kind.name][0]
+
+
+def test_the_lines_that_are_shown_load_it(kind: Path) -> None:
+    scope: dict[str, Any] = {}
+    exec(loading_lines(str(kind / "onnx_O2"), "onnx_O2", KINDS[kind.name][0]), scope)
+    assert type(scope["model"]).__name__ == KINDS[kind.name][0]
+
+
+def damaged(kind: Path, target: Path, change: Callable[[dict[str, Any]], None], name: str) -> Path:
+    shutil.copytree(kind / "onnx", target)
+    settings = files.read_json(target / name)
+    change(settings)
+    (target / name).write_text(json.dumps(settings))
+    return target
+
+
+def test_another_pooling_or_activation_is_found(kind: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kind.parent.parent.parent)
+    if kind.name == "sparse":
+        path, expected = "1_SpladePooling/config.json", "different_modules"
+        changed = damaged(kind, tmp_path / "onnx", lambda raw: raw.update(pooling_strategy="sum"), path)
+    else:
+        path, expected = "config_sentence_transformers.json", "different_settings"
+        changed = damaged(kind, tmp_path / "onnx", lambda raw: raw.update(activation_fn="torch.nn.Tanh"), path)
+    result = validate_in(tmp_path, kind, "onnx", changed)
+    assert result["verdict"] == "failed"
+    assert expected in [row["check"] for row in result["checks"] if not row["passed"]]
+
+
+def test_it_is_measured(kind: Path, tmp_path: Path) -> None:
+    effort = Effort(minutes=0.01, rounds=3, interval=0.9, batch_sizes=[2], seconds=0.02)
+    rows = benchmark.rows(kind, ["torch", "onnx"], {})
+    machine = {"host": "here", "instruction_sets": []}
+    result = benchmark.benchmark(kind.name, kind, rows, {"short": documents()[:4]}, machine, "tiny", effort)
+    assert all(record["error"] is None for record in result["variants"].values())
+    assert result["variants"]["onnx"]["latency"]["short"]["median_ms"] > 0
+
+
+# --- Without a build -------------------------------------------------------------------------------------
+
+
+def test_a_crossencoder_of_transformers_alone_is_one(tmp_path: Path) -> None:
+    make_kind(tmp_path, "CrossEncoder")
+    assert models.kind(tmp_path / "bare") == "CrossEncoder"
+    assert models.transformer_path(tmp_path / "bare") == ""
+    download.check_loadable(tmp_path / "bare")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "said"),
+    [
+        ("config_sentence_transformers.json", {"model_type": "Reranker"}, "model_type 'Reranker'; known are Sentence"),
+        ("sentence_bert_config.json", {"transformer_task": "text-generation"}, "'text-generation'; what can be"),
+    ],
+)
+def test_what_is_not_known_is_an_error(tmp_path: Path, name: str, setting: dict[str, str], said: str) -> None:
+    folder = make_kind(tmp_path, "CrossEncoder")
+    (folder / name).write_text(json.dumps(setting))
+    with pytest.raises(StageError, match=said):
+        _ = models.kind(folder), models.task(folder)
+
+
+def test_items_are_texts_or_queries_with_passages() -> None:
+    texts = ["one two three four", "five six", "seven"]
+    assert encoders.items(texts, of_pairs=False) == texts
+    first, _, last = encoders.items(texts, of_pairs=True, passages=2)
+    assert isinstance(first, encoders.Query)
+    assert first.pairs == [("one two", "one two three four"), ("one two", "five six")]
+    assert isinstance(last, encoders.Query)
+    assert last.pairs == [("seven", "seven"), ("seven", "one two three four")]
