@@ -236,11 +236,8 @@ def validate(
         model = loader.load(folder, variant)
         measured = measure(model, chosen, tasks, expected, limits, batch_size)
     except loader.load_errors() as error:
-        return {
-            **base,
-            "verdict": "failed",
-            "reason": f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500],
-        }
+        reason = f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
+        return {**base, "verdict": "failed", "reason": reason}
     # Hashed again after it was loaded and run: what was measured is what was hashed.
     after = dict(models.hashes(folder))
     changed = sum(after.get(name) != digest for name, digest in base["files"].items())

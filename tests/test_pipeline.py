@@ -1,5 +1,6 @@
 """The whole pipeline through `dvc repro`, in a clone, with a tiny model: what runs, and what reruns after a change."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,8 +11,10 @@ import pytest
 import yaml
 
 from benchmarks import build_cost
-from stages.shared import files
-from tests.conftest import TINY_VARIANTS
+from stages.shared import files, loader, models
+from stages.shared.encoders import items
+from tests.conftest import TINY_VARIANTS, documents, make_kind
+from tests.test_kinds import LOOSE
 
 pytestmark = pytest.mark.slow
 
@@ -132,3 +135,31 @@ def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None
     missing = before.keys() - dict.fromkeys(files.files_below(built / "artifacts")).keys()
     # DVC removes the outputs of the stage that it starts; they stay in its cache, and everything else in place.
     assert all("onnx_qint8_avx512" in str(path) for path in missing)
+
+
+@pytest.mark.timeout(1800)
+def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
+    clone = build_cost.clone(tmp_path / "project")
+    raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
+    kept = ["torch", "onnx", "onnx_qint8_static"]
+    raw["models"] |= {
+        "sparse": {"source": {"path": str(make_kind(tmp_path / "sparse", "SparseEncoder"))}},
+        "reranker": {"source": {"path": str(make_kind(tmp_path / "reranker", "CrossEncoder"))}},
+    }
+    raw |= {"optimize": {}, "quantize": {}, "calibrate": {}, "compress": {}, "export": {"onnx": {}}}
+    raw["benchmark"]["settings"] = {}
+    raw["variants"] = {name: {} for name in kept}
+    raw["sample"]["tasks"] = {}
+    raw["validate"]["overrides"] = {"onnx_qint8_static": LOOSE}
+    (clone / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    dvc(clone, "repro")
+    texts = documents()[:4]
+    for model in raw["models"]:
+        assert list(files.read_json(clone / f"artifacts/published/{model}.json")["published"]) == kept
+        hub = clone / "artifacts/hub" / model
+        some = items(texts, models.kind(hub) == "CrossEncoder")
+        expected = loader.load(hub, "torch").encode(some)
+        assert abs(loader.load(hub, "onnx").encode(some) - expected).max() < 1e-4
+    page = (clone / "artifacts/report/report.md").read_text()
+    for line in ("SentenceTransformer(", "SparseEncoder(", "CrossEncoder("):
+        assert line in page
