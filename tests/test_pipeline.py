@@ -70,6 +70,15 @@ def test_metrics_read_well(built: Path) -> None:
     assert "mean_cosine" in shown
 
 
+def test_plots_hold_every_variant(built: Path) -> None:
+    shown = json.JSONDecoder().raw_decode(dvc(built, "plots", "show", "--json"))[0]["data"]
+    assert set(shown) == {"speed in batches", "speed on one text at a time", "distance from torch", "size"}
+    for plots in shown.values():
+        names = {point["variant"] for plot in plots for point in plot["content"]["data"]["values"]}
+        assert names <= {f"tiny/{variant}" for variant in TINY_VARIANTS}
+        assert {"tiny/torch", "tiny/onnx", "tiny/openvino"} <= names
+
+
 def test_one_changed_int8_row_reruns_what_it_touches(built: Path) -> None:
     change(built, lambda raw: raw["quantize"]["onnx_qint8_avx512"].update(reduce_range=True))
     assert ran(dvc(built, "repro")) - {"host"} == {
