@@ -18,6 +18,7 @@ from tests.conftest import TINY_VARIANTS, validate_in
 LOOSE = Thresholds(
     mean_cosine=0.9, p5_cosine=0.9, p1_cosine=0.9, min_cosine=0.9, max_abs_diff=0.1, hard_min_cosine=0.9,
     consistency_mean_cosine=0.9, consistency_min_cosine=0.9, recall_at_10=0.9, similarity_spearman=0.9, task_ratio=0.9,
+    active_dimensions=0.9,
 )  # fmt: skip
 RANDOM = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
 
@@ -236,3 +237,12 @@ def test_repeated_texts_are_embedded_once() -> None:
     assert encoder.encode(["aa", "b", "b"])[:, 0].tolist() == [2, 1, 1]
     assert encoder.encode_query(["b"], convert_to_tensor=True).shape == (1, 2)
     assert model.seen == ["b"]
+
+
+def test_active_dimensions_are_those_in_both_of_those_in_either() -> None:
+    torch = np.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    same = validate.active_dimensions(torch * 0.5, torch, LOOSE)
+    assert (same["value"], same["passed"]) == (1.0, True)
+    other = validate.active_dimensions(np.array([[1.0, 0.0, 3.0, 0.0], [0.0] * 4]), torch, LOOSE)
+    assert other["value"] == pytest.approx((1 / 3 + 1) / 2)
+    assert not other["passed"]
