@@ -90,7 +90,7 @@ def one_round(scratch: Path, after_build: bool) -> dict[str, float]:
     """Both cold builds; after the last one also what a built tree costs."""
     built = clone(scratch / "pipeline")
     times = {"pipeline": clock(["dvc", "repro", *BUILDING], built)}
-    torch, texts = built / "artifacts/models/minilm/torch", built / "artifacts/texts/calibration.jsonl"
+    torch, texts = built / "artifacts/models/minilm/torch", built / "artifacts/texts/minilm/calibration.jsonl"
     peer = [sys.executable, "-c", PEER, str(torch), str(texts), str(scratch / "peer")]
     times["sentence_transformers"] = clock(peer, scratch)
     if after_build:

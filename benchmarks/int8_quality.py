@@ -116,10 +116,10 @@ def build(root: Path, checkpoint: Path | None) -> tuple[Path, params.Params]:
     os.chdir(root)
     settings = params.read()
     model = next(iter(settings.models))
-    folder, frozen = Path("artifacts/models") / model, Path("artifacts/texts")
+    folder, frozen = Path("artifacts/models") / model, Path("artifacts/texts") / model
     held = Path("artifacts/reference") / model, frozen / "validation.jsonl", frozen / "tasks.json"
     download.main(model, folder / "torch")
-    sample.main(frozen)
+    sample.main(model, frozen)
     for name in ("onnx", "openvino"):
         export.main(name, folder / "torch", folder / name)
     embed.main(folder / "torch", held[1], held[2], held[0])
@@ -184,7 +184,7 @@ def measure(
     # arm64 and avx512 are the bytes of avx512_vnni.
     names = [name for name in ("torch", "onnx", "onnx_O3", *rows, THEIRS) if not name.endswith(("_arm64", "_avx512"))]
     loaded = {name: loader.load(folder / name, name) for name in names}
-    frozen = texts.by_group(texts.read(folder.parent.parent / "texts/benchmark.jsonl"))
+    frozen = texts.by_group(texts.read(folder.parent.parent / "texts" / folder.name / "benchmark.jsonl"))
     seconds = throughput(loaded, {name: frozen[name][::share] for name in ("short", "medium")}, rounds)
     every = [text for some in domains.values() for text in some]
     some = domains["talk"][::20][:64]

@@ -8,6 +8,7 @@ of each group of the calibration texts went in, and `validated_on` gives the clo
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
@@ -59,7 +60,7 @@ def measure(
     """Mean, 1st percentile and minimum of the cosine to torch, by group of the validation texts."""
     row = Calibrate.model_validate(changes)
     source = root / "models" / model / "onnx"
-    groups = texts.by_group(texts.read(root / "texts/calibration.jsonl"))
+    groups = texts.by_group(texts.read(root / "texts" / model / "calibration.jsonl"))
     chosen = [text for group, count in mix.items() for text in groups[group][:count]]
     products = calibration.select(graph.products(), row)
     sources = list(dict.fromkeys(product.source for product in products))
@@ -71,7 +72,7 @@ def measure(
         loaded = loader.load(folder, VARIANT)
         found: dict[str, dict[str, float]] = {}
         start = 0
-        for group, some in texts.by_group(texts.read(root / "texts/validation.jsonl")).items():
+        for group, some in texts.by_group(texts.read(root / "texts" / model / "validation.jsonl")).items():
             cosine = cosines(loaded.encode(some, batch_size=32), expected[start : start + len(some)])
             start += len(some)
             found[group] = {
@@ -89,7 +90,9 @@ def main() -> None:
     root = Path("artifacts")
     exported = root / "models" / model / "onnx"
     path, config = models.weights_path(exported, "onnx"), models.config(exported)
-    graphs = {flag: OnnxGraph.read(path, config, int8_embeddings=flag) for flag in (True, False)}
+    stack = contextlib.ExitStack()
+    scratch = {flag: Path(stack.enter_context(tempfile.TemporaryDirectory())) for flag in (True, False)}
+    graphs = {flag: OnnxGraph.read(path, folder, config, int8_embeddings=flag) for flag, folder in scratch.items()}
     trials: list[tuple[str, dict[str, Any], dict[str, int]]] = [("the defaults", {}, ALL)]
     trials += [(name, {}, mix) for name, mix in MIXES.items()]
     trials += [(name, changes, ALL) for name, changes in SETTINGS.items()]

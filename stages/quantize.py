@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stages.shared import command, files, models, onnx_graphs, params, search
+from stages.shared import command, files, models, onnx_files, onnx_graphs, params, search
 from stages.shared.command import StageError
 from stages.shared.params import Optimize, Quantize
 from stages.shared.progress import say
@@ -18,28 +18,32 @@ WEIGHTED = ("MatMul", "Gemm", "Attention")  # operators whose second input may b
 DEFAULT_BLOCK_SIZE = 32
 
 
-def read_graph(graph: Path) -> Any:
-    """The ONNX model in a file.
+def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
+    """Write the quantized graph to `target`; give how many of each integer operator it has.
 
     Raises:
-        StageError: when it cannot be read.
+        StageError: when the graph cannot be read, or the row names nodes or operators that it does not have.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
+    target = target.absolute()
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch, onnx_files.hollow(graph, Path(scratch)) as model:
+        logging.disable(logging.WARNING)  # a line for every tensor that a default type answers for
+        quantizer = weight_quantizer(model, row) if row.weights else dynamic_quantizer(model, row)
+        counts: dict[str, int] = {}
+        for node in quantizer.model.nodes():
+            if "Integer" in node.op_type or node.op_type.startswith("Q") or node.op_type == "MatMulNBits":
+                counts[node.op_type] = counts.get(node.op_type, 0) + 1
+        if not counts:
+            found = ", ".join(sorted({node.op_type for node in quantizer.model.nodes()}))
+            raise StageError(f"nothing in {graph} was quantized; its operators are {found}")
+        onnx_files.save(quantizer.model, target)
+    return counts
 
-    try:
-        return onnx.load(graph)
-    except DecodeError as error:
-        raise StageError(f"{graph} is truncated or no ONNX graph: {error}") from error
 
-
-def quantize_weights(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
-    """Write the graph with its weights in blocks of 4 or 8 bits to `target`; give how many operators read such."""
+def weight_quantizer(model: Any, row: Quantize) -> Any:
+    """ONNX Runtime's quantizer of weights in blocks of 4 or 8 bits, with the quantized model."""
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    model = read_graph(graph)
     check_names(model, row, set())
-    logging.disable(logging.WARNING)
     quantizer = MatMulNBitsQuantizer(
         model,
         bits=4 if row.weights == "int4" else 8,
@@ -48,28 +52,24 @@ def quantize_weights(graph: Path, target: Path, row: Quantize) -> dict[str, int]
         nodes_to_exclude=row.exclude_nodes,
     )
     quantizer.process()
-    count = sum(node.op_type == "MatMulNBits" for node in quantizer.model.nodes())
-    if not count:
-        raise StageError(f"no weight in {graph} was quantized: it has no product with a constant weight")
-    quantizer.model.save_model_to_file(str(target), onnx_graphs.has_sidecar(graph))
-    return {"MatMulNBits": count}
+    return quantizer
 
 
-def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
-    """Write the quantized graph to `target`; give how many of each integer operator it has.
-
-    Raises:
-        StageError: when the graph cannot be read, or the row names nodes or operators that it does not have.
-    """
+def dynamic_quantizer(model: Any, row: Quantize) -> Any:
+    """ONNX Runtime's quantizer to dynamic int8, with the quantized model."""
     import onnx
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
-    from onnxruntime.quantization.quant_utils import QuantizationMode
+    from onnxruntime.quantization import QuantType, base_quantizer, onnx_quantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode, add_infer_metadata
     from onnxruntime.quantization.registry import IntegerOpsRegistry
 
-    if row.weights:
-        return quantize_weights(graph, target, row)
-    model = read_graph(graph)
+    def infer_shapes(model: Any) -> Any:
+        inferred = onnx.shape_inference.infer_shapes(model)
+        add_infer_metadata(inferred)
+        return inferred
+
+    # ONNX Runtime's own way is through a file with all weights in it, twice.
+    for module in (base_quantizer, onnx_quantizer):
+        module.save_and_reload_model_with_shape_infer = infer_shapes
     check_names(model, row, set(IntegerOpsRegistry))
     has_subgraphs = any(node.op_type in ("If", "Loop", "Scan", "SequenceMap") for node in model.graph.node)
     options: dict[str, Any] = {
@@ -81,8 +81,7 @@ def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
     if row.source != "onnx":
         # Fused operators are unknown to ONNX's shape inference; every tensor that is asked for is fp32.
         options["DefaultTensorType"] = onnx.TensorProto.FLOAT
-    logging.disable(logging.WARNING)  # a line for every tensor that the default type answers for
-    quantizer = ONNXQuantizer(
+    quantizer = onnx_quantizer.ONNXQuantizer(
         model=model,
         per_channel=row.per_channel,
         reduce_range=row.reduce_range,
@@ -97,15 +96,7 @@ def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
         extra_options=options,
     )
     quantizer.quantize_model()
-    quantizer.model.save_model_to_file(str(target), onnx_graphs.has_sidecar(graph))
-    counts: dict[str, int] = {}
-    for node in quantizer.model.nodes():
-        if "Integer" in node.op_type or node.op_type.startswith("Q"):
-            counts[node.op_type] = counts.get(node.op_type, 0) + 1
-    if not counts:
-        found = ", ".join(sorted({node.op_type for node in model.graph.node}))
-        raise StageError(f"nothing in {graph} was quantized; its operators are {found}")
-    return counts
+    return quantizer
 
 
 def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:
@@ -125,7 +116,7 @@ def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:
 
 def search_units(graph: Path) -> list[search.Unit]:
     """The operators with a constant weight that a search may leave in fp32, grouped by their input."""
-    model = read_graph(graph)
+    model = onnx_files.read(graph)
     sizes = {one.name: int(one.dims[0] * one.dims[1]) for one in model.graph.initializer if len(one.dims) == 2}
     return search.units(
         (node.input[0], node.name, sizes[node.input[1]])
@@ -143,8 +134,10 @@ def search_settings(row: Quantize) -> dict[str, Quantize]:
 
 
 def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Path, out: Path) -> None:
-    row = params.read().quantize[variant]
-    config = models.config(onnx)
+    settings = params.read().of(out.parent.name)
+    if models.left_out(out, variant, onnx, settings):
+        return
+    row, config = settings.quantize[variant], models.config(onnx)
     fuse = None if row.source == "onnx" else Optimize.model_validate({"level": row.source.removeprefix("onnx_")})
     if fuse and (reason := onnx_graphs.unsupported(config, fuse)):
         models.skip(out, variant, reason)
@@ -173,6 +166,7 @@ def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Pat
             return
         with files.replacing_folder(out) as partial:
             counts = quantize(graph, models.prepare(partial, onnx, variant), row)
+            models.write_record(partial, onnx, {"operators": counts})
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
 
 

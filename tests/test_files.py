@@ -78,3 +78,9 @@ command.run(main)
         assert os.listdir(disk) == []  # noqa: PTH208
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device \(1,000,000,000 MB are needed, [\d,]+ MB are free\)"):
+        files.require_space(tmp_path / "not" / "yet" / "there", 10**15)
+    files.require_space(tmp_path, 10**6)

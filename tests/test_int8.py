@@ -20,7 +20,7 @@ def seen(tokens: np.ndarray) -> int8.Activations:
 def error(tokens: np.ndarray, weight: np.ndarray, copyable: bool = False, **settings: object) -> float:
     """The relative error of a product that is quantized by its plan, on all tokens."""
     row = Calibrate.model_validate(settings)
-    product = int8.Product("p", "x", weight, copyable)
+    product = int8.Product("p", "x", lambda: weight, weight.size, copyable)
     plan = int8.plan([product], {"x": seen(tokens)}, row)
     how, quantized = plan.inputs["x"], plan.weights["p"]
     result = how.dequantize(how.quantize(tokens)) @ quantized.integers.T.astype(np.float32) * quantized.scales
@@ -56,7 +56,7 @@ def test_copies_mend_an_outlier_channel(ordinary: tuple[np.ndarray, np.ndarray])
 
     def ordinary_error(copies: int) -> float:
         row = Calibrate(outlier_copies=copies, smooth_quant_alpha=0.9)
-        product = int8.Product("p", "x", weight, True)
+        product = int8.Product("p", "x", lambda: weight, weight.size, True)
         plan = int8.plan([product], {"x": seen(tokens)}, row)
         how, quantized = plan.inputs["x"], plan.weights["p"]
         assert how.copies.sum() == 64 + copies
@@ -96,7 +96,7 @@ def test_no_pair_of_products_overflows_sixteen_bits(ordinary: tuple[np.ndarray, 
         row = Calibrate.model_validate(
             {"reduce_range": reduce_range, "smooth_quant_alpha": 0.5, "error_feedback": feedback}
         )
-        product = int8.Product("p", "x", weight, False)
+        product = int8.Product("p", "x", lambda: weight, weight.size, False)
         plan = int8.plan([product], {"x": seen(tokens)}, row)
         integers = plan.inputs["x"].quantize(seen(tokens).sample)
         weights = plan.weights["p"].integers.astype(np.float32)

@@ -1,10 +1,17 @@
-"""The command line that every stage has: typed arguments in, one clear error and exit code 1 out."""
+"""The command line that every stage has: typed arguments in, one clear error and exit code 1 out.
+
+What each run took is kept in artifacts/runs.jsonl, a line a run: no output of a stage, because it is never the same.
+"""
 
 import errno
 import gc
+import json
 import os
 import sys
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 # Libraries of this stack phone home or warn about things that no stage does; both would drown a CI log.
@@ -16,6 +23,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 # The libraries make half a million objects on import, none of them garbage. With Python's defaults the collector walks
 # them again and again, for a second of each stage that imports sentence_transformers.
 gc.set_threshold(200_000)
+
+
+RUNS = Path("artifacts/runs.jsonl")
 
 
 class StageError(Exception):
@@ -32,6 +42,7 @@ def run(main: Callable[..., Any]) -> None:
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    start = time.monotonic()
     try:
         app()
     except StageError as error:
@@ -43,7 +54,37 @@ def run(main: Callable[..., Any]) -> None:
         advice = ". Free some space and run again; nothing half-written was left" if is_disk_full(error) else ""
         fail(f"{error.strerror}{where}{advice}")
     finally:
+        record(time.monotonic() - start)
         gc.freeze()  # the process ends here: a last collection would cost another second
+
+
+def record(seconds: float) -> None:
+    """Add this process to the record of runs: when, what, for how long, and the most memory that it or one of its
+    children had resident, in MB."""
+    if not RUNS.parent.is_dir():
+        return
+    line = {
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).stem, *sys.argv[1:]],
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(peak_memory_bytes() / 1e6),
+    }
+    with RUNS.open("a", encoding="utf-8") as file:  # one write, so that stages that end together do not mix
+        file.write(json.dumps(line) + "\n")
+
+
+def peak_memory_bytes() -> int:
+    """The most that this process, or the largest of its children that ended, had resident."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    # On Linux, getrusage starts with what the parent had when it started this process.
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+    return max(children, int(line.split()[1]) * 1024)
 
 
 def is_disk_full(error: OSError) -> bool:

@@ -54,15 +54,20 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def require_space(folder: Path, size_bytes: int = FULL_BELOW_BYTES) -> None:
-    """Check that so much can be written to the disk that `folder` is on.
+    """Check that so much can be written to the disk that `folder` is on, or will be on.
 
     By default, that it is not full: ONNX Runtime and OpenVINO report a full disk as anything but that.
 
     Raises:
         OSError: ENOSPC.
     """
-    if shutil.disk_usage(folder).free < size_bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < size_bytes:
+        said = os.strerror(errno.ENOSPC)
+        if size_bytes > FULL_BELOW_BYTES:
+            said += f" ({size_bytes / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free)"
+        raise OSError(errno.ENOSPC, said, str(folder))
 
 
 def remove(path: Path) -> None:

@@ -4,14 +4,15 @@ Each product becomes one MatMulIntegerToFloat node, the operator that ONNX Runti
 dequantized pair, and takes over the bias that the fusions had put into the node behind it.
 """
 
-import tempfile
+import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.shared import onnx_graphs
+from stages.shared import onnx_files, onnx_graphs
 from stages.shared.int8 import SMALLEST_TABLE, Plan, Product, quantize_rows
 from stages.shared.params import Fusions, Optimize
 
@@ -24,14 +25,14 @@ BIAS_INPUT = {"BiasGelu": (1, "Gelu"), "FastGelu": (1, "FastGelu"), "SkipLayerNo
 
 
 class OnnxGraph:
-    """A fused ONNX model in memory, and its products."""
+    """A fused ONNX model, hollow, the folder that holds its weights, and its products."""
 
-    def __init__(self, model: Any, int8_embeddings: bool, sidecar: bool) -> None:
+    def __init__(self, model: Any, folder: Path, int8_embeddings: bool) -> None:
         from onnx import numpy_helper
 
-        self._model, self._int8_embeddings, self._sidecar = model, int8_embeddings, sidecar
+        self._model, self._folder, self._int8_embeddings = model, folder, int8_embeddings
         self._constants = {one.name: one for one in model.graph.initializer}
-        self._array = lambda name: numpy_helper.to_array(self._constants[name])
+        self._array = lambda name: numpy_helper.to_array(self._constants[name], str(folder))
         self._producers = {name: node for node in model.graph.node for name in node.output}
         self._consumers: dict[str, list[Any]] = {}
         for node in model.graph.node:
@@ -39,19 +40,17 @@ class OnnxGraph:
                 self._consumers.setdefault(name, []).append(node)
 
     @classmethod
-    def read(cls, graph: Path, config: dict[str, Any], int8_embeddings: bool = True) -> "OnnxGraph":
-        """The exported graph, fused as far as ONNX Runtime knows the architecture.
+    def read(cls, graph: Path, scratch: Path, config: dict[str, Any], int8_embeddings: bool = True) -> "OnnxGraph":
+        """The exported graph, fused as far as ONNX Runtime knows the architecture; its weights stay in the folder
+        `scratch` for as long as it is used.
 
         Raises:
             StageError: when the file cannot be read.
         """
-        import onnx
-
         row = PLAIN_BASE if onnx_graphs.unsupported(config, BASE) else BASE
-        with tempfile.TemporaryDirectory() as scratch:
-            fused = Path(scratch) / graph.name
-            onnx_graphs.optimize(graph, fused, config, row)
-            return cls(onnx.load(fused), int8_embeddings, onnx_graphs.has_sidecar(graph))
+        fused = scratch / graph.name
+        onnx_graphs.optimize(graph, fused, config, row)
+        return cls(*onnx_files.hollowed(fused, scratch), int8_embeddings)
 
     @property
     def input_names(self) -> set[str]:
@@ -60,7 +59,13 @@ class OnnxGraph:
     def products(self) -> list[Product]:
         """Every product of a tensor with a constant matrix, in running order."""
         return [
-            Product(node.name, node.input[0], np.ascontiguousarray(self._array(node.input[1]).T), self._copyable(node))
+            Product(
+                node.name,
+                node.input[0],
+                partial(self._weight, node.input[1]),
+                int(np.prod(self._constants[node.input[1]].dims)),
+                self._copyable(node),
+            )
             for node in self._model.graph.node
             if self._is_product(node)
         ]
@@ -69,17 +74,18 @@ class OnnxGraph:
         """For each input, the values of the source tensors, (tokens, channels)."""
         import onnxruntime
         from onnx import TensorProto, helper
-        from onnxruntime.transformers.onnx_model import OnnxModel
 
         watched = type(self._model)()
         watched.CopyFrom(self._model)
         watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in sources)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / "model.onnx"
-            OnnxModel(watched).save_model_to_file(str(path), use_external_data_format=True)  # any size
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # Packed weights and a store of free memory would each be as large as the model again.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_cpu_mem_arena = False
+        path = self._folder / "watched.onnx"
+        path.write_bytes(watched.SerializeToString())
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         for one in inputs:
             values = session.run(sources, one)
             yield {source: value.reshape(-1, value.shape[-1]) for source, value in zip(sources, values, strict=True)}
@@ -89,7 +95,7 @@ class OnnxGraph:
         from onnx import helper
         from onnxruntime.transformers.onnx_model import OnnxModel
 
-        writer = _Writer(self._model)
+        writer = _Writer(self._model, self._folder)
         chosen = [node for node in writer.nodes if self._is_product(node) and node.name in plan.weights]
         copied: dict[str, np.ndarray] = {}  # by the product that gives its outputs several times
         for node in chosen:
@@ -137,7 +143,12 @@ class OnnxGraph:
             )
         if self._int8_embeddings:
             self._quantize_tables(writer)
-        OnnxModel(writer.finish()).save_model_to_file(str(target), use_external_data_format=self._sidecar)
+        target = target.absolute()
+        with contextlib.chdir(self._folder):
+            onnx_files.save(OnnxModel(writer.finish()), target)
+
+    def _weight(self, name: str) -> np.ndarray:
+        return np.ascontiguousarray(self._array(name).T)
 
     def _is_product(self, node: Any) -> bool:
         return node.op_type == "MatMul" and node.input[1] in self._constants and self._rank(node.input[1]) == 2
@@ -201,10 +212,10 @@ class OnnxGraph:
 class _Writer:
     """A copy of a model whose nodes are replaced in place, and whose unused constants are dropped at the end."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, folder: Path) -> None:
         from onnx import numpy_helper
 
-        self._numpy = numpy_helper
+        self._numpy, self._folder = numpy_helper, folder
         self._model = type(model)()
         self._model.CopyFrom(model)
         self._constants = {one.name: one for one in self._model.graph.initializer}
@@ -222,7 +233,7 @@ class _Writer:
         return tensor in self._constants
 
     def array(self, tensor: str) -> np.ndarray:
-        values: np.ndarray = self._numpy.to_array(self._constants[tensor])
+        values: np.ndarray = self._numpy.to_array(self._constants[tensor], str(self._folder))
         return values
 
     def constant(self, name: str, values: Any) -> str:

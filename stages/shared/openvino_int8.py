@@ -5,6 +5,7 @@ runs a product on integers.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,17 +130,25 @@ def save(model: Any, target: Path) -> None:
 def _products(model: Any) -> list[tuple[Any, Product]]:
     found = []
     for node in model.get_ordered_ops():
-        weight = _matrix(node.input_value(1).get_node()) if node.get_type_name() == "MatMul" else None
-        if weight is None or node.get_attributes()["transpose_a"]:
+        constant = node.input_value(1).get_node() if node.get_type_name() == "MatMul" else None
+        matrix = None if constant is None else _matrix(constant)
+        if matrix is None or node.get_attributes()["transpose_a"]:
             continue
-        if not node.get_attributes()["transpose_b"]:
-            weight = np.ascontiguousarray(weight.T)
         source = node.input_value(0)
         if source.get_partial_shape().rank.get_length() != 3:
             continue  # after pooling, a product runs once a text: nothing to gain, and a score to lose
         name = f"{source.get_node().get_friendly_name()}:{source.get_index()}"
-        found.append((node, Product(node.get_friendly_name(), name, weight, _copyable(source.get_node()))))
+        read = partial(_weight, constant, bool(node.get_attributes()["transpose_b"]))
+        found.append((node, Product(node.get_friendly_name(), name, read, matrix.size, _copyable(source.get_node()))))
     return found
+
+
+def _weight(constant: Any, transposed: bool) -> np.ndarray:
+    """A product's weight (outputs, channels), of a constant that `_matrix` takes."""
+    matrix = _matrix(constant)
+    if matrix is None:
+        raise TypeError(f"{constant} holds no matrix")
+    return matrix if transposed else np.ascontiguousarray(matrix.T)
 
 
 def _matrix(node: Any) -> np.ndarray | None:

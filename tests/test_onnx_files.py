@@ -1,0 +1,96 @@
+"""Graphs that a file of ONNX cannot hold: the limit is lowered, so that the tiny model is one."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from stages import calibrate_onnx, export, optimize, quantize
+from stages.shared import files, loader, models, onnx_files
+from tests.conftest import TINY_VARIANTS, documents, measured_on
+from tests.test_publish import prepare, run
+
+LIMIT = 10_000
+ONNX = [name for name in TINY_VARIANTS if name.startswith("onnx_")]
+
+
+@pytest.fixture
+def large(project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """artifacts/models/tiny, with a sidecar beside every ONNX graph."""
+    monkeypatch.setattr(onnx_files, "LARGEST_GRAPH_BYTES", LIMIT)
+    folder = project() / "artifacts/models/tiny"
+    held = measured_on(tiny)
+    for name in ("torch", "openvino", "openvino_fp16", "openvino_qint8_quantized"):
+        shutil.copytree(tiny / name, folder / name)
+    monkeypatch.setitem(
+        export.EXPORTERS, "onnx", {name: one for name, one in export.EXPORTERS["onnx"].items() if name != "optimum"}
+    )
+    export.main("onnx", folder / "torch", folder / "onnx")
+    optimize.main("onnx_O2", folder / "onnx", folder / "onnx_O2")
+    quantize.main("onnx_qint8_avx512", folder / "onnx", *held, folder / "onnx_qint8_avx512")
+    calibration = held[1].with_name("calibration.jsonl")
+    calibrate_onnx.main("onnx_qint8_static", folder / "onnx", calibration, *held, folder / "onnx_qint8_static")
+    return folder
+
+
+def test_every_graph_has_its_sidecar_and_gives_what_it_gave(large: Path, tiny: Path) -> None:
+    some = documents()[:6]
+    for variant in ("onnx", *ONNX):
+        graph, sidecar = models.weights_files(large / variant, variant)
+        assert sidecar.name == f"{graph.name}_data"  # the name that Sentence Transformers asks the Hub for
+        assert sidecar.stat().st_size > 0
+        expected = loader.load(tiny / variant, variant).encode(some)
+        assert np.abs(loader.load(large / variant, variant).encode(some) - expected).max() < 1e-5
+
+
+def test_a_sidecar_is_whole_and_the_graph_names_no_other(large: Path) -> None:
+    for variant in ("onnx", *ONNX):
+        graph = models.weights_path(large / variant, variant)
+        tensors = [one for one in onnx_files.read(graph).graph.initializer if onnx_files.is_external(one)]
+        infos = [onnx.external_data_helper.ExternalDataInfo(one) for one in tensors]
+        assert {info.location for info in infos} == {f"{graph.name}_data"}
+        assert [info.length for info in infos] == [onnx_files.size_bytes(one) for one in tensors]
+        assert max(info.offset + info.length for info in infos) == onnx_files.sidecar(graph).stat().st_size
+
+
+def test_it_is_published_with_its_sidecar(large: Path, tiny: Path) -> None:
+    root = large.parent.parent.parent
+    shutil.copytree(tiny.parent.parent / "texts", root / "texts")
+    shutil.copytree(tiny.parent.parent / "reference", root / "reference")
+    shutil.copytree(tiny.parent.parent / "texts", root / "artifacts/texts")
+    shutil.copytree(tiny.parent.parent / "reference", root / "artifacts/reference")
+    prepare(root, large, "tiny")
+    receipt = run(root, folder=large)
+    assert {"onnx", "onnx_O2"} <= receipt["published"].keys()
+    for variant in receipt["published"]:
+        if variant.startswith("onnx"):
+            name = f"onnx/{models.file_name(variant)}"
+            assert {name, f"{name}_data"} <= receipt["published"][variant].keys()
+    published = root / "hub/tiny"
+    expected = loader.load(large / "onnx_O2", "onnx_O2").encode(documents()[:3])
+    assert np.abs(loader.load(published, "onnx_O2").encode(documents()[:3]) - expected).max() == 0
+
+
+def test_a_lost_or_cut_sidecar_is_an_error(large: Path) -> None:
+    sidecar = onnx_files.sidecar(models.weights_path(large / "onnx_O2", "onnx_O2"))
+    whole = sidecar.read_bytes()
+    sidecar.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(loader.load_errors()):
+        loader.load(large / "onnx_O2", "onnx_O2")
+    sidecar.unlink()
+    with pytest.raises(loader.load_errors()):
+        loader.load(large / "onnx_O2", "onnx_O2")
+
+
+def test_too_little_room_is_noticed_before_anything_is_written(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 1000
+
+    before = files.files_below(large)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage)
+    with pytest.raises(OSError, match="No space left on device"):
+        optimize.main("onnx_O2", large / "onnx", large / "onnx_O2")
+    assert files.files_below(large) == before
