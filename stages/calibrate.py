@@ -10,7 +10,10 @@ from stages.shared.search import Held
 def main(
     variant: str, openvino: Path, calibration_texts: Path, reference: Path, validation: Path, tasks: Path, out: Path
 ) -> None:
-    row = params.read().calibrate[variant]
+    settings = params.read().of(out.parent.name)
+    if models.left_out(out, variant, openvino, settings):
+        return
+    row = settings.calibrate[variant]
     graph = OpenVinoGraph.read(models.weights_path(openvino, "openvino"), row.int8_embeddings)
     held = Held(reference, validation, tasks)
     calibration.calibrate(variant, graph, openvino, calibration_texts, held, row, out)

@@ -45,9 +45,13 @@ def refer(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int
 
 
 def main(torch: Path, validation: Path, tasks: Path, out: Path) -> None:
-    batch_size = params.read().validate_.batch_size
+    batch_size = params.read().of(out.name).validate_.batch_size
     chosen = [row["text"] for row in texts.read(validation)]
-    result = refer(loader.load(torch, "torch"), chosen, files.read_json(tasks), batch_size)
+    try:
+        model = loader.load(torch, "torch")
+    except loader.load_errors() as error:
+        raise StageError(f"{torch} does not load with Sentence Transformers: {error}") from error
+    result = refer(model, chosen, files.read_json(tasks), batch_size)
     with files.replacing_folder(out) as partial:
         reference.write(partial, result)
     count, width = result.embeddings.shape

@@ -179,8 +179,8 @@ def freeze_tasks(tasks: dict[str, params.Task]) -> dict[str, Task]:
     return frozen
 
 
-def main(out: Path) -> None:
-    settings = params.read().sample
+def main(model: str, out: Path) -> None:
+    settings = params.read().of(model).sample
     hands: dict[str, list[str]] = {name: [] for name in settings.sets}
     for key, source in settings.sources.items():
         documents, empty, repeated = clean(tables.texts(source))

@@ -21,6 +21,7 @@ from stages.shared.results import Check
 from stages.shared.tasks import Task, score_tasks
 
 WORST = 10
+SETTINGS = ("similarity", "prompts", "truncate_dim")  # facts that must be the source's
 CONSISTENCY_TEXTS = 32
 BESIDE_LONG_TEXTS = 4  # each is padded to the full length, so these cost the most
 BESIDE_LONG_WORDS = 512
@@ -64,7 +65,11 @@ def integrity(model: Any, expected: Reference, some: Sequence[Item], hard: Seque
         at_most("different_tokens", sum(a != b for a, b in zip(tokens, expected.tokens, strict=True)), 0),
         at_most("different_max_length", own["max_seq_length"] != expected.facts["max_seq_length"], 0),
         at_most("different_modules", own["modules"] != expected.facts["modules"], 0),
-        at_most("different_settings", sum(own[key] != expected.facts[key] for key in ("similarity", "prompts")), 0),
+        at_most(
+            "different_settings",
+            sum(own[key] != expected.facts[key] for key in ("similarity", "prompts", "truncate_dim")),
+            0,
+        ),
         at_most("inputs_not_given", len(needed - given), 0),
     ]
 
@@ -225,6 +230,7 @@ def validate(
         "worst": [],
         "contexts": {},
         "search": models.search_result(folder),
+        "built": models.built(folder),
         "facts": expected.facts,
         "files": {},
     }
@@ -247,7 +253,7 @@ def validate(
 
 
 def main(variant: str, folder: Path, reference_folder: Path, validation: Path, tasks: Path, out: Path) -> None:
-    settings = params.read()
+    settings = params.read().of(out.parent.name)
     chosen = [row["text"] for row in texts.read(validation)]
     expected = reference.read(reference_folder)
     result = validate(folder, variant, chosen, files.read_json(tasks), expected, settings)

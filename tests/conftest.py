@@ -171,7 +171,7 @@ def validate_in(root: Path, models_folder: Path, variant: str, folder: Path) -> 
     from stages.shared import files
 
     artifacts, out = models_folder.parent.parent, root / "validation" / models_folder.name / f"{variant}.json"
-    texts = artifacts / "texts"
+    texts = artifacts / "texts" / models_folder.name
     expected = artifacts / "reference" / models_folder.name
     validate.main(variant, folder, expected, texts / "validation.jsonl", texts / "tasks.json", out)
     return files.read_json(out)
@@ -180,7 +180,7 @@ def validate_in(root: Path, models_folder: Path, variant: str, folder: Path) -> 
 def measured_on(models_folder: Path) -> tuple[Path, Path, Path]:
     """What a row with a budget is measured on: the reference, texts and tasks that were built with `models_folder`."""
     artifacts = models_folder.parent.parent
-    texts = artifacts / "texts"
+    texts = artifacts / "texts" / models_folder.name
     return artifacts / "reference" / models_folder.name, texts / "validation.jsonl", texts / "tasks.json"
 
 
@@ -210,10 +210,11 @@ def build(root: Path, model: str) -> Path:
     try:
         settings, folder = params.read(), Path("artifacts/models") / model
         download.main(model, folder / "torch")
-        sample.main(Path("artifacts/texts"))
+        sample.main(model, Path("artifacts/texts") / model)
         export.main("onnx", folder / "torch", folder / "onnx")
         export.main("openvino", folder / "torch", folder / "openvino")
-        held, calibration = measured_on(folder), Path("artifacts/texts/calibration.jsonl")
+        held = measured_on(folder)
+        calibration = held[1].with_name("calibration.jsonl")
         embed.main(folder / "torch", held[1], held[2], held[0])
         for variant in settings.optimize:
             optimize.main(variant, folder / "onnx", folder / variant)

@@ -236,7 +236,7 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
     models.prepare(folder / broken, tiny / broken, broken).write_bytes(b"\x08\x01truncated")
     (root / "out").mkdir()
     (root / "out/another-host.json").write_text("{}")
-    benchmark.main("tiny", folder, tiny.parent.parent / "texts/benchmark.jsonl", root / "host.json", root / "out")
+    benchmark.main("tiny", folder, tiny.parent.parent / "texts/tiny/benchmark.jsonl", root / "host.json", root / "out")
     result = files.read_json(root / f"out/{name}.json")
     assert set(result["variants"]) == (set(TINY_VARIANTS) - {"onnx_O2"}) | {"openvino_f32"}
     assert "INVALID_PROTOBUF" in result["variants"][broken]["error"].upper().replace(

@@ -228,7 +228,7 @@ def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, def
     from datasets import Dataset
     from sentence_transformers import export_static_quantized_openvino_model
 
-    chosen = texts.by_group(texts.read(real.parent.parent / "texts/benchmark.jsonl"))["short"][:60]
+    chosen = texts.by_group(texts.read(real.parent.parent / "texts/minilm/benchmark.jsonl"))["short"][:60]
     variant = "openvino_qint8_quantized"
     folder = shutil.copytree(real / variant, tmp_path / variant)
     with pytest.MonkeyPatch.context() as patch:

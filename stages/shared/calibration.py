@@ -14,7 +14,7 @@ import numpy as np
 
 from stages.shared import files, int8, models, search, texts
 from stages.shared.command import StageError
-from stages.shared.encoders import inputs, items
+from stages.shared.encoders import inputs, items, with_prompt
 from stages.shared.params import Calibrate
 from stages.shared.progress import say, track
 
@@ -71,6 +71,9 @@ def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[
     tokenizer.enable_truncation(models.max_seq_length(folder) or models.longest_input(folder))
     found = []
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
+    prompts, default = models.prompts(folder)
+    if models.kind(folder) != "CrossEncoder":
+        chosen = [with_prompt(text, prompts, default) for text in chosen]
     some = items(chosen, models.kind(folder) == "CrossEncoder", passages=2)
     for encoded in tokenizer.encode_batch(inputs(some)):
         fields = {
@@ -142,7 +145,7 @@ def calibrate(
 
     def builder(settings: Calibrate) -> search.Build:
         # Once for all graphs of these settings, and not before the first of them is built.
-        plan = cache(lambda: int8.plan(products, seen, settings))
+        plan = cache(lambda: int8.plan(products, seen, settings, keep=row.budget is not None))
 
         def build(target: Path, excluded: frozenset[str]) -> None:
             kept = {name: weight for name, weight in plan().weights.items() if name not in excluded}
@@ -162,4 +165,5 @@ def calibrate(
         return
     with files.replacing_folder(out) as partial:
         builder(row)(models.prepare(partial, folder, variant), frozenset())
+        models.write_record(partial, folder, {"products": len(products), "texts": len(chosen)})
     say(f"{out}: {len(products)} products in int8, calibrated on {len(chosen)} texts")

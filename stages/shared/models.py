@@ -11,10 +11,14 @@ from typing import Any, Literal, get_args
 
 from stages.shared import files
 from stages.shared.command import StageError
+from stages.shared.params import Kind, Params
+from stages.shared.progress import say
 
 SOURCE_RECORD = "source.json"
 SKIPPED = "skipped.json"
 SEARCHED = "search.json"
+BUILT = "built.json"
+RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # what the pipeline writes for itself
 
 # Names that transformers and Sentence Transformers give to a torch model's weights.
 TORCH_WEIGHTS = (
@@ -55,12 +59,9 @@ def weights_files(folder: Path, variant: str) -> list[Path]:
         return sorted(path for pattern in TORCH_WEIGHTS for path in root.glob(pattern))
     graph = weights_path(folder, variant)
     sidecars = (
-        [graph.with_suffix(".bin")] if backend(variant) == "openvino" else list(graph.parent.glob(f"{graph.name}*data"))
+        [graph.with_suffix(".bin")] if backend(variant) == "openvino" else list(graph.parent.glob(f"{graph.name}_data"))
     )
     return [graph, *sidecars]
-
-
-Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]  # Sentence Transformers' classes
 
 
 def kind(folder: Path) -> Kind:
@@ -157,6 +158,13 @@ def max_seq_length(folder: Path) -> int | None:
     return None if value is None else int(value)
 
 
+def prompts(folder: Path) -> tuple[dict[str, str], str | None]:
+    """The prompts that a model was trained with, by name, and the name of its default one."""
+    path = folder / "config_sentence_transformers.json"
+    said = files.read_json(path) if path.is_file() else {}
+    return dict(said.get("prompts") or {}), said.get("default_prompt_name")
+
+
 def longest_input(folder: Path) -> int:
     """The number of tokens that the model has positions for, as its tokenizer or its config says it."""
     path = folder / transformer_path(folder) / "tokenizer_config.json"
@@ -170,12 +178,19 @@ def copy_companions(source: Path, target: Path) -> None:
     weights = {path.relative_to(source) for path in weights_files(source, "torch")}
     for path in files.files_below(source):
         is_graph = any(part in ("onnx", "openvino") for part in path.parts[:-1])
-        if path not in weights and not is_graph and path.name not in (SOURCE_RECORD, SKIPPED, SEARCHED):
+        if path not in weights and not is_graph and path.name not in RECORDS:
             files.copy(source / path, target / path)
 
 
 def prepare(folder: Path, source: Path, variant: str) -> Path:
-    """Put into `folder` all that the variant has beside its weights, from `source`; give where its graph is to go."""
+    """Put into `folder` all that the variant has beside its weights, from `source`; give where its graph is to go.
+
+    Raises:
+        OSError: ENOSPC, when the disk does not have room for the source's weights twice, which is what the making of
+            a graph takes at most.
+    """
+    own = backend(variant) if source.name != "torch" else "torch"
+    files.require_space(folder, 2 * sum(path.stat().st_size for path in weights_files(source, own)))
     copy_companions(source, folder)
     target = weights_path(folder, variant)
     target.parent.mkdir(parents=True)
@@ -188,6 +203,38 @@ def skip(folder: Path, variant: str, reason: str, search: Any = None) -> None:
         files.write_json(
             partial / SKIPPED, {"variant": variant, "reason": reason} | ({"search": search} if search else {})
         )
+
+
+def left_out(out: Path, variant: str, source: Path, settings: Params) -> bool:
+    """Whether a model goes without a variant, by its own settings or because it has no `source` to make it from; then
+    `out` is written as skipped."""
+    reason = None
+    if settings.skips(out.parent.name, variant):
+        reason = "params.yaml leaves it out for this model"
+    elif why := skipped(source):
+        reason = f"{source.name} is skipped: {why}"
+    if reason is None:
+        return False
+    skip(out, variant, reason)
+    say(f"{out}: ", ("skipped", "yellow"), f", {reason}")
+    return True
+
+
+def write_record(folder: Path, source: Path, record: dict[str, Any]) -> None:
+    """Write how a variant was made: what is known of its source, and `record`."""
+    files.write_json(folder / BUILT, {**built(source), **record})
+
+
+def built(folder: Path) -> dict[str, Any]:
+    """How a variant was made, as `write_record` wrote it; empty for torch."""
+    path = folder / BUILT
+    record: dict[str, Any] = files.read_json(path) if path.is_file() else {}
+    return record
+
+
+def has_own_code(folder: Path) -> bool:
+    """Whether a checkpoint brings Python code along, which `download` leaves in only with `trust_remote_code`."""
+    return any(folder.rglob("*.py"))
 
 
 def skipped(folder: Path) -> str | None:

@@ -110,10 +110,24 @@ TextSource = Annotated[
 # --- Sections, in the order of the stages ----------------------------------------------------------------------
 
 
+Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]  # Sentence Transformers' classes
+Overridable = Literal[
+    "sample", "export", "optimize", "quantize", "calibrate_onnx", "compress", "calibrate", "validate"
+]  # fmt: skip
+
+
 class Model(Section):
-    """One checkpoint to build from."""
+    """One checkpoint to build from, and what is different for it."""
 
     source: Source
+    kind: Kind | None = Field(default=None, description="By default what the checkpoint itself says.")
+    trust_remote_code: bool = Field(
+        default=False, description="Run the Python code that the checkpoint brings along. Read it first."
+    )
+    skip: list[Slug] = Field(default=[], description="Variants that this model goes without.")
+    overrides: dict[Overridable, dict[str, Any]] = Field(
+        default={}, description="Keys of the sections below that have another value for this model, each as a whole."
+    )
 
 
 class Empty(Section):
@@ -545,13 +559,46 @@ class Params(Section):
             )
         if twice := self.benchmark.settings.keys() & expected:
             mistakes.append(f"benchmark.settings has {', '.join(sorted(twice))}, which are names of variants")
+        for name, model in self.models.items():
+            if unknown := set(model.skip) - (expected - {"torch"}):
+                mistakes.append(
+                    f"models.{name}.skip names {', '.join(sorted(unknown))}; "
+                    f"variants are {', '.join(sorted(expected - {'torch'}))}"
+                )
         if unknown := self.publish.repos.keys() - self.models.keys():
             mistakes.append(f"publish.repos names {', '.join(sorted(unknown))}; models are {', '.join(self.models)}")
         if self.publish.to == "hub" and (homeless := self.models.keys() - self.publish.repos.keys()):
             mistakes.append(f"publish.repos lacks {', '.join(sorted(homeless))}, which `to: hub` needs")
+        for name, model in self.models.items():
+            if model.overrides and not mistakes:
+                try:
+                    self.of(name)
+                except ValidationError as error:
+                    told = [_explain(detail) for detail in error.errors(include_url=False)]
+                    mistakes += [f"models.{name}.overrides: {line}" for line in told]
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
+
+    def of(self, model: str) -> "Params":
+        """What holds for one model: these settings with its overrides in their places.
+
+        Raises:
+            ValidationError: when an override is not allowed where it stands.
+        """
+        row = self.models.get(model)
+        if row is None or not row.overrides:
+            return self
+        raw = self.model_dump(by_alias=True, exclude_unset=True)
+        for one in raw["models"].values():
+            one.pop("overrides", None)
+        for section, keys in row.overrides.items():
+            raw[section] = {**raw.get(section, {}), **keys}
+        return Params.model_validate(raw)
+
+    def skips(self, model: str, variant: str) -> bool:
+        """Whether a model goes without a variant because params.yaml says so."""
+        return model in self.models and variant in self.models[model].skip
 
     @property
     def variant_names(self) -> list[str]:
