@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.shared import command, files, models, params, sources
 from stages.shared.command import StageError
-from stages.shared.params import HubSource, PackageSource, PathSource
+from stages.shared.params import HubSource, Kind, PackageSource, PathSource
 from stages.shared.progress import say
 
 # What checkpoints carry for other frameworks and for their own training.
@@ -34,7 +34,8 @@ def needed(names: Iterable[str]) -> list[str]:
 def fetch_local(source: PathSource | PackageSource, target: Path) -> dict[str, Any]:
     """Copy a local checkpoint's needed files; say what is known of its revision."""
     folder = sources.local_path(source)
-    models.modules(folder)
+    if not (folder / "config.json").is_file():
+        models.modules(folder)  # says what is missing, before a folder of anything is copied
     for name in needed(path.as_posix() for path in files.files_below(folder)):
         files.copy(folder / name, target / name)
     if isinstance(source, PathSource):
@@ -103,6 +104,52 @@ def check_loadable(folder: Path) -> None:
             raise StageError(f"{path.name} is truncated or no safetensors file: {error}") from error
 
 
+def convert(folder: Path, kind: Kind) -> None:
+    """Make the folder a model of this kind of Sentence Transformers, as its own class saves it.
+
+    Raises:
+        StageError: when that class cannot load it.
+    """
+    import sentence_transformers
+
+    loading = getattr(sentence_transformers, kind)
+    trusted = models.has_own_code(folder)
+    try:
+        model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
+    except (ValueError, OSError, RuntimeError, KeyError, TypeError) as error:
+        raise StageError(f"the checkpoint does not load as the {kind} that params.yaml says it is: {error}") from error
+    with files.replacing(folder) as partial:
+        model.save_pretrained(str(partial))
+
+
+def keep_or_drop_code(folder: Path, model: str, trusted: bool) -> None:
+    """Say loudly which code of the checkpoint's will run, or take it out, so that none can.
+
+    Raises:
+        StageError: when the checkpoint cannot be loaded without its own code, and that is not allowed.
+    """
+    code = [path.as_posix() for path in files.files_below(folder) if path.suffix == ".py"]
+    if not code:
+        return
+    if trusted:
+        say(f"{model}: ", ("runs the checkpoint's own code", "bold red"), f": {', '.join(code)}")
+        return
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    # Modules that are not Sentence Transformers' own, or an architecture that transformers does not know.
+    types = [row["type"] for row in models.modules(folder)]
+    needs = [name for name in types if name.partition(".")[0] not in ("sentence_transformers", "Transformer")]
+    if (architecture := models.config(folder).get("model_type")) not in CONFIG_MAPPING_NAMES:
+        needs.append(f"architecture {architecture}")
+    if needs:
+        raise StageError(
+            f"{', '.join(needs)} of {model} needs the checkpoint's own code ({', '.join(code)}). Read it, and set "
+            f"models.{model}.trust_remote_code: true"
+        )
+    for name in code:
+        files.remove(folder / name)
+
+
 def licence(folder: Path) -> str | None:
     """The licence that the model card's front matter names."""
     from huggingface_hub import ModelCard
@@ -115,10 +162,14 @@ def licence(folder: Path) -> str | None:
 
 
 def main(model: str, out: Path) -> None:
-    source = params.read().models[model].source
+    row = params.read().models[model]
+    source = row.source
     with files.replacing_folder(out) as partial:
         record = fetch_hub(source, partial) if isinstance(source, HubSource) else fetch_local(source, partial)
+        if row.kind is not None and not ((partial / "modules.json").is_file() and models.kind(partial) == row.kind):
+            convert(partial, row.kind)
         check_loadable(partial)
+        keep_or_drop_code(partial, model, row.trust_remote_code)
         contents: dict[str, dict[str, Any]] = {
             name: {"sha256": digest, "size_bytes": (partial / name).stat().st_size}
             for name, digest in models.hashes(partial)

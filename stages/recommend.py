@@ -85,7 +85,7 @@ def measure_now(
     )  # fmt: skip
 
 
-def advise(answer: recommendation.Answer, where: str, kind: str = "SentenceTransformer") -> list[str]:
+def advise(answer: recommendation.Answer, where: str, facts: dict[str, Any]) -> list[str]:
     """The answer in sentences, and the lines that load the variant."""
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
@@ -107,7 +107,7 @@ def advise(answer: recommendation.Answer, where: str, kind: str = "SentenceTrans
         lines.append(f"No difference within noise: {', '.join(others)}.")
     if answer["warning"]:
         lines.append(f"Beware: {chosen} {answer['warning']}; a text's embedding depends on the texts beside it.")
-    return [*lines, "", loading_lines(where, chosen, kind)]
+    return [*lines, "", loading_lines(where, chosen, facts)]
 
 
 def main(
@@ -141,7 +141,7 @@ def main(
     else:
         what = recommendation.USES[use is Use.throughput]
         answer = recommendation.by_speed(found, validations, what, group or groups[0], budget)
-    for line in advise(answer, str(artifacts / "hub" / model), validations[BASELINE]["facts"]["kind"]):
+    for line in advise(answer, str(artifacts / "hub" / model), validations[BASELINE]["facts"]):
         say(line)
 
 

@@ -55,6 +55,12 @@ def same_bytes(validations: dict[str, results.Validation]) -> dict[str, str]:
     return twins
 
 
+def fused(built: dict[str, Any]) -> str | None:
+    """How many of the expected fusions an optimized graph has, in one line."""
+    parts = built.get("fusions", {}).items()
+    return ", ".join(f"{one['found']} of {one['expected']} {part}" for part, one in parts) or None
+
+
 def rows(model: str, validations: dict[str, results.Validation], benchmark: speeds.Benchmark | None) -> list[Row]:
     """One flat row per variant: the verdict, every check's value, and the speed where one machine's was measured;
     then one per setting of the benchmark, which has no verdict."""
@@ -65,11 +71,14 @@ def rows(model: str, validations: dict[str, results.Validation], benchmark: spee
             "model": model,
             "variant": variant,
             "kind": validation["facts"]["kind"],
+            "trust_remote_code": validation["facts"]["trust_remote_code"],
             "precision": validation["precision"],
             "verdict": validation["verdict"],
             "reason": validation["reason"] or results.why_failed(validation),
             "warning": warning(validation),
             "same_bytes_as": twins.get(variant),
+            "exporter": validation["built"].get("exporter"),
+            "fused": fused(validation["built"]),
             "loss": round(quality_loss(validation), 6) if validation["checks"] else None,
         }
         row |= {check["check"]: check["value"] for check in validation["checks"]}
@@ -278,7 +287,7 @@ def draw(table: list[Row], groups: list[str]) -> dict[str, str]:
 def loading(where: str, variant: str, facts: dict[str, Any]) -> dict[str, str]:
     """The lines that load a variant, by what they load it in."""
     plain = plain_lines(where, variant, facts)
-    return {"Sentence Transformers": loading_lines(where, variant, facts["kind"])} | (
+    return {"Sentence Transformers": loading_lines(where, variant, facts)} | (
         {"onnxruntime" if variant.startswith("onnx") else "openvino": plain} if plain else {}
     )
 

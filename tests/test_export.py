@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages import export
-from stages.shared import files, loader
-from stages.shared.command import StageError
+from stages.shared import files, loader, models
 from tests.conftest import make_checkpoint
 
 
@@ -31,10 +31,16 @@ def test_a_graph_of_other_weights_is_refused(
     other = make_checkpoint(tmp_path / "other", seed=1)
     out = project() / "onnx"
     real_export = export.export
-    monkeypatch.setattr(export, "export", lambda folder, *rest: real_export(other, *rest))
-    with pytest.raises(StageError, match="away from torch"):
-        export.main("onnx", tiny / "torch", out)
-    assert not out.exists()
+
+    def of_another(checkpoint: export.Checkpoint, *rest: Any) -> Any:
+        return real_export(checkpoint._replace(transformer=other), *rest)
+
+    monkeypatch.setattr(export, "export", of_another)
+    export.main("onnx", tiny / "torch", out)
+    reason = models.skipped(out)
+    assert reason is not None
+    assert reason.count("away from torch") == len(export.EXPORTERS["onnx"]) == 3
+    assert [path.name for path in out.iterdir()] == [models.SKIPPED]
     assert not list(out.parent.glob(".partial-*"))
 
 

@@ -20,12 +20,17 @@ def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999
     row["interval"] = [0.998, 0.9995]
     facts = {
         "kind": "SentenceTransformer",
+        "trust_remote_code": False,
+        "prompts": {},
+        "truncate_dim": None,
         "max_seq_length": 64,
         "modules": [["Pooling", {"pooling_mode": "mean"}], ["Normalize", {}]],
     }
     return {
         "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48, "facts": facts,
         "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
+        "built": {"exporter": "optimum (optimum-onnx 0.1.0)", "difference": 1e-6, "tried_before": {},
+                  "fusions": {"attention": {"found": 5, "expected": 6}}},
         "checks": [] if verdict == "skipped" else [row], "files": {f"onnx/{variant}.onnx": variant}, **more,
     }  # fmt: skip
 
@@ -227,14 +232,14 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
     facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
     for variant in ("onnx_O2", "openvino", "torch"):
         scope: dict[str, Any] = {}
-        exec(loading_lines(str(tiny / variant), variant), scope)
+        exec(loading_lines(str(tiny / variant), variant, facts), scope)
         embeddings = scope["model"].encode(["A first text.", "And a second one."])
         assert embeddings.shape == (2, 32)
         plain = plain_lines(str(tiny / variant), variant, facts)
         if variant == "torch":
             assert plain is None
         else:
-            assert models.file_name(variant).split(".")[0] in loading_lines("x", variant)
+            assert models.file_name(variant).split(".")[0] in loading_lines("x", variant, facts)
             exec(plain, scope)  # without Sentence Transformers, the same embedding
             assert abs(scope["embeddings"] - embeddings).max() < 1e-5
 
@@ -242,12 +247,15 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
 def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
     from stages.shared.rendering import plain_lines
 
-    def lines(modules: list[Any], kind: str = "SentenceTransformer") -> str | None:
-        return plain_lines("x", "onnx", {"kind": kind, "max_seq_length": 8, "modules": modules})
+    def lines(modules: list[Any], kind: str = "SentenceTransformer", **more: Any) -> str | None:
+        facts = {"kind": kind, "max_seq_length": 8, "modules": modules, "prompts": {}, "truncate_dim": None}
+        return plain_lines("x", "onnx", facts | {"trust_remote_code": False} | more)
 
     cls = ["Pooling", {"pooling_mode": "cls"}]
     assert lines([cls]) is not None
     assert lines([["Pooling", {"pooling_mode": "weightedmean"}]]) is None
+    assert lines([cls], prompts={"query": "query: "}) is None
+    assert lines([cls], truncate_dim=16) is None
     assert lines([cls, ["Dense", {}]]) is None
     assert lines([], "CrossEncoder") is None
 

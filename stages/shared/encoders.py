@@ -2,14 +2,17 @@
 
 An item of a SentenceTransformer or SparseEncoder is a text, and its row the embedding; a sparse one is written out,
 zeros and all. An item of a CrossEncoder is a query with a few passages, and its row their scores before the activation,
-which would hide a difference where it saturates.
+which would hide a difference where it saturates. A model that was trained with prompts gets them: a short text is taken
+for a query, a longer one for a document.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+QUERY_WORDS = 8  # a text of at most so many is embedded as a query where the model has prompts
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # Sentence Transformers' names, in its order
 PASSAGES = 4  # that a query is scored against: its own text, and three others'
 
 
@@ -49,6 +52,17 @@ def tokenizable(item: Item) -> str | tuple[str, str]:
     return item if isinstance(item, str) else item.pairs[0]
 
 
+def is_query(text: str) -> bool:
+    """Whether a text is embedded as a query, by a model that has prompts."""
+    return len(text.split()) <= QUERY_WORDS
+
+
+def with_prompt(text: str, prompts: Mapping[str, str], default: str | None) -> str:
+    """The text as a model with these prompts reads it: as Sentence Transformers puts its prompt before it."""
+    names = ("query",) if is_query(text) else DOCUMENT_PROMPTS
+    return next((prompts[name] for name in (*names, default) if name in prompts), "") + text
+
+
 class Encoder:
     """A loaded model; what is not `encode` is the model's own."""
 
@@ -74,11 +88,32 @@ class SparseRows(Encoder):
     """A SparseEncoder: (texts, vocabulary), in fp32."""
 
     def encode(self, texts: Sequence[str], **options: Any) -> np.ndarray:
+        return self._rows(self.model.encode, texts, options)
+
+    def encode_query(self, texts: Sequence[str], **options: Any) -> np.ndarray:
+        return self._rows(self.model.encode_query, texts, options)
+
+    def encode_document(self, texts: Sequence[str], **options: Any) -> np.ndarray:
+        return self._rows(self.model.encode_document, texts, options)
+
+    def _rows(self, embed: Any, texts: Sequence[str], options: dict[str, Any]) -> np.ndarray:
         options = {key: value for key, value in options.items() if key not in ("convert_to_numpy", "convert_to_tensor")}
-        rows: np.ndarray = self.model.encode(list(texts), convert_to_sparse_tensor=False, **options).cpu().numpy()
+        rows: np.ndarray = embed(list(texts), convert_to_sparse_tensor=False, **options).cpu().numpy()
         return rows
 
-    encode_query = encode_document = encode
+
+class Prompted(Encoder):
+    """A model with prompts: (texts, dimensions), each text embedded as what it is taken for."""
+
+    def encode(self, texts: Sequence[str], **options: Any) -> np.ndarray:
+        places = {
+            as_query: [i for i, text in enumerate(texts) if is_query(text) == as_query] for as_query in (True, False)
+        }
+        embed = {True: self.model.encode_query, False: self.model.encode_document}
+        parts = [embed[which]([texts[i] for i in some], **options) for which, some in places.items() if some]
+        order = [i for some in places.values() for i in some]
+        rows: np.ndarray = np.concatenate(parts)[np.argsort(order)]
+        return rows
 
 
 class PairScores(Encoder):

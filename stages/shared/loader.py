@@ -42,17 +42,27 @@ def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
     options |= settings.get("model_kwargs", {})
     name = models.kind(folder)
     loading = getattr(sentence_transformers, name)
-    model = loading(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=options)
+    model = loading(
+        str(folder),
+        backend=backend,
+        device="cpu",
+        local_files_only=True,
+        model_kwargs=options,
+        trust_remote_code=models.has_own_code(folder),
+    )
     if settings.get("compile"):
         model.compile(dynamic=True)
-    if name == "SparseEncoder":
-        return encoders.SparseRows(model)
-    return encoders.PairScores(model) if name == "CrossEncoder" else model
+    if name == "CrossEncoder":
+        return encoders.PairScores(model)
+    rows = encoders.SparseRows(model) if name == "SparseEncoder" else model
+    return encoders.Prompted(rows) if any(model.prompts.values()) else rows
 
 
 def kind(model: Any) -> str:
     """Sentence Transformers' class of a loaded model."""
-    return type(model.model if isinstance(model, encoders.Encoder) else model).__name__
+    while isinstance(model, encoders.Encoder):
+        model = model.model
+    return type(model).__name__
 
 
 def of_pairs(model: Any) -> bool:

@@ -78,6 +78,8 @@ def facts(model: Any) -> dict[str, Any]:
         "max_seq_length": model.max_seq_length,
         "similarity": str(said),
         "prompts": dict(model.prompts),
+        "truncate_dim": getattr(model, "truncate_dim", None),
+        "trust_remote_code": bool(model.trust_remote_code),
         "modules": [[type(module).__name__, module.get_config_dict()] for module in list(model)[1:]],
     }
 

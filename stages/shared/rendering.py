@@ -50,7 +50,8 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
 
     `facts` are the model's, as the reference has them.
     """
-    if facts["kind"] != "SentenceTransformer":
+    plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
+    if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
         return None
     names = [name for name, _ in facts["modules"]]
     pooling = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
@@ -90,10 +91,13 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
     return "\n".join(lines)
 
 
-def loading_lines(where: str, variant: str, kind: str = "SentenceTransformer") -> str:
-    """The Python lines that load a published variant in Sentence Transformers."""
+def loading_lines(where: str, variant: str, facts: dict[str, Any]) -> str:
+    """The Python lines that load a published variant of a model with these facts in Sentence Transformers."""
+    kind = facts["kind"]
     backend = models.backend(variant)
     arguments = [f'"{where}"']
     if backend != "torch":
         arguments += [f'backend="{backend}"', f'model_kwargs={{"file_name": "{models.file_name(variant)}"}}']
+    if facts["trust_remote_code"]:
+        arguments.append("trust_remote_code=True")
     return f"from sentence_transformers import {kind}\n\nmodel = {kind}({', '.join(arguments)})"

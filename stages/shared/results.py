@@ -69,6 +69,7 @@ class Validation(TypedDict):
     worst: list[WorstText]
     contexts: dict[str, Context]
     search: Search | None  # of a variant with a budget
+    built: dict[str, Any]  # how the variant was made: by which exporter, with how many fusions
     facts: dict[str, Any]  # of the model: maximum length, prompts, modules, as the reference has them
     files: dict[str, str]  # SHA-256 of every file of the folder that was checked
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.shared import loader
 from stages.shared.command import StageError
+from stages.shared.encoders import Prompted
 
 
 class Task(TypedDict, total=False):
@@ -68,6 +69,8 @@ def score_tasks(
     """Each task's score by a loaded model of any kind; the embeddings of the `known` texts are not made again."""
     if loader.of_pairs(model):
         return score_pairs(model, batch_size, tasks)
+    if isinstance(model, Prompted):  # the evaluators say themselves which text is a query
+        return score(CachedEncoder(model.model, batch_size), tasks)
     encoder = CachedEncoder(model, batch_size)
     encoder.remember(known, embeddings)
     return score(encoder, tasks)
