@@ -15,6 +15,7 @@ from stages.shared import encoders, files, loader, models
 from stages.shared.command import StageError
 from stages.shared.params import Effort
 from stages.shared.rendering import loading_lines
+from tests import architectures
 from tests.conftest import TINY_VARIANTS, build, documents, make_kind, validate_in
 
 pytestmark = pytest.mark.slow
@@ -137,6 +138,36 @@ def test_what_is_not_known_is_an_error(tmp_path: Path, name: str, setting: dict[
     (folder / name).write_text(json.dumps(setting))
     with pytest.raises(StageError, match=said):
         _ = models.kind(folder), models.task(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"), [("SparseEncoder", "AutoModelForMaskedLM"), ("SentenceTransformer", "AutoModel")]
+)
+def test_a_bare_model_becomes_the_kind_that_params_say(
+    project: Callable[..., Path], tmp_path: Path, kind: str, head: str
+) -> None:
+    import sentence_transformers
+
+    bare = architectures.make(tmp_path / "bare", "bert", head)
+    root = project(lambda raw: raw["models"].update(tiny={"source": {"path": str(bare)}}))
+    with pytest.raises(StageError, match=r"no modules\.json"):
+        download.main("tiny", root / "torch")
+    project(lambda raw: raw["models"].update(tiny={"source": {"path": str(bare)}, "kind": kind}))
+    download.main("tiny", root / "torch")
+    assert models.kind(root / "torch") == kind
+    expected = getattr(sentence_transformers, kind)(str(bare), device="cpu").encode(["one", "two"])
+    got = loader.load(root / "torch", "torch").encode(["one", "two"])
+    assert np.abs(got - (expected.to_dense().numpy() if kind == "SparseEncoder" else expected)).max() == 0
+
+
+def test_what_is_not_the_kind_that_params_say_is_an_error(project: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "nothing"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    root = project(lambda raw: raw["models"].update(tiny={"source": {"path": str(folder)}, "kind": "SparseEncoder"}))
+    with pytest.raises(StageError, match="does not load as the SparseEncoder"):
+        download.main("tiny", root / "torch")
+    assert not (root / "torch").exists()
 
 
 def test_items_are_texts_or_queries_with_passages() -> None:
