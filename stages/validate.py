@@ -127,6 +127,18 @@ def active_dimensions(embeddings: np.ndarray, expected: np.ndarray, limits: Thre
     return at_least("active_dimensions", overlap.mean(), limits.active_dimensions, overlap)
 
 
+def passage_order(scores: np.ndarray, expected: np.ndarray, limits: Thresholds) -> Check:
+    """Of any two passages of a query, whether they are in torch's order, by scores (queries, passages, labels).
+
+    Weighted by how far apart torch has them: two that it hardly tells apart may change places.
+    """
+    first, second = np.triu_indices(expected.shape[1], 1)
+    theirs, own = (one[:, first] - one[:, second] for one in (expected, scores))
+    weights = np.abs(theirs)
+    kept = (weights * (theirs * own > 0)).sum(axis=(1, 2)) / np.maximum(weights.sum(axis=(1, 2)), 1e-12)
+    return at_least("passage_order", kept.mean(), limits.passage_order, kept)
+
+
 # --- Agreement with itself -------------------------------------------------------------------------------
 
 
@@ -202,6 +214,9 @@ def measure(
     checks += hard_parity(hard, expected, limits)
     if expected.facts["kind"] == "SparseEncoder":
         checks.append(active_dimensions(embeddings, expected.embeddings, limits))
+    if isinstance(some[0], Query):
+        shape = (len(some), len(some[0].passages), -1)
+        checks.append(passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
     found, changed_values = contexts(model, chosen, expected)
     checks += consistency(found, changed_values, limits)
     if np.isfinite(embeddings).all():  # without, no ranking and no score means anything, and the variant has failed

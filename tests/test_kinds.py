@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import benchmark, download
-from stages.shared import encoders, files, loader, models
+from stages import benchmark, download, validate
+from stages.shared import encoders, files, loader, models, params
 from stages.shared.command import StageError
 from stages.shared.params import Effort
 from stages.shared.rendering import loading_lines
@@ -23,7 +23,13 @@ pytestmark = pytest.mark.slow
 KINDS = {"sparse": ("SparseEncoder", 1), "reranker": ("CrossEncoder", 1), "classifier": ("CrossEncoder", 3)}
 # Random weights leave little room: what matters here is that nothing is systematically wrong.
 LOOSE = {"mean_cosine": 0.8, "p5_cosine": 0.3, "p1_cosine": 0.0, "min_cosine": 0.0, "max_abs_diff": 2.0}
-LOOSE |= {"hard_min_cosine": 0.0, "recall_at_10": 0.3, "similarity_spearman": 0.5, "active_dimensions": 0.5}
+LOOSE |= {
+    "hard_min_cosine": 0.0,
+    "recall_at_10": 0.3,
+    "similarity_spearman": 0.5,
+    "active_dimensions": 0.5,
+    "passage_order": 0.5,
+}
 LOOSE |= {"consistency_mean_cosine": 0.9, "consistency_min_cosine": 0.5}
 
 
@@ -76,6 +82,7 @@ def test_every_variant_is_validated(kind: Path, variant: str, tmp_path: Path, mo
         assert result["verdict"] == "passed", failed
     names = {row["check"] for row in result["checks"]}
     assert ("active_dimensions" in names) == (kind.name == "sparse")
+    assert ("passage_order" in names) == (kind.name != "sparse")
     assert result["facts"]["kind"] == KINDS[kind.name][0]
 
 
@@ -114,6 +121,19 @@ def test_it_is_measured(kind: Path, tmp_path: Path) -> None:
     result = benchmark.benchmark(kind.name, kind, rows, {"short": documents()[:4]}, machine, "tiny", effort)
     assert all(record["error"] is None for record in result["variants"].values())
     assert result["variants"]["onnx"]["latency"]["short"]["median_ms"] > 0
+
+
+def test_passages_in_another_order_are_found() -> None:
+    limits = params.Thresholds.model_construct(passage_order=0.9)
+    expected = np.array([[3.0, 2.0, 1.0, 0.99], [0.0, 1.0, 2.0, 5.0]])[..., None]
+    assert validate.passage_order(expected * 2 + 1, expected, limits)["value"] == 1.0
+    nearly = expected.copy()
+    nearly[0, 2:] = nearly[0, :1:-1]  # the two that torch hardly tells apart
+    assert 0.99 < validate.passage_order(nearly, expected, limits)["value"] < 1.0  # type: ignore[operator]
+    swapped = expected.copy()
+    swapped[1, [0, 3]] = swapped[1, [3, 0]]
+    assert not validate.passage_order(swapped, expected, limits)["passed"]
+    assert not validate.passage_order(np.zeros_like(expected), expected, limits)["passed"]
 
 
 # --- Without a build -------------------------------------------------------------------------------------

@@ -398,6 +398,9 @@ class Thresholds(Section):
     active_dimensions: Fraction = Field(
         description="Of a SparseEncoder: the dimensions that are active in both, of those that are in either; the mean."
     )
+    passage_order: Fraction = Field(
+        description="Of a CrossEncoder: any two passages of a query in torch's order, weighted by their distance."
+    )
 
 
 class ThresholdOverrides(Section):
@@ -415,6 +418,7 @@ class ThresholdOverrides(Section):
     similarity_spearman: Fraction | None = None
     task_ratio: Positive | None = None
     active_dimensions: Fraction | None = None
+    passage_order: Fraction | None = None
 
 
 class ThresholdsByPrecision(Section):
