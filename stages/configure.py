@@ -21,11 +21,9 @@ def resolved(settings: Params, model: str) -> dict[str, Any]:
         "sample": own["sample"],
         "embed": {"batch_size": own["validate"]["batch_size"]},
     }
-    sections = ("export", "optimize", "quantize", "calibrate_onnx", "compress", "calibrate")
-    rows = {variant: one for section in sections for variant, one in own[section].items()}
     for variant in settings.variant_names:
         if variant != "torch":
-            found[f"build/{variant}"] = {"skip": settings.skips(model, variant), "row": rows[variant]}
+            found[f"build/{variant}"] = {"skip": settings.skips(model, variant), "row": settings.of(model).row(variant)}
         found[f"validate/{variant}"] = {
             "batch_size": own["validate"]["batch_size"],
             "on_failure": own["validate"]["on_failure"],

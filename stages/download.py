@@ -36,7 +36,9 @@ def fetch_local(source: PathSource | PackageSource, target: Path) -> dict[str, A
     folder = sources.local_path(source)
     if not (folder / "config.json").is_file():
         models.modules(folder)  # says what is missing, before a folder of anything is copied
-    for name in needed(path.as_posix() for path in files.files_below(folder)):
+    names = needed(path.as_posix() for path in files.files_below(folder))
+    files.require_space(target, sum((folder / name).stat().st_size for name in names))
+    for name in names:
         files.copy(folder / name, target / name)
     if isinstance(source, PathSource):
         return {"path": source.path}

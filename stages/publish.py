@@ -6,7 +6,7 @@ What failed, was skipped, was never checked, or has changed since it was checked
 from pathlib import Path
 from typing import Any
 
-from stages.shared import command, files, models, params, results
+from stages.shared import command, files, models, params, provenance, results
 from stages.shared.command import StageError
 from stages.shared.params import Publish
 from stages.shared.progress import say
@@ -106,9 +106,22 @@ def main(model: str, folder: Path, validation: Path, report: Path, out: Path, re
     table = [row for row in measured["rows"] if row["model"] == model and row["variant"] in publishable]
     groups = [key.removesuffix("_speed_ratio") for key in table[0] if key.endswith("_speed_ratio")]
     repo = target.repos.get(model) if target.to == "hub" else None
+    weights = [path for name in publishable for path in models.weights_files(folder / name, name)]
+    files.require_space(out, sum(path.stat().st_size for path in weights))
     with files.replacing_folder(out) as partial:
         published = assemble(folder, publishable, validation, partial)
         write_card(partial / "README.md", table, groups, measured["host"], repo or str(out))
+        variants = {
+            name: provenance.variant_of(
+                files.read_json(validation / f"{name}.json"),
+                own,
+                models.built(folder / name),
+                settings.of(model).row(name),
+            )
+            for name, own in published.items()
+        }
+        source = files.read_json(folder / "torch" / models.SOURCE_RECORD)
+        provenance.write(partial, model, source, measured["host"], variants)
     address = push(out, repo, target.create_pr) if repo else str(out)
     left_out = {name: reason for name, reason in refused.items() if reason is not None}
     files.write_json(

@@ -183,7 +183,7 @@ HALF = {
     "p5_cosine": 0.999,
     "p1_cosine": 0.999,
     "passage_order": 0.99,
-}  # nor is there much for fp16
+}  # nor fp16 much
 INTRODUCTION = """# What works
 
 Every kind of Sentence Transformers model with every architecture, as tiny models with random weights: exported, every

@@ -604,6 +604,12 @@ class Params(Section):
         """Whether a model goes without a variant because params.yaml says so."""
         return model in self.models and variant in self.models[model].skip
 
+    def row(self, variant: str) -> dict[str, Any]:
+        """The settings of one variant, with their defaults; none of torch's."""
+        sections = ("export", "optimize", "quantize", "calibrate_onnx", "compress", "calibrate")
+        raw = self.model_dump(mode="json", by_alias=True, include=set(sections))
+        return next((dict(raw[section][variant]) for section in sections if variant in raw[section]), {})
+
     @property
     def variant_names(self) -> list[str]:
         """Every variant, in the order that people read them in: torch, then each backend from plain to int8."""

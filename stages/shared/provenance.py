@@ -1,0 +1,117 @@
+"""foundry.json, which is published beside the variants: where they come from, how they were made, what was measured,
+and the hash of every file, so that anybody can check a folder that was downloaded."""
+
+import subprocess
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from stages.shared import files, models, results
+from stages.shared.command import StageError
+
+NAME = "foundry.json"
+FORMAT = 1
+# What huggingface_hub and git put into a folder that they download to.
+NOT_PUBLISHED = (".cache", ".git", ".gitattributes")
+
+
+class Variant(TypedDict):
+    """One published variant."""
+
+    files: dict[str, str]  # SHA-256 of its own files
+    precision: str
+    verdict: str
+    texts: int  # that it was validated on
+    figures: dict[str, float | None]  # each check's value
+    built: dict[str, Any]
+    settings: dict[str, Any]  # its row of params.yaml
+
+
+class Provenance(TypedDict):
+    """The whole of foundry.json."""
+
+    format: int
+    model: str
+    source: dict[str, Any]  # where the checkpoint comes from
+    source_files: dict[str, str]  # SHA-256 of each of its files
+    licence: str | None
+    git_revision: str | None  # of the project that built it
+    host: dict[str, Any]  # the machine that measured, and its libraries
+    variants: dict[str, Variant]
+    files: dict[str, str]  # SHA-256 of every file of the folder but this one
+
+
+def variant_of(
+    validation: results.Validation, own: dict[str, str], built: dict[str, Any], settings: dict[str, Any]
+) -> Variant:
+    return {
+        "files": own,
+        "precision": validation["precision"],
+        "verdict": validation["verdict"],
+        "texts": validation["texts"],
+        "figures": {row["check"]: row["value"] for row in validation["checks"]},
+        "built": built,
+        "settings": settings,
+    }
+
+
+def write(
+    folder: Path, model: str, source: dict[str, Any], host: dict[str, Any], variants: dict[str, Variant]
+) -> Provenance:
+    """Write foundry.json into a folder that is otherwise complete."""
+    record: Provenance = {
+        "format": FORMAT,
+        "model": model,
+        "source": source["source"],
+        "source_files": {name: entry["sha256"] for name, entry in source["files"].items()},
+        "licence": source["licence"],
+        "git_revision": git_revision(),
+        "host": host,
+        "variants": variants,
+        "files": {name: digest for name, digest in models.hashes(folder) if name != NAME},
+    }
+    files.write_json(folder / NAME, record)
+    return record
+
+
+def git_revision() -> str | None:
+    """The commit of the project in the current folder, with `+` where files that git knows have changed."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def read(folder: Path) -> Provenance:
+    """
+    Raises:
+        StageError: when the folder has no foundry.json, or one that cannot be read.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise StageError(f"{path} is not there: nothing says what the folder should hold")
+    try:
+        record: Provenance = files.read_json(path)
+    except ValueError as error:
+        raise StageError(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise StageError(f"{path} is none of format {FORMAT}, which this version reads")
+    return record
+
+
+def compare(folder: Path, record: Provenance) -> dict[str, Literal["missing", "altered", "extra"]]:
+    """What is not as it was published, by file."""
+    found: dict[str, Literal["missing", "altered", "extra"]] = {}
+    for path in files.files_below(folder):
+        name = path.as_posix()
+        if path.parts[0] in NOT_PUBLISHED or name == NAME:
+            continue
+        if name not in record["files"]:
+            found[name] = "extra"
+        elif files.sha256(folder / name) != record["files"][name]:
+            found[name] = "altered"
+    missing = (name for name in record["files"] if not (folder / name).is_file())
+    return dict(sorted((found | dict.fromkeys(missing, "missing")).items()))

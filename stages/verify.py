@@ -1,0 +1,28 @@
+"""Check a published folder, as it was downloaded, against its foundry.json: every file is there, and is what it was.
+
+python -m stages.verify FOLDER
+"""
+
+from pathlib import Path
+
+from stages.shared import command, provenance
+from stages.shared.command import StageError
+from stages.shared.progress import say
+
+
+def main(folder: Path) -> None:
+    record = provenance.read(folder)
+    found = provenance.compare(folder, record)
+    for name, what in found.items():
+        say(f"{name}: ", (what, "bold red"))
+    if found:
+        raise StageError(f"{folder} is not what was published: {len(found)} of its files, named above")
+    size = sum((folder / name).stat().st_size for name in record["files"]) / 1e6
+    say(f"{folder}: ", ("good", "green"), f", {len(record['files'])} files, {size:,.0f} MB, each as it was published")
+    for variant, one in record["variants"].items():
+        figures = ", ".join(f"{name} {one['figures'][name]:.4f}" for name in ("mean_cosine", "min_cosine"))
+        say(f"  {variant}: {one['verdict']} on {one['texts']} texts, {figures}")
+
+
+if __name__ == "__main__":
+    command.run(main)
