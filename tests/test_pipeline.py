@@ -1,12 +1,16 @@
 """The whole pipeline through `dvc repro`, in a clone, with a tiny model: what runs, and what reruns after a change."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -135,6 +139,40 @@ def test_a_cold_build_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
         assert [
             name for name in names if files.sha256(built / folder / name) != files.sha256(clone / folder / name)
         ] == []
+
+
+def stages_of(clone: Path) -> list[psutil.Process]:
+    """The stages that run in a clone now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if process.cwd() == str(clone) and "-m" in words and any(word.startswith("stages.") for word in words):
+                found.append(process)
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_right(built: Path) -> None:
+    change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 20}))
+    command = ["dvc", "repro", "calibrate_onnx"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen(command, cwd=built, env=environment, stdout=subprocess.DEVNULL) as process:
+        running = wait_for(lambda: [one for one in stages_of(built) if "stages.calibrate_onnx" in one.cmdline()], 120)
+        assert running
+        process.kill()
+    assert wait_for(lambda: not stages_of(built), 30)
+    # Killed before it was done: nothing half-written stands where the variant is expected.
+    assert not (built / "artifacts/models/tiny/onnx_qint8_static/onnx").exists()
+    dvc(built, "repro", "calibrate_onnx")
+    assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 20
+    assert not [path for path in (built / "artifacts/models/tiny").iterdir() if path.name.startswith(".partial")]
 
 
 def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None:

@@ -25,6 +25,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 gc.set_threshold(200_000)
 
 
+WATCH_EVERY_SECONDS = 0.5
 RUNS = Path("artifacts/runs.jsonl")
 
 
@@ -42,6 +43,7 @@ def run(main: Callable[..., Any]) -> None:
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    end_with_dvc()
     start = time.monotonic()
     try:
         app()
@@ -56,6 +58,36 @@ def run(main: Callable[..., Any]) -> None:
     finally:
         record(time.monotonic() - start)
         gc.freeze()  # the process ends here: a last collection would cost another second
+
+
+def end_with_dvc() -> None:
+    """End this process when the DVC that started it is no more.
+
+    DVC that is killed leaves its stage running, and the next `dvc repro` would start the same stage beside it.
+    """
+    import threading
+
+    import psutil
+
+    dvc = next((one for one in psutil.Process().parents() if _is_dvc(one)), None)
+    if dvc is None:
+        return
+
+    def watch() -> None:
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(WATCH_EVERY_SECONDS)
+        os._exit(1)  # at once: a partial file beside its target is swept away by the next run
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_dvc(process: Any) -> bool:
+    import psutil
+
+    try:
+        return any(Path(part).name == "dvc" for part in process.cmdline()[:2])
+    except psutil.Error:
+        return False
 
 
 def record(seconds: float) -> None:
