@@ -1,6 +1,7 @@
 """What a model's size costs: the time and the peak memory of every stage, for models of four sizes.
 
     python benchmarks/sizes.py [--sizes 22M 110M 335M 560M] [--keep FOLDER] > sizes.json
+    python benchmarks/sizes.py --show sizes.json      # the README's table and chart
 
 Each is a real shape with random weights, which cost the same as trained ones: those of all-MiniLM-L6-v2, bert-base,
 bert-large and xlm-roberta-large, whose graph in fp32 has 2.2 GB, more than a file of ONNX can hold. Every stage of
@@ -153,11 +154,78 @@ def measure(size: str, project: Path) -> dict[str, Any]:
     }
 
 
+SHOWN = {
+    "export to ONNX": "stages.export onnx ",
+    "export to OpenVINO": "stages.export openvino ",
+    "O2": "onnx_O2 ",
+    "O4": "onnx_O4 ",
+    "dynamic int8": "stages.quantize onnx_qint8_avx512_vnni ",
+    "static int8, ONNX": "stages.calibrate_onnx ",
+    "static int8, OpenVINO": "stages.calibrate ",
+    "fp16 weights, OpenVINO": "stages.compress openvino_fp16 ",
+    "the reference": "stages.embed ",
+    "validating one variant": "stages.validate onnx ",
+    "publishing all": "stages.publish ",
+}
+
+
+def shown(size: dict[str, Any], start: str) -> dict[str, Any]:
+    """The first stage of a size whose command has `start` in it."""
+    return next(row for row in size["stages"] if start in row["command"])
+
+
+def table(result: dict[str, Any]) -> str:
+    """The README's table: seconds, and peak memory in multiples of the model's size."""
+    sizes = result["sizes"]
+    head = "| | " + " | ".join(f"{one['size']}, {one['weights_mb']:,} MB" for one in sizes) + " |"
+    lines = [
+        f"| {name} | "
+        + " | ".join(
+            f"{row['seconds']:.0f} s, {row['peak_memory_mb']:,} MB"
+            + (f" ({row['memory_ratio']:.1f}×)" if one["weights_mb"] > 1000 else "")
+            for one in sizes
+            for row in [shown(one, start)]
+        )
+        + " |"
+        for name, start in SHOWN.items()
+    ]
+    return "\n".join([head, "|---" * (len(sizes) + 1) + "|", *lines])
+
+
+def chart(result: dict[str, Any], path: Path) -> None:
+    """Time and peak memory against the size of the weights, a line a stage."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    matplotlib.rcParams["svg.hashsalt"] = "sizes"
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    sizes = result["sizes"]
+    weights = [one["weights_mb"] for one in sizes]
+    for name, start in SHOWN.items():
+        rows = [shown(one, start) for one in sizes]
+        axes[0].plot(weights, [row["seconds"] for row in rows], marker="o", label=name)
+        axes[1].plot(weights, [row["peak_memory_mb"] for row in rows], marker="o", label=name)
+    axes[1].plot(weights, [3.5 * one for one in weights], linestyle="--", color="grey", label="3.5 times the weights")
+    for one, title in zip(axes, ("seconds", "peak memory, MB"), strict=True):
+        one.set(xscale="log", yscale="log", xlabel="weights in fp32, MB", title=title)
+        one.grid(alpha=0.3)
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--show", type=Path, help="A result: print its table, write its chart, and measure nothing.")
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--keep", type=Path, help="Where the projects are made, and left.")
     arguments = parser.parse_args()
+    if arguments.show:
+        result = json.loads(arguments.show.read_text())
+        chart(result, ROOT / "docs/charts/sizes.svg")
+        print(table(result))
+        return
     results = []
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory() as scratch:
