@@ -186,11 +186,10 @@ def prepare(folder: Path, source: Path, variant: str) -> Path:
     """Put into `folder` all that the variant has beside its weights, from `source`; give where its graph is to go.
 
     Raises:
-        OSError: ENOSPC, when the disk does not have room for the source's weights twice, which is what the making of
-            a graph takes at most.
+        OSError: ENOSPC, when the disk does not have room for the source twice, which is what a graph takes at most
+            while it is made.
     """
-    own = backend(variant) if source.name != "torch" else "torch"
-    files.require_space(folder, 2 * sum(path.stat().st_size for path in weights_files(source, own)))
+    files.require_space(folder, 2 * sum((source / path).stat().st_size for path in files.files_below(source)))
     copy_companions(source, folder)
     target = weights_path(folder, variant)
     target.parent.mkdir(parents=True)
