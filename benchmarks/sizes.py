@@ -70,7 +70,7 @@ def write_params(project: Path, checkpoint: Path) -> dict[str, Any]:
     raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     raw["models"] = {"model": {"source": {"path": str(checkpoint)}}}
     raw["sample"]["tasks"] = {}
-    raw["sample"]["validation"]["groups"] = {"short": {"count": 48, "cut": "sentence"}, "long": {"count": 4}}
+    raw["sample"]["validation"]["groups"] = {"short": {"count": 12, "cut": "sentence"}}
     for section in ("quantize", "variants"):
         raw[section] = {name: row for name, row in raw[section].items() if name not in SAME_BYTES}
     raw["benchmark"]["settings"] = {}

@@ -1,7 +1,7 @@
 """calibrate: the mix of texts is kept, and static int8 keeps the embedding in OpenVINO."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages import calibrate
-from stages.shared import calibration, files, loader, models, reference, texts
+from stages.shared import calibration, files, int8, loader, models, reference, texts
 from stages.shared.command import StageError
 from stages.shared.embeddings import cosines
 from tests.conftest import measured_on
@@ -191,3 +191,18 @@ def test_the_real_model_keeps_its_embedding(real: Path) -> None:
     )
     assert cosine.mean() > 0.998
     assert cosine.min() > 0.98
+
+
+def test_what_comes_after_pooling_is_left_in_float() -> None:
+    class Pooled:
+        input_names = frozenset({"input_ids"})
+
+        def run(self, inputs: Any, sources: Any) -> Iterator[dict[str, np.ndarray]]:
+            for one in inputs:
+                count = one["input_ids"].shape[1]
+                yield {"tokens": np.ones((count, 4), np.float32), "pooled": np.ones((1, 4), np.float32)}
+
+    inputs = [{"input_ids": np.zeros((1, count), np.int64)} for count in (1, 30, 5)]
+    seen = calibration.watch(Pooled(), inputs, ["pooled", "tokens"])  # type: ignore[arg-type]
+    assert list(seen) == ["tokens"]
+    assert len(seen["tokens"].sample) == 1 + int8.TOKENS_PER_TEXT + 5

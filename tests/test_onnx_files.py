@@ -94,3 +94,27 @@ def test_too_little_room_is_noticed_before_anything_is_written(large: Path, monk
     with pytest.raises(OSError, match="No space left on device"):
         optimize.main("onnx_O2", large / "onnx", large / "onnx_O2")
     assert files.files_below(large) == before
+
+
+def test_constants_in_a_sidecar_come_along(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
+    """optimum puts the constants of nodes into a large graph's sidecar, too."""
+    source = shutil.copytree(tiny / "onnx", project() / "models/tiny/onnx")
+    graph = models.weights_path(source, "onnx")
+    model = onnx.load(graph)
+    [name] = [node.name for node in model.graph.node if node.op_type == "Constant"][:1] or ["added"]
+    if name == "added":
+        values = onnx.numpy_helper.from_array(np.zeros(400, np.int64), "values")
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["unused"], "added", value=values))
+    onnx.save_model(
+        model, graph, save_as_external_data=True, location=f"{graph.name}_data", size_threshold=0,
+        convert_attribute=True,
+    )  # fmt: skip
+    constants = list(onnx_files.constants(onnx_files.read(graph).graph))
+    assert any(onnx_files.is_external(one) for one in constants)
+    hollow, _ = onnx_files.hollowed(graph, tmp_path)
+    assert not any(onnx_files.is_external(one) for one in onnx_files.constants(hollow.graph))
+    quantize.main("onnx_qint8_avx512", source, *measured_on(tiny), source.parent / "onnx_qint8_avx512")
+    some = documents()[:4]
+    expected = loader.load(tiny / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)
+    got = loader.load(source.parent / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)
+    assert np.abs(got - expected).max() < 1e-5

@@ -108,7 +108,8 @@ def select(products: Sequence[int8.Product], row: Calibrate) -> list[int8.Produc
 
 
 def watch(graph: Graph, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]) -> dict[str, int8.Activations]:
-    """What the source tensors hold on the inputs.
+    """What the source tensors hold on the inputs; without those that hold one row a text, because they come after
+    pooling, where a product runs once a text: nothing to gain, and a score to lose.
 
     Raises:
         StageError: when a value is not finite.
@@ -116,11 +117,15 @@ def watch(graph: Graph, inputs: Sequence[dict[str, np.ndarray]], sources: Sequen
     rng = np.random.default_rng(SEED)
     seen = {source: int8.Activations() for source in sources}
     for values in track(graph.run(inputs, sources), "calibrating", total=len(inputs)):
-        picked = int8.pick_tokens(len(next(iter(values.values()))), rng)
+        lengths = {source: len(tokens) for source, tokens in values.items()}
+        picked = int8.pick_tokens(max(lengths.values()), rng)
         for source, tokens in values.items():
             if not np.isfinite(tokens).all():
                 raise StageError(f"tensor {source} is not finite on a calibration text; the graph is damaged")
-            seen[source].add(tokens, picked)
+            if lengths[source] < max(lengths.values()):
+                seen.pop(source, None)
+            elif source in seen:
+                seen[source].add(tokens, picked)
     return seen
 
 
@@ -142,6 +147,7 @@ def calibrate(
     products = select(graph.products(), row)
     sources = list(dict.fromkeys(product.source for product in products))
     seen = watch(graph, tokenize(folder, chosen, graph.input_names), sources)
+    products = [product for product in products if product.source in seen]
 
     def builder(settings: Calibrate) -> search.Build:
         # Once for all graphs of these settings, and not before the first of them is built.

@@ -37,6 +37,10 @@ def hollowed(graph: Path, scratch: Path) -> tuple[Any, Path]:
         StageError: when the file cannot be read.
     """
     model, folder = read(graph), graph.parent.absolute()
+    with contextlib.chdir(folder):
+        for tensor in constants(model.graph):  # these are small, and not every tool knows that they may be elsewhere
+            if is_external(tensor):
+                fill(tensor, data(tensor))
     if not sidecar(graph).is_file():
         folder = scratch.absolute()
         write_sidecar(model, folder / f"hollow.onnx{SIDECAR}")
@@ -79,6 +83,17 @@ def data(tensor: Any) -> bytes:
 
 def is_external(tensor: Any) -> bool:
     return bool(tensor.data_location == tensor.EXTERNAL)
+
+
+def constants(graph: Any) -> Iterator[Any]:
+    """The tensors that stand in nodes, not among the weights; those of subgraphs, too."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from (*inner.initializer, *constants(inner))
 
 
 def size_bytes(tensor: Any) -> int:
