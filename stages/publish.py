@@ -1,134 +1,172 @@
-"""Publish what passed: one complete repository folder that Sentence Transformers loads every variant from.
+"""Publish what passed: one complete repository folder that Sentence Transformers loads every variant from; and, with
+`to: hub`, the same on the Hub, as one commit in one pull request, once.
 
 What failed, was skipped, was never checked, or has changed since it was checked is left out, and the receipt names it.
+What the Hub then holds is downloaded again and compared with torch before there is a receipt.
 """
 
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.shared import command, files, models, params, provenance, results
+from stages.shared import bundle, changes, command, files, hub, models, params, provenance, publishable
+from stages.shared.bundle import Bundle
+from stages.shared.changes import Changes
 from stages.shared.command import StageError
+from stages.shared.hub import Revision, Sent
 from stages.shared.params import Publish
-from stages.shared.progress import say
-from stages.shared.rendering import render
+from stages.shared.progress import say, track
 
-MARK_START = "<!-- embedding-foundry: start -->"
-MARK_END = "<!-- embedding-foundry: end -->"
+CHECKED_TEXTS = 16  # of the validation texts, with every variant that was downloaded again
 
 
-def why_not(folder: Path, checked: Path) -> str | None:
-    """Why a variant may not be published, or None where it may."""
-    if (reason := models.skipped(folder)) is not None:
-        return f"skipped: {reason}"
-    if not checked.is_file():
-        return "was never checked"
-    validation: results.Validation = files.read_json(checked)
-    if validation["verdict"] != "passed":
-        return f"{validation['verdict']}: {results.why_failed(validation) or validation['reason']}"
-    if dict(models.hashes(folder)) != validation["files"]:
-        return "its files are not those that were checked; run `dvc repro`"
-    return None
+def compare(one: Bundle, there: Revision, repo: str) -> Changes:
+    """What would change in a repository as it is at one revision, foundry.json left out."""
+    graphs = [name for own in one.graphs.values() for name in own]
+
+    def sha256_there(name: str) -> str:
+        return hub.sha256(repo, there.commit, name)
+
+    return changes.compare(one.folder, one.names, there.files, there.record, graphs, sha256_there)
 
 
-def assemble(models_folder: Path, publishable: list[str], validation: Path, target: Path) -> dict[str, dict[str, str]]:
-    """Copy torch and the graphs of the variants into `target`; give the hash of each variant's files there.
+def propose(one: Bundle, repo: str, target: Publish) -> tuple[Changes, Sent | None]:
+    """Look at the repository, complete the folder to go there, and send what is not there yet; nothing on a dry run.
 
     Raises:
-        StageError: when what was copied is not what was checked.
+        StageError: when this has been proposed and declined, or would replace what is not this project's unseen.
     """
-    for path in files.files_below(models_folder / "torch"):
-        if path.name != models.SOURCE_RECORD:
-            files.copy(models_folder / "torch" / path, target / path)
-    published: dict[str, dict[str, str]] = {}
-    for variant in publishable:
-        folder = models_folder / variant
-        own = [path.relative_to(folder) for path in models.weights_files(folder, variant)]
-        for path in own:
-            files.copy(folder / path, target / path)
-        published[variant] = {path.as_posix(): files.sha256(target / path) for path in own}
-        checked = files.read_json(validation / f"{variant}.json")["files"]
-        if wrong := [name for name, digest in published[variant].items() if checked[name] != digest]:
-            raise StageError(f"{wrong[0]} changed while it was copied; run again")
-    return published
+    from rich import filesize
 
-
-def write_card(path: Path, table: list[dict[str, Any]], groups: list[str], host: dict[str, Any], where: str) -> None:
-    """Keep the model card, and add or replace the marked section with the variants and their figures."""
-    from huggingface_hub import ModelCard
-
-    card = ModelCard(path.read_text(encoding="utf-8") if path.is_file() else "", ignore_metadata_errors=True)
-    backends = {models.backend(row["variant"]) for row in table} - {"torch"}
-    data: Any = card.data
-    tags = list(data.tags or [])
-    data.tags = tags + [tag for tag in ("sentence-transformers", *sorted(backends)) if tag not in tags]
-    section = render("card.md.j2", rows=table, groups=groups, host=host, where=where)
-    before, _, rest = card.text.partition(MARK_START)
-    after = rest.partition(MARK_END)[2]
-    card.text = f"{before.rstrip()}\n\n{MARK_START}\n{section.strip()}\n{MARK_END}\n{after.lstrip()}"
-    path.write_text(str(card), encoding="utf-8")
-
-
-def push(folder: Path, repo: str, create_pr: bool) -> str:
-    """Upload the folder in one commit; give the address of the pull request or commit.
-
-    Raises:
-        StageError: when the Hub cannot be reached, or refuses.
-    """
-    import requests
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    try:
-        commit = HfApi().upload_folder(
-            repo_id=repo,
-            folder_path=folder,
-            commit_message="Add checked ONNX and OpenVINO variants",
-            create_pr=create_pr,
-        )
-    except HfHubHTTPError as error:
-        raise StageError(f"the Hub refuses the upload to {repo}: {error}") from error
-    except (requests.ConnectionError, requests.Timeout, OfflineModeIsEnabled) as error:
+    state = hub.look(repo, target.create_pr, None if target.dry_run else target.private)
+    one.write_card(repo, state.base.card)
+    sent = compare(one, state.base, repo)
+    record = one.write_record(changes.uploaded(sent, state.base.record, one.names), state.base.record)
+    sent.include(one.folder, provenance.NAME, state.base.files)
+    if (address := state.declined.get(provenance.digest(record))) and sent:
+        raise StageError(f"{address} proposed just this and was closed: reopen it there, or publish something else")
+    if sent.replaced and not target.create_pr:
         raise StageError(
-            f"the Hub cannot be reached, and publish.to is hub ({type(error).__name__}). "
-            "Connect this machine, or set `to: folder`"
-        ) from error
-    return str(commit.pr_url or commit.commit_url)
+            f"{', '.join(sent.replaced)} in {repo} is somebody else's: set publish.create_pr, so that they see it"
+        )
+    if target.dry_run:
+        return sent, None
+    against_main, num = sent, None
+    if state.pull:
+        against_main, num = compare(one, state.main, repo), state.pull.num
+        against_main.include(one.folder, provenance.NAME, state.main.files)
+    if sent:
+        size = filesize.decimal(sum((*sent.added.values(), *sent.changed.values())))
+        say(f"{repo}: sending {size} in {len(sent.lines())} changes")
+    done = hub.send(
+        state, one.folder, sent, one.title(sent, state.base.record),
+        one.pull_request(repo, num, against_main, record), target.create_pr,
+    )  # fmt: skip
+    if done.num is not None:
+        hub.describe(repo, done.num, one.pull_request(repo, done.num, against_main, record))
+    return sent, done
 
 
-def main(model: str, folder: Path, validation: Path, report: Path, out: Path, receipt: Path) -> None:
+def check(folder: Path, record: provenance.Provenance, one: Bundle, reference: Path, texts: Path) -> dict[str, float]:
+    """Load every variant of a downloaded folder, and give its lowest cosine to torch's frozen embeddings.
+
+    Raises:
+        StageError: when a file is not what was sent, or a variant does not load or is not what was validated.
+    """
+    from stages.shared import loader
+    from stages.shared import reference as references
+    from stages.shared import texts as frozen
+    from stages.shared.embeddings import cosines
+    from stages.shared.encoders import items
+
+    if wrong := provenance.compare(folder, record):
+        raise StageError(", ".join(f"{name} is {what}" for name, what in wrong.items()))
+    expected = references.read(reference)
+    chosen = [row["text"] for row in frozen.read(texts)][:CHECKED_TEXTS]
+    found = {}
+    for variant in track(list(record["variants"]), "checking what was downloaded again"):
+        try:
+            model = loader.load(folder, variant)
+            rows = model.encode(items(chosen, loader.of_pairs(model)), batch_size=len(chosen), show_progress_bar=False)
+        except loader.load_errors() as error:
+            raise StageError(f"{variant} does not load or run: {type(error).__name__} {error}") from error
+        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(chosen)]).min())
+        if not cosine >= one.lowest_cosine[variant]:
+            raise StageError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {one.lowest_cosine[variant]:g}")
+        found[variant] = round(cosine, 7)
+    return found
+
+
+def to_hub(one: Bundle, repo: str, target: Publish, reference: Path, texts: Path) -> dict[str, Any]:
+    """Publish a folder in a repository; give what the receipt says of it.
+
+    Raises:
+        StageError: when the Hub refuses, or does not hold what was sent.
+    """
+    from rich import filesize
+
+    sent, done = hub.patiently(lambda: propose(one, repo, target), repo)
+    for what, name, size in sent.lines():
+        say(f"  {what}: {name}, {filesize.decimal(size)}")
+    for name in sent.kept:
+        say(f"  stays: {name}, which somebody has changed since it was put there")
+    said = {
+        "repository": repo,
+        "sent": [{"what": what, "file": name, "size_bytes": size} for what, name, size in sent.lines()],
+        "unchanged": len(sent.unchanged),
+        "kept": sent.kept,
+    }
+    if done is None:
+        say(f"{repo}: a dry run, nothing was sent")
+        return {**said, "address": None, "dry_run": True}
+    if not sent:
+        say(f"{repo}: nothing has changed, nothing was sent")
+    record = provenance.read(one.folder)
+    with tempfile.TemporaryDirectory(prefix=".again-", dir=one.folder) as again:
+        files.require_space(Path(again), sum((one.folder / name).stat().st_size for name in record["files"]))
+        names = [*record["files"], provenance.NAME]
+        hub.patiently(lambda: hub.fetch(repo, done.commit, names, Path(again)), repo)
+        try:
+            checked = check(Path(again), record, one, reference, texts)
+        except StageError as error:
+            why = f"{done.url} does not hold what was sent, and there is no receipt: {error}"
+            if done.num is not None:
+                hub.patiently(partial(hub.tell, repo, done.num, f"Please do not merge this: {error}"), repo)
+            raise StageError(why) from error
+    return {**said, "address": done.url, "pull_request": done.num, "commit": done.commit, "checked": checked}
+
+
+def main(
+    model: str, folder: Path, validation: Path, report: Path, reference: Path, texts: Path, out: Path, receipt: Path
+) -> None:
     settings = params.read()
     target: Publish = settings.publish
-    refused = {name: why_not(folder / name, validation / f"{name}.json") for name in settings.variant_names}
-    publishable = [name for name, reason in refused.items() if reason is None]
-    if "torch" not in publishable:
-        raise StageError(f"torch itself cannot be published, so nothing is: {refused['torch']}")
-    measured = files.read_json(report / "report.json")
-    table = [row for row in measured["rows"] if row["model"] == model and row["variant"] in publishable]
-    groups = [key.removesuffix("_speed_ratio") for key in table[0] if key.endswith("_speed_ratio")]
-    repo = target.repos.get(model) if target.to == "hub" else None
-    weights = [path for name in publishable for path in models.weights_files(folder / name, name)]
-    files.require_space(out, sum(path.stat().st_size for path in weights))
-    with files.replacing_folder(out) as partial:
-        published = assemble(folder, publishable, validation, partial)
-        write_card(partial / "README.md", table, groups, measured["host"], repo or str(out))
-        variants = {
-            name: provenance.variant_of(
-                files.read_json(validation / f"{name}.json"),
-                own,
-                models.built(folder / name),
-                settings.of(model).row(name),
-            )
-            for name, own in published.items()
-        }
-        source = files.read_json(folder / "torch" / models.SOURCE_RECORD)
-        provenance.write(partial, model, source, measured["host"], variants)
-    address = push(out, repo, target.create_pr) if repo else str(out)
+    refused = {name: publishable.why_not(folder / name, validation / f"{name}.json") for name in settings.variant_names}
+    passed = [name for name, reason in refused.items() if reason is None]
     left_out = {name: reason for name, reason in refused.items() if reason is not None}
-    files.write_json(
-        receipt,
-        {"model": model, "to": target.to, "address": address, "published": published, "left_out": left_out},
-    )
-    say(f"{model}: {len(published)} variants in {address}")
+    if "torch" not in passed:
+        raise StageError(f"torch itself cannot be published, so nothing is: {refused['torch']}")
+    repo = target.repos[model] if target.to == "hub" else None
+    source = files.read_json(folder / "torch" / models.SOURCE_RECORD)
+    if repo is not None:
+        publishable.check_licence(source["licence"], target)
+    outputs = [path for name in passed for path in (folder / name, validation / f"{name}.json")]
+    hashes = publishable.locked([*outputs, report], strict=repo is not None)
+    weights = [path for name in passed for path in models.weights_files(folder / name, name)]
+    files.require_space(out, sum(path.stat().st_size for path in weights))
+    with files.replacing_folder(out) as beside:
+        one = bundle.assemble(model, folder, passed, left_out, validation, report, hashes, settings.of(model), beside)
+        if repo is None:
+            one.write_card(str(out), None)
+            one.write_record([], None)
+            said: dict[str, Any] = {"address": str(out)}
+        else:
+            publishable.check_secrets(beside)
+            said = to_hub(one, repo, target, reference, texts)
+    published = {name: row["files"] for name, row in one.variants.items()}
+    files.write_json(receipt, {"model": model, "to": target.to, **said, "published": published, "left_out": left_out})
+    say(f"{model}: {len(published)} variants in {said['address'] or out}")
     for name, reason in left_out.items():
         say(f"  left out: {name}, {reason}")
 

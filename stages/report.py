@@ -39,6 +39,7 @@ class Section(TypedDict):
     validations: dict[str, results.Validation]
     others: dict[str, list[Row]]  # by host
     charts: dict[str, str]  # SVG, by file name
+    card: dict[str, bytes]  # PNG, by file name
     searches: dict[str, str]  # SVG, by variant with a budget
     loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
 
@@ -258,9 +259,10 @@ def section(model: str, settings: params.Params, validation: Path, benchmarks: P
         "vocabulary": validations["torch"]["vocabulary"],
         "validations": validations,
         "others": {name: merged(rows(model, validations, other)) for name, other in measured.items()},
-        "charts": draw(once, groups),
+        "charts": {name: charts.svg(figure) for name, figure in draw(once, groups).items()},
+        "card": card(once, groups),
         "searches": {
-            name: charts.inline(charts.search(one["search"]))
+            name: charts.inline(charts.svg(charts.search(one["search"])))
             for name, one in validations.items()
             if one["search"] is not None
         },
@@ -272,7 +274,7 @@ def section(model: str, settings: params.Params, validation: Path, benchmarks: P
     }
 
 
-def draw(table: list[Row], groups: list[str]) -> dict[str, str]:
+def draw(table: list[Row], groups: list[str]) -> dict[str, Any]:
     """The charts of one model, by name."""
     drawn = {"quality": charts.quality(table)}
     if groups:
@@ -282,6 +284,13 @@ def draw(table: list[Row], groups: list[str]) -> dict[str, str]:
         drawn["latency"] = charts.latency(table, groups)
         drawn["footprint"] = charts.footprint(table)
     return drawn
+
+
+def card(table: list[Row], groups: list[str]) -> dict[str, bytes]:
+    """The charts of a published model's card: what passed, and nothing else."""
+    passed = [row for row in table if row["verdict"] == "passed"]
+    drawn = {"quality": charts.quality(passed)} | ({"speed": charts.speedup(passed, groups)} if groups else {})
+    return {name: charts.png(figure) for name, figure in drawn.items()}
 
 
 def loading(where: str, variant: str, facts: dict[str, Any]) -> dict[str, str]:
@@ -312,6 +321,10 @@ def main(validation: Path, benchmarks: Path, host: Path, report: Path, metrics_f
                 path = partial / "charts" / part["model"] / f"{name}.svg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(charts.as_file(svg), encoding="utf-8")
+            for name, png in part["card"].items():
+                path = partial / "card" / part["model"] / f"{name}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(png)
         for name, template in (("report.md", "report.md.j2"), ("index.html", "report.html.j2")):
             page = render(
                 template, sections=sections, host=machine, summary=SUMMARY, note=note, inline=charts.inline,

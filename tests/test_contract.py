@@ -34,14 +34,18 @@ def imported(path: Path) -> set[Path]:
 
 
 def templates(path: Path) -> set[Path]:
-    return {ROOT / "stages/templates" / name for name in re.findall(r'"([\w.]+\.j2)"', path.read_text())}
+    """The templates that a file names, or that a template includes, directly or through another."""
+    named = {ROOT / "stages/templates" / name for name in re.findall(r'"([\w.]+\.j2)"', path.read_text())}
+    found = {one for one in named if one.is_file()}
+    return found.union(*(templates(one) for one in found))
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_deps_are_what_the_script_imports(stage: str) -> None:
     script = ROOT / f"stages/{stage}.py"
     own = {dep for dep in PIPELINE[stage].get("deps", []) if dep.startswith("stages/")}
-    expected = {str(path.relative_to(ROOT)) for path in {script} | imported(script) | templates(script)}
+    code = {script} | imported(script)
+    expected = {str(path.relative_to(ROOT)) for path in code.union(*(templates(path) for path in code))}
     if stage == "host":
         assert not own  # always runs
     else:

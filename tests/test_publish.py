@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stages import publish, report
+from stages.shared import card as cards
 from stages.shared import files, loader, models
 from stages.shared.command import StageError
 from stages.shared.embeddings import cosines
@@ -43,7 +44,11 @@ def ready(project: Callable[..., Path], tiny: Path) -> Path:
 def run(root: Path, model: str = "tiny", folder: Path | None = None) -> dict[str, Any]:
     receipt = root / f"published/{model}.json"
     folder = folder or root / "models" / model
-    publish.main(model, folder, root / "validation" / model, root / "report", root / "hub" / model, receipt)
+    held = folder.parent.parent
+    publish.main(
+        model, folder, root / "validation" / model, root / "report", held / "reference" / model,
+        held / "texts" / model / "validation.jsonl", root / "hub" / model, receipt,
+    )  # fmt: skip
     result: dict[str, Any] = files.read_json(receipt)
     return result
 
@@ -100,22 +105,18 @@ def test_the_card_is_kept_and_its_section_replaced(ready: Path, tmp_path: Path) 
     assert "Its own words." in card.text
     assert card.data.license == "mit"
     assert card.data.tags == ["tiny", "sentence-transformers", "onnx", "openvino"]
+    assert card.data.base_model is None
     assert 'model_kwargs={"file_name": "model_O2.onnx"}' in card.text
-    table = files.read_json(ready / "report/report.json")["rows"][:2]
     path = tmp_path / "README.md"
-    path.write_text(str(card) + "\nWords after it.\n")
-    publish.write_card(path, table, [], FACTS, "org/name")
-    again = path.read_text()
-    assert again.count(publish.MARK_START) == again.count(publish.MARK_END) == 1
-    assert "Words after it." in again
-    assert "model_O2.onnx" not in again
-
-
-def test_a_hub_that_cannot_be_reached_is_an_error_and_no_receipt(project: Callable[..., Path], ready: Path) -> None:
-    project(lambda raw: raw["publish"].update(to="hub", repos={"tiny": "org/tiny"}))
-    with pytest.raises(StageError, match="the Hub cannot be reached"):
-        run(ready)
-    assert not (ready / "published/tiny.json").exists()
+    cards.write(path, str(card) + "\nWords after it.\n", {"onnx"}, "org/name", "Another section.")
+    again = ModelCard(path.read_text())
+    assert again.text.count(cards.MARK_START) == again.text.count(cards.MARK_END) == 1
+    assert "Words after it." in again.text
+    assert "Another section." in again.text
+    assert "model_O2.onnx" not in again.text
+    assert again.data.base_model == "org/name"
+    cards.write(path, path.read_text(), {"onnx"}, "org/other", "Another section.")
+    assert ModelCard(path.read_text()).data.base_model == ["org/name", "org/other"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
-"""Charts of the report, as SVG that stands inside a page or in a file of its own: nothing is loaded from anywhere."""
+"""Charts of the report: figures, and what becomes of them. As SVG they stand inside a page or in a file of their own:
+nothing is loaded from anywhere."""
 
 import io
 import math
@@ -20,13 +21,20 @@ def inline(svg: str) -> str:
     return svg[svg.index("<svg") :].replace(INK, "currentColor")
 
 
+def png(figure: Any) -> bytes:
+    """A chart for a model card, which shows no SVG everywhere: on white, for displays of two dots a pixel."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=200, facecolor="#ffffff", metadata={"Software": None})
+    return image.getvalue()
+
+
 def as_file(svg: str) -> str:
     """A chart for a file: on white, because what shows it may be dark."""
     head, _, rest = svg.partition("<defs>")
     return f'{head}<rect width="100%" height="100%" fill="#ffffff"/>\n <defs>{rest}'
 
 
-def speedup(rows: Sequence[Row], groups: Sequence[str], use: str = "speed") -> str:
+def speedup(rows: Sequence[Row], groups: Sequence[str], use: str = "speed") -> Any:
     """The speed of each variant as a ratio to torch, with its interval; `use` is `speed` or `latency`."""
     shown = [row for row in rows if any(row.get(f"{group}_{use}_ratio") for group in groups)]
     figure, axes = _figure(len(shown), rows=True)
@@ -51,10 +59,10 @@ def speedup(rows: Sequence[Row], groups: Sequence[str], use: str = "speed") -> s
     what = "texts a second, in batches" if use == "speed" else "speed on one text at a time"
     axes.set_xlabel(f"{what}: ratio to torch fp32, 95% interval")
     _legend(axes)
-    return _svg(figure)
+    return figure
 
 
-def quality(rows: Sequence[Row]) -> str:
+def quality(rows: Sequence[Row]) -> Any:
     """What each variant keeps: its mean cosine to torch, and its worst task as a ratio to torch's score."""
     shown = [row for row in rows if row.get("mean_cosine") is not None]
     figure, axes = _figure(len(shown), rows=True)
@@ -68,7 +76,7 @@ def quality(rows: Sequence[Row]) -> str:
     _names(axes, shown)
     axes.set_xlabel("1 is torch")
     _legend(axes)
-    return _svg(figure)
+    return figure
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -81,7 +89,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def closeness(rows: Sequence[Row], group: str) -> str:
+def closeness(rows: Sequence[Row], group: str) -> Any:
     """Speed against distance from torch, with the Pareto front of what passed; what failed is crossed out."""
     shown = [row for row in rows if row["verdict"] in ("passed", "failed") and row.get(f"{group}_speed_ratio")]
     shown = [row for row in shown if row.get("mean_cosine") is not None]
@@ -111,7 +119,7 @@ def closeness(rows: Sequence[Row], group: str) -> str:
     if any(row["verdict"] == "failed" for row in shown):
         axes.plot([], [], "X", color=BAD, label="failed")
     _legend(axes)
-    return _svg(figure)
+    return figure
 
 
 def _places(points: Sequence[tuple[float, float]], gap: float) -> dict[int, tuple[float, float]]:
@@ -137,7 +145,7 @@ def _column(points: Sequence[tuple[float, float]], column: Sequence[int], gap: f
     return {index: (right, height - shift) for index, height in zip(order, heights, strict=True)}
 
 
-def latency(rows: Sequence[Row], groups: Sequence[str]) -> str:
+def latency(rows: Sequence[Row], groups: Sequence[str]) -> Any:
     """The time of a single text: median, 95th and 99th percentile."""
     shown = [row for row in rows if any(row.get(f"{group}_latency_ms") for group in groups)]
     figure, axes = _figure(len(shown), rows=True)
@@ -159,10 +167,10 @@ def latency(rows: Sequence[Row], groups: Sequence[str]) -> str:
     _names(axes, shown)
     axes.set_xlabel("one text, milliseconds: median, 95th (tick) and 99th percentile (end)")
     _legend(axes)
-    return _svg(figure)
+    return figure
 
 
-def footprint(rows: Sequence[Row]) -> str:
+def footprint(rows: Sequence[Row]) -> Any:
     """Size on disk, and the most memory of a process that runs the variant."""
     shown = [row for row in rows if row.get("size_mb") and row.get("memory_mb")]
     figure, axes = _figure(len(shown), rows=True)
@@ -175,10 +183,10 @@ def footprint(rows: Sequence[Row]) -> str:
     _names(axes, shown)
     axes.set_xlabel("MB")
     _legend(axes)
-    return _svg(figure)
+    return figure
 
 
-def search(search: Search) -> str:
+def search(search: Search) -> Any:
     """What a search for a budget tried: each graph's closeness against its estimated speed, and the one it took."""
     figure, axes = _figure(9)
     trials = [trial for trial in search["trials"] if trial["measured_speed"] is not None]
@@ -193,7 +201,7 @@ def search(search: Search) -> str:
     axes.set_xlabel("estimated speed of the products, all in floating point = 1")
     axes.set_ylabel("mean cosine to torch")
     axes.set_title("Tried: grey misses the budget, green holds it, blue was taken", fontsize=10)
-    return _svg(figure)
+    return figure
 
 
 def _name(row: Row) -> str:
@@ -234,7 +242,8 @@ def _figure(height: int, rows: bool = False) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
+    """A chart as text."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True)
     return text.getvalue()

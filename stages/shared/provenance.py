@@ -1,6 +1,8 @@
 """foundry.json, which is published beside the variants: where they come from, how they were made, what was measured,
 and the hash of every file, so that anybody can check a folder that was downloaded."""
 
+import hashlib
+import json
 import subprocess
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -24,6 +26,7 @@ class Variant(TypedDict):
     figures: dict[str, float | None]  # each check's value
     built: dict[str, Any]
     settings: dict[str, Any]  # its row of params.yaml
+    dvc: str | None  # DVC's hash of its folder, to find it in dvc.lock and in a remote
 
 
 class Provenance(TypedDict):
@@ -38,10 +41,15 @@ class Provenance(TypedDict):
     host: dict[str, Any]  # the machine that measured, and its libraries
     variants: dict[str, Variant]
     files: dict[str, str]  # SHA-256 of every file of the folder but this one
+    uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
 
 def variant_of(
-    validation: results.Validation, own: dict[str, str], built: dict[str, Any], settings: dict[str, Any]
+    validation: results.Validation,
+    own: dict[str, str],
+    built: dict[str, Any],
+    settings: dict[str, Any],
+    dvc: str | None,
 ) -> Variant:
     return {
         "files": own,
@@ -51,13 +59,23 @@ def variant_of(
         "figures": {row["check"]: row["value"] for row in validation["checks"]},
         "built": built,
         "settings": settings,
+        "dvc": dvc,
     }
 
 
 def write(
-    folder: Path, model: str, source: dict[str, Any], host: dict[str, Any], variants: dict[str, Variant]
+    folder: Path,
+    model: str,
+    source: dict[str, Any],
+    host: dict[str, Any],
+    variants: dict[str, Variant],
+    uploaded: list[str],
+    earlier: Provenance | None,
 ) -> Provenance:
-    """Write foundry.json into a folder that is otherwise complete."""
+    """Write foundry.json into a folder that is otherwise complete.
+
+    Where it says just what an `earlier` one says, it names the same revision as that: nothing has changed.
+    """
     record: Provenance = {
         "format": FORMAT,
         "model": model,
@@ -68,9 +86,18 @@ def write(
         "host": host,
         "variants": variants,
         "files": {name: digest for name, digest in models.hashes(folder) if name != NAME},
+        "uploaded": uploaded,
     }
+    if earlier is not None and earlier == {**record, "git_revision": earlier.get("git_revision")}:
+        record["git_revision"] = earlier["git_revision"]
     files.write_json(folder / NAME, record)
     return record
+
+
+def digest(record: Provenance) -> str:
+    """One hash of all that is published: every file's, and what is said of it but the revision of this project."""
+    rest = {key: value for key, value in record.items() if key != "git_revision"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def git_revision() -> str | None:

@@ -12,6 +12,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 def render(template: str, **context: Any) -> str:
     """A template of stages/templates with the context; a name that is not given is an error."""
     import jinja2
+    from rich import filesize
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -27,6 +28,8 @@ def render(template: str, **context: Any) -> str:
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
     environment.filters["short"] = short
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
+    environment.filters["origin"] = origin
+    environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
     return environment.get_template(template).render(context)
 
@@ -34,6 +37,15 @@ def render(template: str, **context: Any) -> str:
 def short(value: float | None) -> str:
     """Three digits, or all before the point."""
     return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def origin(source: dict[str, Any]) -> str:
+    """Where a checkpoint comes from, as `download` recorded it."""
+    if "hub" in source:
+        return f"[{source['hub']}](https://huggingface.co/{source['hub']}) at `{source['revision']}`"
+    if "package" in source:
+        return f"the checkpoint in the package {', '.join(f'{k} {v}' for k, v in source['distribution'].items())}"
+    return "a local checkpoint"
 
 
 def ratio_text(value: Ratio | None) -> str:
@@ -91,7 +103,7 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
     return "\n".join(lines)
 
 
-def loading_lines(where: str, variant: str, facts: dict[str, Any]) -> str:
+def loading_lines(where: str, variant: str, facts: dict[str, Any], revision: str | None = None) -> str:
     """The Python lines that load a published variant of a model with these facts in Sentence Transformers."""
     kind = facts["kind"]
     backend = models.backend(variant)
@@ -100,4 +112,6 @@ def loading_lines(where: str, variant: str, facts: dict[str, Any]) -> str:
         arguments += [f'backend="{backend}"', f'model_kwargs={{"file_name": "{models.file_name(variant)}"}}']
     if facts["trust_remote_code"]:
         arguments.append("trust_remote_code=True")
+    if revision is not None:
+        arguments.append(f'revision="{revision}"')
     return f"from sentence_transformers import {kind}\n\nmodel = {kind}({', '.join(arguments)})"
