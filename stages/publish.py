@@ -43,7 +43,7 @@ def propose(one: Bundle, repo: str, target: Publish) -> tuple[Changes, Sent | No
     one.write_card(repo, state.base.card)
     sent = compare(one, state.base, repo)
     record = one.write_record(changes.uploaded(sent, state.base.record, one.names), state.base.record)
-    sent.include(one.folder, provenance.NAME, state.base.files)
+    sent.include_record(one.folder, state.base.files)
     if (address := state.declined.get(provenance.digest(record))) and sent:
         raise StageError(f"{address} proposed just this and was closed: reopen it there, or publish something else")
     if sent.replaced and not target.create_pr:
@@ -55,7 +55,7 @@ def propose(one: Bundle, repo: str, target: Publish) -> tuple[Changes, Sent | No
     against_main, num = sent, None
     if state.pull:
         against_main, num = compare(one, state.main, repo), state.pull.num
-        against_main.include(one.folder, provenance.NAME, state.main.files)
+        against_main.include_record(one.folder, state.main.files)
     if sent:
         size = filesize.decimal(sum((*sent.added.values(), *sent.changed.values())))
         say(f"{repo}: sending {size} in {len(sent.lines())} changes")
@@ -83,15 +83,16 @@ def check(folder: Path, record: provenance.Provenance, one: Bundle, reference: P
     if wrong := provenance.compare(folder, record):
         raise StageError(", ".join(f"{name} is {what}" for name, what in wrong.items()))
     expected = references.read(reference)
-    chosen = [row["text"] for row in frozen.read(texts)][:CHECKED_TEXTS]
+    chosen = [row["text"] for row in frozen.read(texts)]
     found = {}
     for variant in track(list(record["variants"]), "checking what was downloaded again"):
         try:
             model = loader.load(folder, variant)
-            rows = model.encode(items(chosen, loader.of_pairs(model)), batch_size=len(chosen), show_progress_bar=False)
+            some = items(chosen, loader.of_pairs(model))[:CHECKED_TEXTS]
+            rows = model.encode(some, batch_size=len(some), show_progress_bar=False)
         except loader.load_errors() as error:
             raise StageError(f"{variant} does not load or run: {type(error).__name__} {error}") from error
-        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(chosen)]).min())
+        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(some)]).min())
         if not cosine >= one.lowest_cosine[variant]:
             raise StageError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {one.lowest_cosine[variant]:g}")
         found[variant] = round(cosine, 7)
@@ -125,7 +126,7 @@ def to_hub(one: Bundle, repo: str, target: Publish, reference: Path, texts: Path
     record = provenance.read(one.folder)
     with tempfile.TemporaryDirectory(prefix=".again-", dir=one.folder) as again:
         files.require_space(Path(again), sum((one.folder / name).stat().st_size for name in record["files"]))
-        names = [*record["files"], provenance.NAME]
+        names = [*record["files"], provenance.NAME, provenance.SIGNATURE]
         hub.patiently(lambda: hub.fetch(repo, done.commit, names, Path(again)), repo)
         try:
             checked = check(Path(again), record, one, reference, texts)

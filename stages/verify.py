@@ -1,17 +1,23 @@
 """Check a published folder, as it was downloaded, against its foundry.json: every file is there, and is what it was.
 
-python -m stages.verify FOLDER
+python -m stages.verify FOLDER [--key PUBLIC.pem]
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from stages.shared import command, provenance
+import typer
+
+from stages.shared import command, provenance, signature
 from stages.shared.command import StageError
 from stages.shared.progress import say
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, key: Annotated[Path | None, typer.Option(help="Whose signature it must carry.")] = None) -> None:
     record = provenance.read(folder)
+    if key is not None:
+        signature.check(folder / provenance.NAME, folder / provenance.SIGNATURE, key)
+        say(f"{folder / provenance.NAME}: ", ("signed", "green"), f" by the holder of {key}")
     found = provenance.compare(folder, record)
     for name, what in found.items():
         say(f"{name}: ", (what, "bold red"))

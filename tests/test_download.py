@@ -1,14 +1,10 @@
 """download: only what is needed, each file's hash on record, and what is no model is refused."""
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ from stages.shared import files
 from stages.shared.command import StageError
 from stages.shared.params import HubSource
 from tests.conftest import ROOT
+from tests.hub_server import Hub
 
 
 def test_only_what_is_needed() -> None:
@@ -121,44 +118,15 @@ def test_an_offline_machine_says_so(tmp_path: Path) -> None:
 
 # --- The real huggingface_hub client against a small Hub on loopback
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
-
 
 @pytest.fixture
-def hub(checkpoint: Path) -> Iterator[str]:
-    """Serves the tiny checkpoint as org/tiny at one revision, with copies for other frameworks; the address of it."""
+def hub(checkpoint: Path) -> Iterator[Hub]:
+    """Serves the tiny checkpoint as org/tiny, with copies for other frameworks."""
     contents = {path.as_posix(): (checkpoint / path).read_bytes() for path in files.files_below(checkpoint)}
     contents |= {"pytorch_model.bin": b"second copy", "onnx/model.onnx": b"a graph", "tf_model.h5": b"another"}
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            if self.path.startswith(f"/api/models/org/tiny/revision/{REVISION}"):
-                siblings = [{"rfilename": name} for name in contents]
-                info = {"id": "org/tiny", "sha": REVISION, "siblings": siblings}
-                self.answer(200, json.dumps(info).encode(), Content_Type="application/json")
-            elif (name := self.path.removeprefix(f"/org/tiny/resolve/{REVISION}/")) in contents:
-                etag = hashlib.sha256(contents[name]).hexdigest()
-                self.answer(200, contents[name], ETag=f'"{etag}"', X_Repo_Commit=REVISION)
-            else:
-                self.answer(404, b"{}", X_Error_Code="RepoNotFound")
-
-        do_HEAD = do_GET
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with Hub() as server:
+        server.make_repo("org/tiny", contents)
+        yield server
 
 
 def from_hub(root: Path, address: str) -> subprocess.CompletedProcess[str]:
@@ -168,21 +136,24 @@ def from_hub(root: Path, address: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_pinned_revision_from_the_hub(project: Callable[..., Path], checkpoint: Path, hub: str) -> None:
-    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/tiny", "revision": REVISION}))
-    done = from_hub(root, hub)
+def test_a_pinned_revision_from_the_hub(project: Callable[..., Path], checkpoint: Path, hub: Hub) -> None:
+    revision = hub.repos["org/tiny"].refs["main"]
+    hub.push("org/tiny", {"config.json": b"moved on"})
+    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/tiny", "revision": revision}))
+    done = from_hub(root, hub.address)
     assert done.returncode == 0, done.stderr
-    assert files.sha256(root / "torch/model.safetensors") == files.sha256(checkpoint / "model.safetensors")
+    for name in ("model.safetensors", "config.json"):
+        assert files.sha256(root / "torch" / name) == files.sha256(checkpoint / name)
     names = {path.as_posix() for path in files.files_below(root / "torch")}
-    assert not names & {"pytorch_model.bin", "onnx/model.onnx", "tf_model.h5"}
+    assert not names & {"pytorch_model.bin", "onnx/model.onnx", "tf_model.h5", ".gitattributes"}
     record = files.read_json(root / "torch/source.json")
-    assert record["source"] == {"hub": "org/tiny", "revision": REVISION}
+    assert record["source"] == {"hub": "org/tiny", "revision": revision}
     assert set(record["files"]) == names - {"source.json"}
 
 
-def test_a_hub_that_refuses(project: Callable[..., Path], hub: str) -> None:
-    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/other", "revision": REVISION}))
-    done = from_hub(root, hub)
+def test_a_hub_that_refuses(project: Callable[..., Path], hub: Hub) -> None:
+    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/other", "revision": "0" * 40}))
+    done = from_hub(root, hub.address)
     assert done.returncode == 1
     assert done.stderr.startswith("error: the Hub refuses org/other")
     assert "Traceback" not in done.stderr
@@ -190,7 +161,7 @@ def test_a_hub_that_refuses(project: Callable[..., Path], hub: str) -> None:
 
 
 def test_a_hub_that_does_not_answer(project: Callable[..., Path]) -> None:
-    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/tiny", "revision": REVISION}))
+    root = project(lambda raw: raw["models"]["tiny"].update(source={"hub": "org/tiny", "revision": "0" * 40}))
     done = from_hub(root, "http://127.0.0.1:9")
     assert done.returncode == 1
     assert "the Hub cannot be reached" in done.stderr

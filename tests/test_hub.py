@@ -17,11 +17,12 @@ import pytest
 import yaml
 
 from stages import publish, report
-from stages.shared import files, hub, lock, models, provenance
+from stages.shared import files, hub, lock, models, provenance, signature
 from stages.shared.command import StageError
 from tests.conftest import ROOT, TINY_VARIANTS, validate_in
 from tests.hub_server import DROP, Hub
 from tests.test_publish import FACTS
+from tests.test_verify import make_key
 
 TOKEN, STRANGER, READER = (f"hf_{letter * 34}" for letter in "bsr")
 VARIANTS = ["torch", "onnx", "onnx_O2", "openvino", "openvino_fp16"]
@@ -347,6 +348,27 @@ def test_words_added_in_the_pull_request_stay(made: Project, server: Hub) -> Non
     made.change("onnx_O2")
     made.publish()
     assert "A reviewer's words." in server.files(REPO, PULL)["README.md"].decode()
+
+
+def test_a_signed_record(made: Project, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    private, public = make_key(made.root, "key")
+    monkeypatch.setenv(signature.KEY, str(private))
+    made.settings["sign"] = True
+    made.build()
+    made.publish()
+    signature.check(made.root / "hub/tiny/foundry.json", made.root / "hub/tiny/foundry.json.sig", public)
+    assert server.files(REPO, PULL) == made.expected(server)
+    assert made.publish()["sent"] == []
+    made.settings["sign"] = False
+    made.build()
+    assert sent(made.publish()) == {"foundry.json.sig": "deleted"}
+
+
+def test_a_record_of_somebody_elses_is_not_overwritten(made: Project, server: Hub) -> None:
+    server.push(REPO, {"foundry.json": b"{}"})
+    with pytest.raises(StageError, match=r"foundry\.json in the repository is none of format 1"):
+        made.publish()
+    assert server.repos[REPO].discussions == {}
 
 
 # --- People and rights ---------------------------------------------------------------------------------------

@@ -18,13 +18,14 @@ from benchmarks import build_cost
 from stages.shared import files, loader, models
 from stages.shared.encoders import items
 from tests.conftest import TINY_VARIANTS, documents, make_kind
+from tests.hub_server import Hub
 from tests.test_kinds import LOOSE
 
 pytestmark = pytest.mark.slow
 
 
-def dvc(clone: Path, *arguments: str, succeeds: bool = True) -> str:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+def dvc(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
     done = subprocess.run(["dvc", *arguments], cwd=clone, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode == 0) == succeeds, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
@@ -226,3 +227,42 @@ def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_par
     page = (clone / "artifacts/report/report.md").read_text()
     for line in ("SentenceTransformer(", "SparseEncoder(", "CrossEncoder("):
         assert line in page
+    publish_to_a_hub_and_back(clone, raw)
+
+
+def publish_to_a_hub_and_back(clone: Path, raw: dict[str, Any]) -> None:
+    """Three models to three repositories; a change and its opposite, which DVC must not take from its run-cache."""
+    token = "hf_" + "b" * 34
+    models_of = list(raw["models"])
+
+    def local(model: str) -> dict[str, bytes]:
+        hub = clone / "artifacts/hub" / model
+        return {path.as_posix(): (hub / path).read_bytes() for path in files.files_below(hub)}
+
+    with Hub() as server:
+        server.add_user("builder", token, organizations=["org"])
+        where = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": token}
+
+        def publish(edit: Callable[[dict[str, Any]], Any]) -> set[str]:
+            change(clone, edit)
+            output = dvc(clone, "repro", **where)
+            assert token not in output
+            return ran(output) - {"host"}
+
+        repos = {model: f"org/{model}" for model in models_of}
+        settings = {"to": "hub", "repos": repos, "licences": ["mit", "unknown"]}
+        assert publish(lambda raw: raw.update(publish=settings)) == {f"publish@{model}" for model in models_of}
+        first = {model: local(model) for model in models_of}
+        assert {model: server.files(f"org/{model}", "refs/pr/1") for model in models_of} == first
+        limits = {"onnx_qint8_static": {**raw["validate"]["overrides"]["onnx_qint8_static"], "min_cosine": 1.0}}
+        publish(lambda raw: raw["validate"].update(overrides=limits))
+        assert "onnx/model_qint8_static.onnx" not in server.files("org/tiny", "refs/pr/1")
+        publish(lambda raw: raw["validate"].update(overrides={"onnx_qint8_static": LOOSE}))
+        assert {model: server.files(f"org/{model}", "refs/pr/1") for model in models_of} == first
+        assert all(len(repo.discussions) == 1 for repo in server.repos.values())
+        before = len(server.requests)
+        assert ran(dvc(clone, "repro", **where)) <= {"host"}
+        assert len(server.requests) == before
+    for path in clone.rglob("*"):  # DVC's cache, too
+        if path.is_file() and path.stat().st_size < 1_000_000:
+            assert token.encode() not in path.read_bytes(), path

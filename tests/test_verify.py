@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stages import verify
-from stages.shared import files, provenance
+from stages.shared import files, provenance, signature
 from stages.shared.command import StageError
 from tests.conftest import TINY_VARIANTS
 from tests.test_publish import prepare, run
@@ -103,3 +104,39 @@ def test_the_record_is_the_last_thing_written(published: Path) -> None:
     record = json.loads((published / provenance.NAME).read_text())
     names = {path.as_posix() for path in files.files_below(published)}
     assert names == record["files"].keys() | {provenance.NAME}
+
+
+def make_key(folder: Path, name: str) -> tuple[Path, Path]:
+    """A pair of keys, as openssl makes them."""
+    private, public = folder / f"{name}.pem", folder / f"{name}-public.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+    return private, public
+
+
+def test_a_signature(
+    downloaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (private, public), (_, other) = make_key(tmp_path, "ours"), make_key(tmp_path, "other")
+    record, signed = downloaded / provenance.NAME, downloaded / provenance.SIGNATURE
+    with pytest.raises(StageError, match=r"foundry\.json is not signed"):
+        verify.main(downloaded, public)
+    with pytest.raises(StageError, match="FOUNDRY_SIGNING_KEY names no private key"):
+        signature.sign(record, signed)
+    monkeypatch.setenv(signature.KEY, str(public))
+    with pytest.raises(StageError, match="is no private key in PEM"):
+        signature.sign(record, signed)
+    monkeypatch.setenv(signature.KEY, str(private))
+    signature.sign(record, signed)
+    first = signed.read_bytes()
+    signature.sign(record, signed)
+    assert signed.read_bytes() == first
+    verify.main(downloaded, public)
+    assert "signed by the holder" in capsys.readouterr().out
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", record, "-sigfile", signed]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    with pytest.raises(StageError, match="is not what the holder of"):
+        verify.main(downloaded, other)
+    record.write_text(record.read_text().replace("passed", "failed"))
+    with pytest.raises(StageError, match="is not what the holder of"):
+        verify.main(downloaded, public)

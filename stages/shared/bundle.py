@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.shared import card, files, models, provenance
+from stages.shared import card, files, models, provenance, signature
 from stages.shared.changes import CARD, Changes
 from stages.shared.command import StageError
 from stages.shared.hub import MARK, PROPOSES
@@ -60,11 +60,13 @@ class Bundle:
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
     lowest_cosine: dict[str, float]  # that each variant was validated for
+    signed: bool
 
     @property
     def names(self) -> list[str]:
-        """Every file but foundry.json."""
-        return [path.as_posix() for path in files.files_below(self.folder) if path.name != provenance.NAME]
+        """Every file but foundry.json and its signature."""
+        found = (path.as_posix() for path in files.files_below(self.folder))
+        return [name for name in found if name not in (provenance.NAME, provenance.SIGNATURE)]
 
     @property
     def graphs(self) -> dict[str, list[str]]:
@@ -80,8 +82,11 @@ class Bundle:
         card.write(self.folder / CARD, self.own_card if existing is None else existing, backends, base_model, section)
 
     def write_record(self, uploaded: list[str], earlier: Provenance | None) -> Provenance:
-        """Write foundry.json, the last file of the folder."""
-        return provenance.write(self.folder, self.model, self.source, self.host, self.variants, uploaded, earlier)
+        """Write foundry.json, the last file of the folder, and its signature."""
+        record = provenance.write(self.folder, self.model, self.source, self.host, self.variants, uploaded, earlier)
+        if self.signed:
+            signature.sign(self.folder / provenance.NAME, self.folder / provenance.SIGNATURE)
+        return record
 
     def title(self, sent: Changes, earlier: Provenance | None) -> str:
         """What a commit does, in one line: the variants whose graphs it adds, changes or takes out."""
@@ -156,4 +161,5 @@ def assemble(
             name: next(row["threshold"] for row in one["checks"] if row["check"] == "min_cosine")
             for name, one in checked.items()
         },
+        signed=settings.publish.sign,
     )

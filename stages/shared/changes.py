@@ -42,14 +42,22 @@ class Changes:
         return bool(self.added or self.changed or self.deleted)
 
     def include(self, folder: Path, name: str, remote: Mapping[str, RemoteFile]) -> None:
-        """Take a file that is always this project's into account."""
-        size = (folder / name).stat().st_size
-        if name not in remote:
-            self.added[name] = size
-        elif remote[name].same_as(folder / name):
+        """Take a file of this project's into account; what is not in the folder is to go from the repository."""
+        path = folder / name
+        if not path.is_file():
+            if name in remote:
+                self.deleted[name] = remote[name].size
+        elif name not in remote:
+            self.added[name] = path.stat().st_size
+        elif remote[name].same_as(path):
             self.unchanged.append(name)
         else:
-            self.changed[name] = size
+            self.changed[name] = path.stat().st_size
+
+    def include_record(self, folder: Path, remote: Mapping[str, RemoteFile]) -> None:
+        """Take foundry.json and its signature into account."""
+        for name in (provenance.NAME, provenance.SIGNATURE):
+            self.include(folder, name, remote)
 
     def lines(self) -> list[tuple[str, str, int]]:
         """Every file that changes: what happens to it, its name, its size."""
@@ -80,7 +88,7 @@ def compare(
     """What makes the repository hold these files of the folder, and none that this project has put there before.
 
     Args:
-        names: Every file to be published, but foundry.json.
+        names: Every file to be published, but foundry.json and its signature.
         remote: What the repository holds.
         record: The foundry.json that it holds.
         graphs: Those of `names` that are a variant's own, and may take the place of somebody else's.
@@ -89,6 +97,8 @@ def compare(
     Raises:
         StageError: when a file of somebody else's stands where one of the model's own would go.
     """
+    if provenance.NAME in remote and record is None:
+        raise StageError(f"{provenance.NAME} in the repository is none of format {provenance.FORMAT}: somebody else's")
     found = Changes()
     own = {} if record is None else {name: record["files"][name] for name in record["uploaded"]}
 
@@ -106,7 +116,7 @@ def compare(
             "project did not put it there: build from that repository's own checkpoint, at its present revision, or "
             "publish to another repository"
         )
-    for name in sorted({*own} - names - {provenance.NAME}):
+    for name in sorted({*own} - names):
         if name in remote:
             if is_own(name):
                 found.deleted[name] = remote[name].size
@@ -119,4 +129,4 @@ def uploaded(changes: Changes, record: Provenance | None, names: Iterable[str]) 
     """The files that this project has put into the repository, once the changes are made; the card is not among them,
     because most of it is somebody else's."""
     before = set() if record is None else {*record["uploaded"]}
-    return sorted(({*changes.added, *changes.changed} | (before & {*names})) - {CARD, provenance.NAME})
+    return sorted(({*changes.added, *changes.changed} | (before & {*names})) - {CARD})

@@ -170,7 +170,8 @@ def look(repo: str, create_pr: bool, create_private: bool | None) -> State:
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
-    from huggingface_hub.utils import disable_progress_bars, logging
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     logging.set_verbosity_error()  # its warnings quote signed addresses
     if not sys.stderr.isatty():
@@ -206,7 +207,7 @@ def at(api: Any, repo: str, name: str) -> Revision:
 
 
 def parsed(text: bytes) -> Provenance | None:
-    """A repository's foundry.json; None where it is somebody else's file of that name, which then stays theirs."""
+    """A repository's foundry.json; None where it is somebody else's file of that name."""
     import json
 
     try:

@@ -512,6 +512,7 @@ class Publish(Section):
         default=[],
         description="Licences whose models may go to the Hub, as model cards name them; `unknown`: none is named.",
     )
+    sign: bool = Field(default=False, description="Sign foundry.json with the key that FOUNDRY_SIGNING_KEY names.")
     dry_run: bool = Field(default=False, description="Only say what would change on the Hub, file by file.")
 
 

@@ -11,6 +11,7 @@ from stages.shared import files, models, results
 from stages.shared.command import StageError
 
 NAME = "foundry.json"
+SIGNATURE = "foundry.json.sig"  # of foundry.json, where it is signed
 FORMAT = 1
 # What huggingface_hub and git put into a folder that they download to.
 NOT_PUBLISHED = (".cache", ".git", ".gitattributes")
@@ -40,7 +41,7 @@ class Provenance(TypedDict):
     git_revision: str | None  # of the project that built it
     host: dict[str, Any]  # the machine that measured, and its libraries
     variants: dict[str, Variant]
-    files: dict[str, str]  # SHA-256 of every file of the folder but this one
+    files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
 
@@ -85,7 +86,7 @@ def write(
         "git_revision": git_revision(),
         "host": host,
         "variants": variants,
-        "files": {name: digest for name, digest in models.hashes(folder) if name != NAME},
+        "files": {name: digest for name, digest in models.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }
     if earlier is not None and earlier == {**record, "git_revision": earlier.get("git_revision")}:
@@ -134,7 +135,7 @@ def compare(folder: Path, record: Provenance) -> dict[str, Literal["missing", "a
     found: dict[str, Literal["missing", "altered", "extra"]] = {}
     for path in files.files_below(folder):
         name = path.as_posix()
-        if path.parts[0] in NOT_PUBLISHED or name == NAME:
+        if path.parts[0] in NOT_PUBLISHED or name in (NAME, SIGNATURE):
             continue
         if name not in record["files"]:
             found[name] = "extra"
