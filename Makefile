@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: artifacts test check check-params clean
+.PHONY: artifacts test check check-params verify prune clean
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	dvc repro
@@ -20,6 +20,12 @@ check: .venv/installed  ## what a change must pass before review
 
 check-params: .venv/installed  ## every mistake in params.yaml at once
 	python -m stages.check_params
+
+verify: .venv/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
+	python -m stages.check_outputs
+
+prune: .venv/installed  ## what no longer stands in params.yaml goes: from artifacts, dvc.lock and the cache
+	python -m stages.prune
 
 clean:  ## everything that was built or installed; `dvc repro` builds it again
 	rm -rf .venv .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -203,10 +203,10 @@ def chart(result: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     sizes = result["sizes"]
     weights = [one["weights_mb"] for one in sizes]
-    for name, start in SHOWN.items():
+    for (name, start), colour in zip(SHOWN.items(), matplotlib.colormaps["tab20"].colors, strict=False):
         rows = [shown(one, start) for one in sizes]
-        axes[0].plot(weights, [row["seconds"] for row in rows], marker="o", label=name)
-        axes[1].plot(weights, [row["peak_memory_mb"] for row in rows], marker="o", label=name)
+        axes[0].plot(weights, [row["seconds"] for row in rows], marker="o", color=colour, label=name)
+        axes[1].plot(weights, [row["peak_memory_mb"] for row in rows], marker="o", color=colour, label=name)
     axes[1].plot(weights, [3.5 * one for one in weights], linestyle="--", color="grey", label="3.5 times the weights")
     for one, title in zip(axes, ("seconds", "peak memory, MB"), strict=True):
         one.set(xscale="log", yscale="log", xlabel="weights in fp32, MB", title=title)

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 KEY_ORDER = ["desc", "matrix", "cmd", "deps", "params", "always_changed", "outs", "metrics"]
 # Scripts of stages/ that are commands for people, not stages of the pipeline.
-COMMANDS = {"check_params", "compare", "recommend", "verify"}
+COMMANDS = {"check_outputs", "check_params", "compare", "prune", "recommend", "verify"}
 
 
 def imported(path: Path) -> set[Path]:
