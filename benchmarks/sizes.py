@@ -203,7 +203,7 @@ def chart(result: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     sizes = result["sizes"]
     weights = [one["weights_mb"] for one in sizes]
-    for (name, start), colour in zip(SHOWN.items(), matplotlib.colormaps["tab20"].colors, strict=False):
+    for (name, start), colour in zip(SHOWN.items(), matplotlib.color_sequences["tab20"], strict=False):
         rows = [shown(one, start) for one in sizes]
         axes[0].plot(weights, [row["seconds"] for row in rows], marker="o", color=colour, label=name)
         axes[1].plot(weights, [row["peak_memory_mb"] for row in rows], marker="o", color=colour, label=name)

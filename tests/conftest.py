@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,48 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) 
     root = tmp_path_factory.mktemp("tiny")
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
     return build(root, "tiny")
+
+
+@pytest.fixture(scope="session")
+def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `publish` makes of the tiny model, as a folder. Read only."""
+    from tests.test_publish import prepare, run
+
+    root = tmp_path_factory.mktemp("published")
+    (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        prepare(root, tiny, "tiny")
+        run(root, folder=tiny)
+    return root / "hub/tiny"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Hub that this process takes for the real one, with org/tiny in it."""
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import reset_sessions
+
+    from stages.shared import hub
+    from tests.hub_server import Hub
+    from tests.test_hub import READER, REPO, STRANGER, THEIRS, TOKEN
+
+    with Hub() as made:
+        made.add_user("builder", TOKEN, organizations=["org"])
+        made.add_user("stranger", STRANGER)
+        made.add_user("reader", READER, role="read", organizations=["org"])
+        made.make_repo(REPO, THEIRS)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", made.address)
+        monkeypatch.setattr(
+            file_download, "HUGGINGFACE_CO_URL_TEMPLATE", made.address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(hub, "WAITS", (0.0, 0.0))
+        reset_sessions()
+        yield made
+        assert made.leaks == [], "the token went to where contents are stored"
+        reset_sessions()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 KEY_ORDER = ["desc", "matrix", "cmd", "deps", "params", "always_changed", "outs", "metrics"]
 # Scripts of stages/ that are commands for people, not stages of the pipeline.
-COMMANDS = {"check_outputs", "check_params", "compare", "prune", "recommend", "verify"}
+COMMANDS = {"changelog", "check_outputs", "check_params", "compare", "outdated", "prune", "recommend", "verify"}
 
 
 def imported(path: Path) -> set[Path]:
@@ -74,6 +74,14 @@ def test_a_new_toolchain_is_a_rebuild(stage: str) -> None:
 def test_every_script_is_a_stage_or_a_command() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert scripts == set(PIPELINE) | COMMANDS
+
+
+def test_every_model_is_an_artifact_that_versions_can_be_registered_of() -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text())["artifacts"]
+    assert {name: row["path"] for name, row in artifacts.items()} == {
+        name: f"artifacts/hub/{name}" for name in raw["models"]
+    }
 
 
 def test_every_section_of_params_belongs_to_a_stage() -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from stages import publish, report
-from stages.shared import files, hub, lock, models, provenance, signature
+from stages.shared import files, lock, models, provenance, signature
 from stages.shared.command import StageError
 from tests.conftest import ROOT, TINY_VARIANTS, validate_in
 from tests.hub_server import DROP, Hub
@@ -56,30 +56,6 @@ def write_report(root: Path) -> None:
     files.write_json(root / "host.json", FACTS)
     (root / "benchmarks/tiny").mkdir(parents=True, exist_ok=True)
     report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub that this process takes for the real one, with org/tiny in it."""
-    from huggingface_hub import constants, file_download
-    from huggingface_hub.utils import reset_sessions
-
-    with Hub() as made:
-        made.add_user("builder", TOKEN, organizations=["org"])
-        made.add_user("stranger", STRANGER)
-        made.add_user("reader", READER, role="read", organizations=["org"])
-        made.make_repo(REPO, THEIRS)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", made.address)
-        monkeypatch.setattr(
-            file_download, "HUGGINGFACE_CO_URL_TEMPLATE", made.address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(hub, "WAITS", (0.0, 0.0))
-        reset_sessions()
-        yield made
-        assert made.leaks == [], "the token went to where contents are stored"
-        reset_sessions()
 
 
 class Project:

@@ -12,21 +12,6 @@ from stages import verify
 from stages.shared import files, provenance, signature
 from stages.shared.command import StageError
 from tests.conftest import TINY_VARIANTS
-from tests.test_publish import prepare, run
-
-
-@pytest.fixture(scope="module")
-def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A published folder. Read only."""
-    root = tmp_path_factory.mktemp("published")
-    shutil.copytree(tiny.parent.parent / "texts", root / "texts")
-    shutil.copytree(tiny.parent.parent / "reference", root / "reference")
-    (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        prepare(root, tiny, "tiny")
-        run(root, folder=tiny)
-    return root / "hub/tiny"
 
 
 @pytest.fixture

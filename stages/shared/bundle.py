@@ -135,10 +135,12 @@ def assemble(
     published = copy_files(models_folder, passed, validation, target)
     measured = files.read_json(report / "report.json")
     checked: dict[str, Validation] = {name: files.read_json(validation / f"{name}.json") for name in passed}
+    rows = [row for row in measured["rows"] if row["model"] == model and row["variant"] in passed]
     variants = {
         name: provenance.variant_of(
             checked[name],
             own,
+            card.speeds(next(row for row in rows if row["variant"] == name)),
             models.built(models_folder / name),
             settings.row(name),
             hashes.get((models_folder / name).as_posix()),
@@ -150,7 +152,7 @@ def assemble(
         model=model,
         folder=target,
         own_card=own_card.read_text(encoding="utf-8") if own_card.is_file() else "",
-        rows=[row for row in measured["rows"] if row["model"] == model and row["variant"] in passed],
+        rows=rows,
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),

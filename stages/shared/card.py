@@ -5,6 +5,7 @@ from typing import Any
 
 from stages.shared.recommendation import budget_label
 from stages.shared.rendering import ratio_text, render
+from stages.shared.timings import Ratio
 
 MARK_START = "<!-- embedding-foundry: start -->"
 MARK_END = "<!-- embedding-foundry: end -->"
@@ -37,6 +38,15 @@ def write(path: Path, text: str, backends: set[str], base_model: str | None, sec
 def groups(rows: list[dict[str, Any]]) -> list[str]:
     """The groups of texts that the report's rows have speeds for."""
     return [key.removesuffix("_speed_ratio") for key in rows[0] if key.endswith("_speed_ratio")]
+
+
+def speeds(row: dict[str, Any]) -> dict[str, Ratio]:
+    """A row's speeds in batches as ratios to torch, by group of texts."""
+    return {
+        group: Ratio(median=row[key], low=row[f"{key}_low"], high=row[f"{key}_high"])
+        for group in groups([row])
+        if row[key := f"{group}_speed_ratio"] is not None
+    }
 
 
 def section(

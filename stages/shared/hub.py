@@ -208,13 +208,10 @@ def at(api: Any, repo: str, name: str) -> Revision:
 
 def parsed(text: bytes) -> Provenance | None:
     """A repository's foundry.json; None where it is somebody else's file of that name."""
-    import json
-
     try:
-        record: Provenance = json.loads(text)
-    except ValueError:
+        return provenance.parse(text.decode(), provenance.NAME)
+    except (StageError, UnicodeDecodeError):
         return None
-    return record if isinstance(record, dict) and record.get("format") == provenance.FORMAT else None
 
 
 def pulls(api: Any, repo: str, author: str) -> tuple[Pull | None, dict[str, str]]:

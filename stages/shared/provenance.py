@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from stages.shared import files, models, results
 from stages.shared.command import StageError
+from stages.shared.timings import Ratio
 
 NAME = "foundry.json"
 SIGNATURE = "foundry.json.sig"  # of foundry.json, where it is signed
@@ -25,6 +26,7 @@ class Variant(TypedDict):
     verdict: str
     texts: int  # that it was validated on
     figures: dict[str, float | None]  # each check's value
+    speed: dict[str, Ratio]  # to torch, in batches, by length of texts; on `host`
     built: dict[str, Any]
     settings: dict[str, Any]  # its row of params.yaml
     dvc: str | None  # DVC's hash of its folder, to find it in dvc.lock and in a remote
@@ -48,6 +50,7 @@ class Provenance(TypedDict):
 def variant_of(
     validation: results.Validation,
     own: dict[str, str],
+    speed: dict[str, Ratio],
     built: dict[str, Any],
     settings: dict[str, Any],
     dvc: str | None,
@@ -58,6 +61,7 @@ def variant_of(
         "verdict": validation["verdict"],
         "texts": validation["texts"],
         "figures": {row["check"]: row["value"] for row in validation["checks"]},
+        "speed": speed,
         "built": built,
         "settings": settings,
         "dvc": dvc,
@@ -121,12 +125,20 @@ def read(folder: Path) -> Provenance:
     path = folder / NAME
     if not path.is_file():
         raise StageError(f"{path} is not there: nothing says what the folder should hold")
+    return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse(text: str, where: str) -> Provenance:
+    """
+    Raises:
+        StageError: when the text is no foundry.json that this version reads; `where` it comes from is said.
+    """
     try:
-        record: Provenance = files.read_json(path)
+        record: Provenance = json.loads(text)
     except ValueError as error:
-        raise StageError(f"{path} is damaged: {error}") from error
+        raise StageError(f"{where} is damaged: {error}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise StageError(f"{path} is none of format {FORMAT}, which this version reads")
+        raise StageError(f"{where} is none of format {FORMAT}, which this version reads")
     return record
 
 
