@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: artifacts test check check-params verify prune clean
+.PHONY: artifacts test check check-params verify prune rebuild propose publish clean
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	dvc repro
@@ -26,6 +26,21 @@ verify: .venv/installed  ## every output against dvc.lock, byte for byte: worksp
 
 prune: .venv/installed  ## what no longer stands in params.yaml goes: from artifacts, dvc.lock and the cache
 	python -m stages.prune
+
+rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources anew, build what is out of date, verify, share
+	dvc pull --run-cache --allow-missing
+	python -m stages.outdated --write --no-toolchain || test $$? -eq 3
+	dvc repro --pull report
+	python -m stages.check_outputs --skip-remote
+	dvc push --run-cache
+
+propose: .venv/installed  ## what `make rebuild` changed, on a branch of its own, with the figures that moved
+	bash .ci/propose
+
+publish: .venv/installed check-params  ## of what was merged, with nothing built: only publish runs
+	dvc pull --run-cache --allow-missing
+	dvc repro --pull --single-item publish
+	dvc push
 
 clean:  ## everything that was built or installed; `dvc repro` builds it again
 	rm -rf .venv .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info

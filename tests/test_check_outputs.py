@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,24 +31,6 @@ folder.mkdir()
 (folder / "a.txt").write_text(pathlib.Path("source.txt").read_text())
 folder.with_suffix(".txt").write_text(folder.name)
 """
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of a server that speaks S3, with the bucket `cache`."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=address, aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
-    )
-    client.create_bucket(Bucket="cache")
-    yield address
-    server.stop()
 
 
 WHO = ("-c", "user.name=a", "-c", "user.email=a@b")
