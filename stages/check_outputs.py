@@ -86,8 +86,10 @@ def main(
         repo = Repo()
     except NotDvcRepoError as error:
         raise StageError(f"this is no DVC repository: {error}") from error
+    kept = {Path(out.fs_path).relative_to(repo.root_dir).as_posix() for out in repo.index.outs if out.use_cache}
+    stored = {name: digest for name, digest in outputs.items() if name in kept}  # not what is written afresh each time
     cache = repo.cache.local
-    in_cache = check_store(cache, outputs, "cache")
+    in_cache = check_store(cache, stored, "cache")
     for name, bad in in_cache.items():
         for one, what in bad.items():
             path = cache.oid_to_path(one)
@@ -100,7 +102,7 @@ def main(
         except NoRemoteError:
             say("remote: none is set up (`dvc remote add --default NAME ADDRESS`)")
         else:
-            in_remote = check_store(store, outputs, "remote")
+            in_remote = check_store(store, stored, "remote")
             for name, bad in in_remote.items():
                 for one, what in bad.items():
                     path = store.oid_to_path(one)

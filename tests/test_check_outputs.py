@@ -23,6 +23,8 @@ stages:
     outs:
     - artifacts/${item.name}
     - artifacts/${item.name}.txt
+    - artifacts/${item.name}-fresh.txt:
+        cache: false
 """
 BUILD = """
 import pathlib, sys
@@ -30,6 +32,7 @@ folder = pathlib.Path(sys.argv[1])
 folder.mkdir()
 (folder / "a.txt").write_text(pathlib.Path("source.txt").read_text())
 folder.with_suffix(".txt").write_text(folder.name)
+folder.with_name(f"{folder.name}-fresh.txt").write_text("not in the cache")
 """
 
 
@@ -90,7 +93,7 @@ def cached(project: Path, digest: str) -> Path:
 
 
 def test_everything_is_good(project: Path) -> None:
-    assert "4 outputs: good" in check(project)
+    assert "6 outputs: good" in check(project)
 
 
 def test_a_flipped_byte_in_the_workspace(project: Path) -> None:
@@ -158,7 +161,8 @@ def test_prune(project: Path) -> None:
     assert "would go: artifacts/second\n" in said
     assert (project / "artifacts/second").is_dir()
     said = run(project, *prune)
-    for line in ("removed: artifacts/second\n", "removed: artifacts/second.txt", "removed: copy@second in dvc.lock"):
+    gone_too = [f"removed: artifacts/{name}\n" for name in ("second", "second.txt", "second-fresh.txt")]
+    for line in (*gone_too, "removed: copy@second in dvc.lock"):
         assert line in said
     assert {path.name for path in (project / "artifacts").iterdir()} >= {
         "first",
