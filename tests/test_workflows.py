@@ -137,7 +137,7 @@ def test_the_weeks(week: Week) -> None:
 
     # The source has moved: it is pinned anew, built, and proposed; after the merge the pull request is updated.
     weights = bytearray(week.hub.files("org/source")["model.safetensors"])
-    weights[-1] ^= 1
+    weights[len(weights) // 2] ^= 1  # the last ones are the pooler's, which is no part of the ONNX file
     moved = week.hub.push("org/source", {"model.safetensors": bytes(weights)})
     clone = week.clone()
     said = week.make(clone, "rebuild")
