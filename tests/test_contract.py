@@ -14,7 +14,9 @@ from tests.conftest import ROOT
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 KEY_ORDER = ["desc", "matrix", "cmd", "deps", "params", "always_changed", "outs", "metrics"]
 # Scripts of stages/ that are commands for people, not stages of the pipeline.
-COMMANDS = {"changelog", "check_outputs", "check_params", "compare", "outdated", "prune", "recommend", "verify"}
+COMMANDS = {
+    "changelog", "check_outputs", "check_params", "compare", "fan_out", "outdated", "prune", "recommend", "verify",
+}  # fmt: skip
 
 
 def imported(path: Path) -> set[Path]:
@@ -73,6 +75,7 @@ def test_a_new_toolchain_is_a_rebuild(stage: str) -> None:
 
 def test_every_script_is_a_stage_or_a_command() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    scripts |= {path.parent.name for path in (ROOT / "stages").glob("*/__main__.py")}
     assert scripts == set(PIPELINE) | COMMANDS
 
 
@@ -86,13 +89,13 @@ def test_every_model_is_an_artifact_that_versions_can_be_registered_of() -> None
 
 def test_every_section_of_params_belongs_to_a_stage() -> None:
     sections = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    assert sections - {"models", "variants"} <= set(PIPELINE)
+    assert sections - {"models", "variants"} <= set(PIPELINE) | COMMANDS
 
 
 def test_the_readme_names_every_stage_and_shared_file() -> None:
     readme = (ROOT / "README.md").read_text()
     for stage in (*PIPELINE, *COMMANDS):
-        assert f"`stages/{stage}.py`" in readme or f"`{stage}`" in readme
+        assert f"`stages/{stage}.py`" in readme or f"`stages/{stage}/`" in readme or f"`{stage}`" in readme
     for path in (ROOT / "stages/shared").glob("[!_]*.py"):
         assert f"`{path.name}`" in readme
 

@@ -97,7 +97,7 @@ def record(seconds: float) -> None:
         return
     line = {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).stem, *sys.argv[1:]],
+        "command": [Path(sys.argv[0].removesuffix("/__main__.py")).stem, *sys.argv[1:]],
         "seconds": round(seconds, 2),
         "peak_memory_mb": round(peak_memory_bytes() / 1e6),
     }

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -17,8 +17,8 @@ from stages.shared.command import StageError
 LOCK = Path("dvc.lock")
 
 
-def outputs(lock: Path = LOCK) -> dict[str, str]:
-    """DVC's hash of every output in dvc.lock, by its path.
+def stages(lock: Path = LOCK) -> dict[str, Any]:
+    """The entry of every stage in dvc.lock, by its name.
 
     Raises:
         StageError: when there is no dvc.lock, or none that can be read.
@@ -27,10 +27,26 @@ def outputs(lock: Path = LOCK) -> dict[str, str]:
         raise StageError(f"{lock} is not there: nothing says what was built; run `dvc repro`")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, in C where it is there
     try:
-        stages = yaml.load(lock.read_text(encoding="utf-8"), loader)["stages"]
-        return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise StageError(f"{lock} is damaged: {error!r}. `git checkout {lock}` restores it") from error
+        return dict(yaml.load(lock.read_text(encoding="utf-8"), loader)["stages"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(lock, error) from error
+
+
+def _damaged(lock: Path, error: Exception) -> StageError:
+    return StageError(f"{lock} is damaged: {error!r}. `git checkout {lock}` restores it")
+
+
+def outputs(lock: Path = LOCK) -> dict[str, str]:
+    """DVC's hash of every output in dvc.lock, by its path.
+
+    Raises:
+        StageError: as `stages`.
+    """
+    entries = stages(lock)
+    try:
+        return {out["path"]: out["md5"] for stage in entries.values() for out in stage.get("outs", [])}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(lock, error) from error
 
 
 def digest(path: Path) -> str:

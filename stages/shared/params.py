@@ -516,6 +516,15 @@ class Publish(Section):
     dry_run: bool = Field(default=False, description="Only say what would change on the Hub, file by file.")
 
 
+class FanOut(Section):
+    """On which machines `stages.fan_out` runs stages; patterns are of their names in DVC, such as `benchmark@*`."""
+
+    placement: dict[str, dict[str, Positive]] = Field(
+        default={}, description="What the machine of a stage must offer: Ray resources, by pattern."
+    )
+    alone: list[str] = Field(default=["benchmark@*"], description="Stages that share their machine with no other.")
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -532,6 +541,7 @@ class Params(Section):
     benchmark: Benchmark
     report: Report
     publish: Publish
+    fan_out: FanOut = FanOut()
 
     @model_validator(mode="after")
     def _rows_agree(self) -> Self:

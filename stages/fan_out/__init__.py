@@ -1,0 +1,1 @@
+"""The stages of dvc.yaml on several machines at once, by Ray."""

@@ -1,0 +1,185 @@
+"""What a machine of the cluster does for one stage: a clone at the driver's revision, `dvc repro` of that stage alone,
+and everything that came of it pushed to the remote.
+
+Ray sends this file's code to the machines, so it imports nothing of the project.
+"""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+LOCK = "dvc.lock"
+
+
+class Job(NamedTuple):
+    """All that a machine has to know."""
+
+    stage: str
+    inputs: tuple[str, ...]  # stages whose outputs are fetched first
+    uncached: tuple[str, ...]  # outputs of `stage` that DVC does not keep
+    git: str  # where to clone from
+    revision: str
+    lock: dict[str, object]  # entries of dvc.lock for `inputs`
+    files: dict[str, bytes]  # what stages before it have written and DVC does not keep
+    cache: str | None  # DVC's cache, where the driver's machine is the only one; nothing is pulled or pushed then
+
+
+class Result(NamedTuple):
+    """What came of it."""
+
+    ended_well: bool
+    machine: str
+    seconds: float  # of the whole job
+    stage_seconds: float  # of `dvc repro` alone
+    log: str
+    entry: object  # of dvc.lock
+    files: dict[str, bytes]  # outputs that DVC does not keep
+
+
+class Failed(Exception):
+    """A command that did not end well; all that was said until then."""
+
+
+class Board:
+    """Where every job says that it has begun: Ray itself shows what it was given, not what runs."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, str] = {}  # Ray's name of the machine, by stage
+
+    def begin(self, stage: str, node: str) -> None:
+        self.begun[stage] = node
+
+    def forget(self, stage: str) -> None:
+        self.begun.pop(stage, None)
+
+    def all(self) -> dict[str, str]:
+        return self.begun
+
+
+def work(job: Job, board: Any, root: Path | None = None) -> Result:
+    """Run one stage in a clone below `root`; `board` is an actor of that class."""
+    import ray
+
+    _end_with_parent()
+    board.begin.remote(job.stage, ray.get_runtime_context().get_node_id())
+    # Ray gives a process as many threads as the task has processors; a stage takes what there is.
+    os.environ.pop("OMP_NUM_THREADS", None)
+    os.environ["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # DVC, as installed beside Ray
+    )
+    key = hashlib.sha256(job.git.encode()).hexdigest()[:12]
+    root = root or Path(tempfile.gettempdir()) / f"embedding-foundry-{os.getuid()}" / key
+    began, log = time.monotonic(), Log()
+    try:
+        with _free_folder(root) as folder:
+            try:
+                _fresh_clone(folder, job, root / "cache", log)
+            except Failed:  # an earlier job was killed there
+                shutil.rmtree(folder, ignore_errors=True)
+                _fresh_clone(folder, job, root / "cache", log)
+            stage_seconds = _reproduce(folder, job, log)
+            entry = yaml.safe_load((folder / LOCK).read_text(encoding="utf-8"))["stages"][job.stage]
+            files = {name: (folder / name).read_bytes() for name in job.uncached}
+    except (Failed, OSError) as error:
+        log.add(str(error))
+        return Result(False, socket.gethostname(), time.monotonic() - began, 0, log.text, None, {})
+    return Result(True, socket.gethostname(), time.monotonic() - began, stage_seconds, log.text, entry, files)
+
+
+class Log:
+    """Everything that the commands of a job said."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def add(self, text: str) -> None:
+        self.text += text.rstrip() + "\n"
+
+    def run(self, folder: Path, *command: str) -> None:
+        """
+        Raises:
+            Failed: when a command does not end well.
+        """
+        self.add(f"$ {' '.join(command)}")
+        done = subprocess.run(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            check=False, preexec_fn=_die_with_parent,
+        )  # fmt: skip
+        self.add(done.stdout)
+        if done.returncode:
+            raise Failed(f"{command[0]} ended with exit code {done.returncode}")
+
+
+def _end_with_parent() -> None:
+    """End this process when Ray's own on this machine is no more; a job that is under way would go on without it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this process when the one that started it is no more (Linux); DVC ends its stages itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+@contextmanager
+def _free_folder(root: Path) -> Iterator[Path]:
+    """A folder that no other job uses now; an earlier one may have left its clone there."""
+    from filelock import FileLock, Timeout
+
+    root.mkdir(parents=True, exist_ok=True)
+    slot = 0
+    while True:
+        try:
+            with FileLock(root / f"{slot}.lock", timeout=0):
+                yield root / str(slot)
+                return
+        except Timeout:
+            slot += 1
+
+
+def _fresh_clone(folder: Path, job: Job, cache: Path, log: Log) -> None:
+    """Make `folder` a clone at the revision with nothing in it that was built, except DVC's own records."""
+    if not (folder / ".git").is_dir():
+        log.run(folder.parent, "git", "clone", "--quiet", "--no-checkout", job.git, folder.name)
+    log.run(folder, "git", "fetch", "--quiet", "--force", job.git, "+refs/*:refs/fetched/*")
+    log.run(folder, "git", "checkout", "--quiet", "--force", "--detach", job.revision)
+    log.run(folder, "git", "clean", "-ffdxq", "--exclude=/.dvc")
+    log.run(folder, "dvc", "config", "--local", "cache.dir", job.cache or str(cache))  # one for all clones
+
+
+def _reproduce(folder: Path, job: Job, log: Log) -> float:
+    """Fetch what the stage needs, run it, share what came of it; how many seconds the middle part took."""
+    lock = {"schema": "2.0", "stages": job.lock}
+    (folder / LOCK).write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
+    for name, content in job.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    if job.inputs:
+        log.run(folder, "dvc", "checkout" if job.cache else "pull", "--force", *job.inputs)
+    began = time.monotonic()
+    log.run(folder, "dvc", "repro", *([] if job.cache else ["--pull"]), "--single-item", job.stage)
+    seconds = time.monotonic() - began
+    if not job.cache:
+        log.run(folder, "dvc", "push", "--run-cache", job.stage)
+    return seconds
