@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,13 +161,23 @@ def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
     return found
 
 
+def start(clone: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        ["dvc", *arguments], cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_stage(clone: Path, name: str) -> psutil.Process:
+    running = wait_for(lambda: [one for one in stages_of(clone) if f"stages.{name}" in one.cmdline()], 120)
+    assert running
+    return next(iter(running))
+
+
 def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_right(built: Path) -> None:
     change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 20}))
-    command = ["dvc", "repro", "calibrate_onnx"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    with subprocess.Popen(command, cwd=built, env=environment, stdout=subprocess.DEVNULL) as process:
-        running = wait_for(lambda: [one for one in stages_of(built) if "stages.calibrate_onnx" in one.cmdline()], 120)
-        assert running
+    with start(built, "repro", "calibrate_onnx") as process:
+        wait_for_stage(built, "calibrate_onnx")
         process.kill()
     assert wait_for(lambda: not stages_of(built), 30)
     # Killed before it was done: nothing half-written stands where the variant is expected.
@@ -174,6 +185,70 @@ def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_right(built: Pat
     dvc(built, "repro", "calibrate_onnx")
     assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 20
     assert not [path for path in (built / "artifacts/models/tiny").iterdir() if path.name.startswith(".partial")]
+
+
+def test_a_killed_stage_is_an_error_and_the_next_run_is_right(built: Path) -> None:
+    change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 19}))
+    with start(built, "repro", "calibrate_onnx") as process:
+        wait_for_stage(built, "calibrate_onnx").kill()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "failed to reproduce 'calibrate_onnx@tiny-onnx_qint8_static'" in said
+    assert not (built / "artifacts/models/tiny/onnx_qint8_static/onnx").exists()
+    dvc(built, "repro", "calibrate_onnx")
+    assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 19
+
+
+def test_two_runs_at_once(built: Path) -> None:
+    """The second ends with an error that names what is busy, or waits; the first is not disturbed."""
+    change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 18}))
+    with start(built, "repro", "calibrate_onnx") as first:
+        wait_for_stage(built, "calibrate_onnx")
+        with start(built, "repro", "calibrate_onnx") as second:
+            said, _ = second.communicate(timeout=120)
+        assert len(stages_of(built)) <= 1
+        first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert second.returncode == 0 or "is busy" in said or "Unable to acquire lock" in said, said
+    assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
+    assert ran(dvc(built, "repro", "calibrate_onnx")) == set()
+    checked = [sys.executable, "-m", "stages.check_outputs", "--skip-remote"]
+    subprocess.run(checked, cwd=built, check=True, capture_output=True)
+
+
+def test_a_stale_lock_is_no_obstacle(built: Path) -> None:
+    """What a DVC that was killed leaves: its lock, and the note that it writes to an output."""
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    target = built / "artifacts/models/tiny/onnx_qint8_static"
+    note = {"write": {str(target): {"pid": gone.pid, "cmd": "dvc repro"}}, "read": {}}
+    (built / ".dvc/tmp/rwlock").write_text(json.dumps(note))
+    (built / ".dvc/tmp/lock").write_text(f"{gone.pid}")
+    change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 17}))
+    dvc(built, "repro", "calibrate_onnx")
+    assert models.built(target)["texts"] == 17
+
+
+def test_a_full_disk_below_dvcs_cache(built: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "full"
+    shutil.copytree(built, clone, ignore=shutil.ignore_patterns("artifacts", "cache", "tmp", "dvc.lock"))
+    cache = clone / ".dvc/cache"
+    cache.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", cache], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.decode().strip()}")
+    try:
+        said = dvc(clone, "repro", "download", succeeds=False)
+        assert "No space left on device" in said
+        assert "download@tiny" not in (clone / "dvc.lock").read_text()
+        subprocess.run(["mount", "-o", "remount,size=64m", cache], check=True)
+        assert "download@tiny" in ran(dvc(clone, "repro", "download"))
+        checked = [sys.executable, "-m", "stages.check_outputs", "--skip-remote"]
+        subprocess.run(checked, cwd=clone, check=True, capture_output=True)
+    finally:
+        subprocess.run(["umount", cache], check=True)
 
 
 def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None:
