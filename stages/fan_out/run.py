@@ -153,7 +153,6 @@ class Run:
             lock={name: self.entries.get(name) or self.lock[name] for name in inputs},
             files=dict(self.files),
             cache=self.place.cache,
-            all_cores=task.alone or bool(task.uncached),
         )
 
     def _finish(self, reference: Any) -> None:

@@ -36,7 +36,6 @@ class Job(NamedTuple):
     lock: dict[str, object]  # entries of dvc.lock for `inputs`
     files: dict[str, bytes]  # what stages before it have written and DVC does not keep
     cache: str | None  # DVC's cache, where the driver's machine is the only one; nothing is pulled or pushed then
-    all_cores: bool  # of its machine; else a share of them
 
 
 class Result(NamedTuple):
@@ -76,10 +75,9 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
     import ray
 
     _end_with_parent()
-    node = ray.get_runtime_context().get_node_id()
-    board.begin.remote(job.stage, node)
-    [jobs] = [int(one["Resources"]["CPU"]) for one in ray.nodes() if one["NodeID"] == node]
-    # Ray gives a process as many threads as the task has processors; a stage takes what there is.
+    board.begin.remote(job.stage, ray.get_runtime_context().get_node_id())
+    # Ray gives a process as many threads as the task has processors. A stage takes what there is: with another number of
+    # threads, torch adds up in another order, and the bytes of what it writes are others.
     os.environ.pop("OMP_NUM_THREADS", None)
     os.environ["PATH"] = (
         f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # DVC, as installed beside Ray
@@ -90,8 +88,7 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
         root = Path(job.git) / ".dvc/tmp/fan_out/clones" if job.cache else shared  # beside the cache, to link from it
     began, log = time.monotonic(), Log()
     try:
-        with _free_folder(root) as (folder, slot):
-            _take_cores(slot, 1 if job.all_cores else jobs)
+        with _free_folder(root) as folder:
             try:
                 _fresh_clone(folder, job, root / "cache", log)
             except Failed:  # an earlier job was killed there
@@ -104,16 +101,6 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
         log.add(str(error))
         return Result(False, socket.gethostname(), time.monotonic() - began, 0, log.text, None, {})
     return Result(True, socket.gethostname(), time.monotonic() - began, stage_seconds, log.text, entry, files)
-
-
-def _take_cores(slot: int, jobs: int) -> None:
-    """Keep to this job's share of the cores, where so many jobs run at once. Runtimes start as many threads as they see
-    cores, and those of two jobs that spin on the same cores take longer side by side than one after the other."""
-    if hasattr(os, "sched_setaffinity"):  # Linux
-        cores = sorted(os.sched_getaffinity(os.getppid()))  # Ray's own
-        each = max(1, len(cores) // jobs)
-        first = slot * each % len(cores)
-        os.sched_setaffinity(0, cores[first : first + each])
 
 
 class Log:
@@ -159,8 +146,8 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def _free_folder(root: Path) -> Iterator[tuple[Path, int]]:
-    """A folder that no other job uses now, and its number; an earlier job may have left its clone there."""
+def _free_folder(root: Path) -> Iterator[Path]:
+    """A folder that no other job uses now; an earlier job may have left its clone there."""
     from filelock import FileLock, Timeout
 
     root.mkdir(parents=True, exist_ok=True)
@@ -168,7 +155,7 @@ def _free_folder(root: Path) -> Iterator[tuple[Path, int]]:
     while True:
         try:
             with FileLock(root / f"{slot}.lock", timeout=0):
-                yield root / str(slot), slot
+                yield root / str(slot)
                 return
         except Timeout:
             slot += 1
