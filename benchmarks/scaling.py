@@ -40,6 +40,8 @@ def clock(folder: Path, *command: str) -> float:
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode:
+        for log in folder.glob(".dvc/tmp/fan_out/logs/*.log"):
+            print(log.read_text()[-1000:], file=sys.stderr)
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
     return time.perf_counter() - started
 
@@ -154,7 +156,9 @@ STAGE = """
 import pathlib, random, sys
 path = pathlib.Path(sys.argv[1])
 path.mkdir(parents=True)
-(path / "weights").write_bytes(random.Random(sys.argv[1]).randbytes(int(sys.argv[2]) * 1_000_000))
+with (path / "weights").open("wb") as file:
+    for _ in range(int(sys.argv[2])):
+        file.write(random.Random(sys.argv[1] + str(_)).randbytes(1_000_000))
 """
 
 

@@ -76,8 +76,8 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
 
     _end_with_parent()
     board.begin.remote(job.stage, ray.get_runtime_context().get_node_id())
-    # Ray gives a process as many threads as the task has processors. A stage takes what there is: with another number of
-    # threads, torch adds up in another order, and the bytes of what it writes are others.
+    # Ray gives a process as many threads as the task has processors. A stage takes what there is: with another number
+    # of threads, torch adds up in another order, and the bytes of what it writes are others.
     os.environ.pop("OMP_NUM_THREADS", None)
     os.environ["PATH"] = (
         f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # DVC, as installed beside Ray
