@@ -8,6 +8,7 @@ export PYTHONUNBUFFERED := 1
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	dvc repro
+	python -m stages.check_outputs --skip-remote
 	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
 
 test: .venv/installed  ## every test, also those on the real model

@@ -84,3 +84,28 @@ def test_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"No space left on device \(1,000,000,000 MB are needed, [\d,]+ MB are free\)"):
         files.require_space(tmp_path / "not" / "yet" / "there", 10**15)
     files.require_space(tmp_path, 10**6)
+
+
+def test_the_disk_of_dvcs_cache_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert files.dvc_cache() is None
+    Path(".dvc").mkdir()
+    assert files.dvc_cache() == Path(".dvc/cache")
+    Path(".dvc/config").write_text("[core]\n    analytics = false\n[cache]\n    dir = ../elsewhere\n")
+    Path(".dvc/config.local").write_text("[cache]\n    dir = /a/shared/cache\n")
+    assert files.dvc_cache() == Path("/a/shared/cache")
+    Path(".dvc/config.local").unlink()
+    disk = tmp_path / "elsewhere"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.decode().strip()}")
+    try:
+        with pytest.raises(OSError, match="No space left on device") as raised:
+            files.require_space(tmp_path / "out", 200_000)
+        assert Path(raised.value.filename).resolve() == disk
+        files.require_space(tmp_path / "out", 50_000)
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,8 @@ def dvc(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -
 
 def ran(output: str) -> set[str]:
     """The stages that a `dvc repro` ran or took from the run-cache."""
-    lines = output.splitlines()
-    return {
-        line.split("'")[1] for line in lines if line.startswith("Running stage") or "is cached - skipping run" in line
-    }
+    # Anywhere in a line: what a stage writes to standard error may stand before it, without an end of its own.
+    return {*re.findall(r"Running stage '([^']+)'", output), *re.findall(r"Stage '([^']+)' is cached", output)}
 
 
 def change(clone: Path, edit: Any) -> None:

@@ -142,7 +142,7 @@ def test_the_weeks(week: Week) -> None:
     clone = week.clone()
     said = week.make(clone, "rebuild")
     assert "models.tiny.source (org/source)" in said
-    assert {"download@tiny", "export@tiny-onnx", "validate@tiny-onnx", "report"} <= ran(said)
+    assert {"download@tiny", "export@tiny-onnx", "validate@tiny-onnx", "report"} <= ran(said), said
     assert f"revision: {moved}" in (clone / "params.yaml").read_text()
     said = week.make(clone, "propose")
     assert f"pinned: revision: {moved}" in said

@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there: written beside their target, then renamed into place."""
 
+import configparser
 import errno
 import hashlib
 import json
@@ -54,20 +55,37 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def require_space(folder: Path, size_bytes: int = FULL_BELOW_BYTES) -> None:
-    """Check that so much can be written to the disk that `folder` is on, or will be on.
+    """Check that so much can be written to the disk that `folder` is on, or will be on, and to that of DVC's cache.
 
-    By default, that it is not full: ONNX Runtime and OpenVINO report a full disk as anything but that.
+    DVC that cannot keep an output in its cache says so, and goes on and ends as if it had.
+
+    By default, that neither is full: ONNX Runtime and OpenVINO report a full disk as anything but that.
 
     Raises:
         OSError: ENOSPC.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if free < size_bytes:
-        said = os.strerror(errno.ENOSPC)
-        if size_bytes > FULL_BELOW_BYTES:
-            said += f" ({size_bytes / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free)"
-        raise OSError(errno.ENOSPC, said, str(folder))
+    disks = {_existing(one).stat().st_dev: one for one in (dvc_cache(), folder) if one is not None}
+    for one in disks.values():
+        free = shutil.disk_usage(_existing(one)).free
+        if free < size_bytes:
+            said = os.strerror(errno.ENOSPC)
+            if size_bytes > FULL_BELOW_BYTES:
+                said += f" ({size_bytes / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free)"
+            raise OSError(errno.ENOSPC, said, str(one))
+
+
+def _existing(path: Path) -> Path:
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
+
+
+def dvc_cache() -> Path | None:
+    """Where DVC keeps outputs, by the project's own configuration; None outside of a DVC project."""
+    root = Path(".dvc")
+    if not root.is_dir():
+        return None
+    configured = configparser.ConfigParser(interpolation=None)
+    configured.read([root / "config", root / "config.local"], encoding="utf-8")
+    return root / configured.get("cache", "dir", fallback="cache")
 
 
 def remove(path: Path) -> None:
