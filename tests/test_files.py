@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stages.shared import files
-from tests.conftest import ROOT
+from tests.conftest import ROOT, small_disk
 
 
 def test_an_error_leaves_the_earlier_output(tmp_path: Path) -> None:
@@ -53,14 +53,7 @@ def test_json_is_the_same_bytes(tmp_path: Path) -> None:
 
 def test_full_disk(tmp_path: Path, checkpoint: Path) -> None:
     """A stage on a disk of 200 kB: one clear error, exit code 1, nothing left behind."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path / "disk", "200k") as disk:
         script = f"""
 from pathlib import Path
 from stages.shared import command, files
@@ -76,8 +69,6 @@ command.run(main)
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
         assert os.listdir(disk) == []  # noqa: PTH208
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_too_little_room_is_told_in_numbers(tmp_path: Path) -> None:
@@ -95,17 +86,8 @@ def test_the_disk_of_dvcs_cache_counts_too(tmp_path: Path, monkeypatch: pytest.M
     Path(".dvc/config.local").write_text("[cache]\n    dir = /a/shared/cache\n")
     assert files.dvc_cache() == Path("/a/shared/cache")
     Path(".dvc/config.local").unlink()
-    disk = tmp_path / "elsewhere"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path / "elsewhere", "100k") as disk:
         with pytest.raises(OSError, match="No space left on device") as raised:
             files.require_space(tmp_path / "out", 200_000)
         assert Path(raised.value.filename).resolve() == disk
         files.require_space(tmp_path / "out", 50_000)
-    finally:
-        subprocess.run(["umount", disk], check=True)

@@ -19,7 +19,7 @@ import yaml
 from benchmarks import build_cost
 from stages.shared import files, loader, models
 from stages.shared.encoders import items
-from tests.conftest import TINY_VARIANTS, documents, make_kind
+from tests.conftest import TINY_VARIANTS, documents, make_kind, small_disk
 from tests.hub_server import Hub
 from tests.test_kinds import LOOSE
 
@@ -231,14 +231,7 @@ def test_a_stale_lock_is_no_obstacle(built: Path) -> None:
 def test_a_full_disk_below_dvcs_cache(built: Path, tmp_path: Path) -> None:
     clone = tmp_path / "full"
     shutil.copytree(built, clone, ignore=shutil.ignore_patterns("artifacts", "cache", "tmp", "dvc.lock"))
-    cache = clone / ".dvc/cache"
-    cache.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", cache], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(clone / ".dvc/cache", "100k") as cache:
         said = dvc(clone, "repro", "download", succeeds=False)
         assert "No space left on device" in said
         assert "download@tiny" not in (clone / "dvc.lock").read_text()
@@ -246,8 +239,6 @@ def test_a_full_disk_below_dvcs_cache(built: Path, tmp_path: Path) -> None:
         assert "download@tiny" in ran(dvc(clone, "repro", "download"))
         checked = [sys.executable, "-m", "stages.check_outputs", "--skip-remote"]
         subprocess.run(checked, cwd=clone, check=True, capture_output=True)
-    finally:
-        subprocess.run(["umount", cache], check=True)
 
 
 def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None:
