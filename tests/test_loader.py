@@ -18,6 +18,12 @@ def test_the_file_is_the_one_asked_for(tiny: Path) -> None:
     assert Path(loaded[0].auto_model.path) == models.weights_path(tiny / "onnx_O2", "onnx_O2")
 
 
+def test_openvino_computes_in_fp32_on_every_processor(tiny: Path) -> None:
+    loaded = loader.load(tiny / "openvino", "openvino")[0].auto_model
+    loaded.compile()
+    assert loaded.request.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+
+
 @pytest.mark.parametrize(
     ("variant", "name"),
     [

@@ -39,13 +39,6 @@ def test_untouched_variants_pass(project: Callable[..., Path], tiny: Path, varia
     }
 
 
-def test_dynamic_int8_changes_with_the_batch_and_that_is_said(project: Callable[..., Path], tiny: Path) -> None:
-    dynamic = validate_in(project(), tiny, "onnx_qint8_avx512", tiny / "onnx_qint8_avx512")
-    static = validate_in(project(), tiny, "openvino_qint8_quantized", tiny / "openvino_qint8_quantized")
-    assert results.changes_with_batch(dynamic) is not None
-    assert results.changes_with_batch(static) is None
-
-
 def test_on_failure_stop_ends_with_an_error_after_the_result_is_written(
     project: Callable[..., Path], tiny: Path
 ) -> None:

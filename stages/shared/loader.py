@@ -33,9 +33,9 @@ def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
     backend = models.backend(variant)
     if missing := [path for path in models.weights_files(folder, variant) if not path.is_file()]:
         raise StageError(f"{missing[0]} is not there; run `dvc repro` or `dvc checkout`")
-    options: dict[str, Any] = {}
+    options = models.model_kwargs(variant)
     if backend != "torch":
-        options = {"file_name": models.file_name(variant), "export": False}
+        options["export"] = False
     if backend == "onnx":
         options["provider"] = "CPUExecutionProvider"
     settings = settings or {}

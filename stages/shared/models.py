@@ -20,6 +20,9 @@ SEARCHED = "search.json"
 BUILT = "built.json"
 RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # what the pipeline writes for itself
 
+# Without it OpenVINO computes in bf16 or fp16 where the processor has it, and the same file gives other embeddings there.
+EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+
 # Names that transformers and Sentence Transformers give to a torch model's weights.
 TORCH_WEIGHTS = (
     "model*.safetensors",
@@ -45,6 +48,13 @@ def file_name(variant: str) -> str:
     if stem is None:
         raise ValueError(f"variant {variant!r} is neither onnx nor openvino")
     return f"{stem}{'_' if suffix else ''}{suffix}{'.onnx' if kind == 'onnx' else '.xml'}"
+
+
+def model_kwargs(variant: str) -> dict[str, Any]:
+    """What Sentence Transformers takes as `model_kwargs` to load a variant and compute as it was validated."""
+    if backend(variant) == "torch":
+        return {}
+    return {"file_name": file_name(variant)} | ({"ov_config": dict(EXACT)} if backend(variant) == "openvino" else {})
 
 
 def weights_path(folder: Path, variant: str) -> Path:

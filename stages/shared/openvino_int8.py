@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.shared import models
 from stages.shared.command import StageError
 from stages.shared.int8 import SMALLEST_TABLE, Plan, Product, quantize_rows
 
@@ -50,8 +51,7 @@ class OpenVinoGraph:
         outputs = {product.source: node.input_value(0) for node, product in _products(watched)}
         before = len(watched.outputs)
         watched.add_outputs([outputs[source] for source in sources])
-        exact = {"INFERENCE_PRECISION_HINT": "f32"}
-        request = openvino.Core().compile_model(watched, "CPU", exact).create_infer_request()
+        request = openvino.Core().compile_model(watched, "CPU", models.EXACT).create_infer_request()
         for one in inputs:
             values = list(request.infer(one).values())[before:]
             yield {source: value.reshape(-1, value.shape[-1]) for source, value in zip(sources, values, strict=True)}

@@ -1,5 +1,6 @@
 """Templates, and the lines of code that they show."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
         ),
         "openvino": (
             "import openvino",
-            f'model = openvino.compile_model("{graph}", "CPU")',
+            f'model = openvino.compile_model("{graph}", "CPU", {json.dumps(models.EXACT)})',
             "tokens = model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]",
         ),
     }[backend]
@@ -109,7 +110,7 @@ def loading_lines(where: str, variant: str, facts: dict[str, Any], revision: str
     backend = models.backend(variant)
     arguments = [f'"{where}"']
     if backend != "torch":
-        arguments += [f'backend="{backend}"', f'model_kwargs={{"file_name": "{models.file_name(variant)}"}}']
+        arguments += [f'backend="{backend}"', f"model_kwargs={json.dumps(models.model_kwargs(variant))}"]
     if facts["trust_remote_code"]:
         arguments.append("trust_remote_code=True")
     if revision is not None:
