@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from stages.fan_out import dag
+from stages.fan_out import dag, workers
 from stages.fan_out.dag import Task
 from stages.shared.command import StageError
 from tests.conftest import ROOT
@@ -251,6 +251,24 @@ def test_a_machine_that_is_lost_in_mid_stage(how: signal.Signals, project: Path,
     assert running("--single-item middle@b") == []  # DVC ended with its machine
     for left in running("work.py b out/middle-b"):  # stages end with DVC; this script is none
         left.kill()
+
+
+def test_a_lock_of_a_killed_process_is_forgotten_and_one_of_a_running_process_is_not(tmp_path: Path) -> None:
+    rwlock = tmp_path / "rwlock"
+
+    def held_by(process: subprocess.Popen[bytes]) -> None:
+        rwlock.write_text(json.dumps({"out/a": {"write": {"pid": process.pid, "cmd": "dvc repro"}}}))
+
+    with subprocess.Popen(["sleep", "600"]) as process:
+        held_by(process)
+        workers._forget_killed(rwlock, patience=0.3)
+        assert rwlock.is_file()
+        process.kill()  # a zombie, because nobody has asked for its exit code
+        workers._forget_killed(rwlock)
+        assert not rwlock.exists()
+    held_by(process)  # which is no more
+    workers._forget_killed(rwlock)
+    assert not rwlock.exists()
 
 
 def running(words: str) -> list[psutil.Process]:

@@ -7,6 +7,7 @@ Ray sends this file's code to the machines, so it imports nothing of the project
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -89,6 +90,7 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
     began, log = time.monotonic(), Log()
     try:
         with _free_folder(root) as folder:
+            _forget_killed(folder / ".dvc/tmp/rwlock")
             try:
                 _fresh_clone(folder, job, root / "cache", log)
             except Failed:  # an earlier job was killed there
@@ -159,6 +161,31 @@ def _free_folder(root: Path) -> Iterator[Path]:
                 return
         except Timeout:
             slot += 1
+
+
+def _forget_killed(rwlock: Path, patience: float = 10) -> None:
+    """Remove the lock that an earlier job's DVC left in the folder when it was killed.
+
+    DVC takes over from a process that is no more, but not from one that has ended and that nobody has asked for its
+    exit code, as it may be for a while after its parent was killed, too.
+    """
+    import psutil
+
+    def lives(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    if not rwlock.is_file():
+        return
+    holders = {int(pid) for pid in re.findall(r'"pid": ?"?(\d+)', rwlock.read_text(encoding="utf-8"))}
+    end = time.monotonic() + patience
+    while any(lives(pid) for pid in holders):
+        if time.monotonic() > end:
+            return  # DVC says who holds it
+        time.sleep(0.1)
+    rwlock.unlink()
 
 
 def _fresh_clone(folder: Path, job: Job, cache: Path, log: Log) -> None:
