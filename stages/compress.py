@@ -1,4 +1,4 @@
-"""Store the weights of the OpenVINO graph in fewer bits, and compute in floating point as before."""
+"""Store the weights of the OpenVINO graph in fewer bits; nothing else in it is quantized."""
 
 from pathlib import Path
 

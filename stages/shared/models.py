@@ -20,7 +20,7 @@ SEARCHED = "search.json"
 BUILT = "built.json"
 RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # what the pipeline writes for itself
 
-# Without it OpenVINO computes in bf16 or fp16 where the processor has it, and the same file gives other embeddings there.
+# Without it OpenVINO computes in bf16 or fp16 where the processor has it, and a file gives other embeddings there.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 # Names that transformers and Sentence Transformers give to a torch model's weights.

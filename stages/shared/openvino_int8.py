@@ -101,7 +101,7 @@ class OpenVinoGraph:
         save(model, target)
 
     def write_with_int8_weights(self, target: Path) -> None:
-        """Write the graph with weights in int8 and everything computed in floating point."""
+        """Write the graph with weights in int8 and nothing else quantized."""
         from openvino import opset13 as ops
 
         model = self._model.clone()

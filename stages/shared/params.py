@@ -374,7 +374,7 @@ class Calibrate(Section):
 
 
 class Compress(Section):
-    """One OpenVINO graph with smaller weights that computes in floating point."""
+    """One OpenVINO graph with smaller weights."""
 
     weights: Literal["fp16", "int8"]
 
