@@ -77,16 +77,20 @@ def main(
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
-    outputs = lock.outputs()
-    for name, what in (
-        wrong := lock.compare(track([Path(name) for name in outputs], "checking the workspace"))
-    ).items():
-        tell("workspace", name, what, f"`dvc checkout --force {name}` takes it from the cache, once that is right")
+    locked = lock.outputs()
     try:
         repo = Repo()
     except NotDvcRepoError as error:
         raise StageError(f"this is no DVC repository: {error}") from error
-    kept = {Path(out.fs_path).relative_to(repo.root_dir).as_posix() for out in repo.index.outs if out.use_cache}
+    in_use = {Path(out.fs_path).relative_to(repo.root_dir).as_posix(): out.use_cache for out in repo.index.outs}
+    outputs = {name: digest for name, digest in locked.items() if name in in_use}
+    if obsolete := sorted(locked.keys() - outputs.keys()):
+        say(f"not checked: {', '.join(obsolete)}, which dvc.yaml does not have; `make prune` takes leftovers out")
+    for name, what in (
+        wrong := lock.compare(track([Path(name) for name in outputs], "checking the workspace"))
+    ).items():
+        tell("workspace", name, what, f"`dvc checkout --force {name}` takes it from the cache, once that is right")
+    kept = {name for name, cached in in_use.items() if cached}
     stored = {name: digest for name, digest in outputs.items() if name in kept}  # not what is written afresh each time
     cache = repo.cache.local
     in_cache = check_store(cache, stored, "cache")

@@ -152,6 +152,16 @@ def test_without_a_lock(tmp_path: Path) -> None:
         lock.outputs(tmp_path / "dvc.lock")
 
 
+def test_what_is_no_longer_in_params_is_left_to_prune(project: Path) -> None:
+    (project / "params.yaml").write_text("names: {second: 2}\n")
+    shutil.rmtree(project / "artifacts/first")
+    said = check(project, "--skip-remote")
+    assert "not checked: artifacts/first, artifacts/first-fresh.txt, artifacts/first.txt" in said
+    assert "3 outputs: good" in said
+    flip(project / "artifacts/second/a.txt")
+    check(project, "--skip-remote", succeeds=False)
+
+
 def test_prune(project: Path) -> None:
     (project / "params.yaml").write_text("names: {first: 1}\n")
     (project / "artifacts/runs.jsonl").write_text("kept")
