@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stages import report
-from stages.shared import files, models
+from stages.shared import files, models, speeds
 from tests.conftest import TINY_VARIANTS
 
 
@@ -218,6 +218,12 @@ def test_a_real_browser_draws_the_page_and_asks_nothing_of_the_network(written: 
     assert complaints == []
     assert [url for url in requests if not url.startswith("file:")] == []
     assert len(requests) == 1
+
+
+def test_no_share_of_the_peak_where_the_processor_chooses_the_arithmetic() -> None:
+    measured = benchmark("here", {"torch": record(1.0), "openvino_int8_weights": record(2.0)})
+    assert speeds.peak_share(measured, "openvino_int8_weights", "short", "fp32") == 0.5
+    assert speeds.peak_share(measured, "openvino_int8_weights", "short", "int8_weights") is None
 
 
 def test_loading_lines_only_for_what_passed(written: Path) -> None:

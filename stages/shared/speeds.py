@@ -123,7 +123,12 @@ def to_torch(benchmark: Benchmark, variant: str, group: str, batch_size: str | N
 
 
 def peak_share(benchmark: Benchmark, variant: str, group: str, precision: str) -> float | None:
-    """The share of the machine's fastest matrix product that a variant's useful arithmetic reaches, at its best."""
+    """The share of the machine's fastest matrix product that a variant's useful arithmetic reaches, at its best.
+
+    None where only the weights are quantized: the processor decides in what those products are computed.
+    """
+    if precision.endswith("_weights"):
+        return None
     rate = typical(rounds_of(benchmark["variants"][variant], group))
     kind = {"int8_dynamic": "int8", "int8_static": "int8", "bf16": "bf16"}.get(precision, "fp32")
     peak = max(benchmark["peak_gflops"].get(kind, {}).values(), default=None)
