@@ -90,8 +90,7 @@ def main(
         wrong := lock.compare(track([Path(name) for name in outputs], "checking the workspace"))
     ).items():
         tell("workspace", name, what, f"`dvc checkout --force {name}` takes it from the cache, once that is right")
-    kept = {name for name, cached in in_use.items() if cached}
-    stored = {name: digest for name, digest in outputs.items() if name in kept}  # not what is written afresh each time
+    stored = {name: digest for name, digest in outputs.items() if in_use[name]}  # not what is written afresh each time
     cache = repo.cache.local
     in_cache = check_store(cache, stored, "cache")
     for name, bad in in_cache.items():

@@ -179,7 +179,7 @@ def _forget_killed(rwlock: Path, patience: float = 10) -> None:
 
     if not rwlock.is_file():
         return
-    holders = {int(pid) for pid in re.findall(r'"pid": ?"?(\d+)', rwlock.read_text(encoding="utf-8"))}
+    holders = {int(pid) for pid in re.findall(r'"pid": (\d+)', rwlock.read_text(encoding="utf-8"))}
     end = time.monotonic() + patience
     while any(lives(pid) for pid in holders):
         if time.monotonic() > end:

@@ -52,9 +52,12 @@ def file_name(variant: str) -> str:
 
 def model_kwargs(variant: str) -> dict[str, Any]:
     """What Sentence Transformers takes as `model_kwargs` to load a variant and compute as it was validated."""
-    if backend(variant) == "torch":
-        return {}
-    return {"file_name": file_name(variant)} | ({"ov_config": dict(EXACT)} if backend(variant) == "openvino" else {})
+    match backend(variant):
+        case "torch":
+            return {}
+        case "openvino":
+            return {"file_name": file_name(variant), "ov_config": dict(EXACT)}
+    return {"file_name": file_name(variant)}
 
 
 def weights_path(folder: Path, variant: str) -> Path:
