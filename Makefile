@@ -8,7 +8,7 @@ export PYTHONUNBUFFERED := 1
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	dvc repro
-	python -m stages.check_outputs --skip-remote
+	python -m foundry.tracking.audit --skip-remote
 	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
 
 test: .venv/installed  ## every test, also those on the real model
@@ -20,19 +20,19 @@ check: .venv/installed  ## what a change must pass before review
 	mypy
 
 check-params: .venv/installed  ## every mistake in params.yaml at once
-	python -m stages.check_params
+	python -m foundry.commands.check_params
 
 verify: .venv/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
-	python -m stages.check_outputs
+	python -m foundry.tracking.audit
 
 prune: .venv/installed  ## what no longer stands in params.yaml goes: from artifacts, dvc.lock and the cache
-	python -m stages.prune
+	python -m foundry.tracking.pruning
 
 rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources anew, build what is out of date, verify, share
 	dvc pull --run-cache --allow-missing
-	python -m stages.outdated --write --no-toolchain || test $$? -eq 3
+	python -m foundry.commands.outdated --write --no-toolchain || test $$? -eq 3
 	dvc repro --pull report
-	python -m stages.check_outputs --skip-remote
+	python -m foundry.tracking.audit --skip-remote
 	dvc push --run-cache
 
 propose: .venv/installed  ## what `make rebuild` changed, on a branch of its own, with the figures that moved

@@ -30,10 +30,13 @@ from typing import Any
 import numpy as np
 import yaml
 
+from foundry.data import sources, texts
+from foundry.data.settings import PackageSource
+from foundry.loading import loader
+from foundry.params import reading, schema
+from foundry.reference.closeness import cosines
+from foundry.variants import variant_folder
 from stages import calibrate, calibrate_onnx, compress, download, embed, export, optimize, quantize, sample
-from stages.shared import loader, models, params, sources, texts
-from stages.shared.embeddings import cosines
-from stages.shared.params import PackageSource
 
 ROOT = Path(__file__).parent.parent
 THEIRS = "openvino_sentence_transformers"
@@ -102,7 +105,7 @@ def base_sized(folder: Path) -> None:
     SentenceTransformer(modules=[transformer, Pooling(768), Normalize()], device="cpu").save_pretrained(str(folder))
 
 
-def build(root: Path, checkpoint: Path | None) -> tuple[Path, params.Params]:
+def build(root: Path, checkpoint: Path | None) -> tuple[Path, schema.Params]:
     """Every variant of params.yaml and of ADDED below `root`; or, of another checkpoint, those of params.yaml."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     if checkpoint is None:
@@ -114,7 +117,7 @@ def build(root: Path, checkpoint: Path | None) -> tuple[Path, params.Params]:
     root.mkdir(exist_ok=True)
     (root / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
     os.chdir(root)
-    settings = params.read()
+    settings = reading.read()
     model = next(iter(settings.models))
     folder, frozen = Path("artifacts/models") / model, Path("artifacts/texts") / model
     held = Path("artifacts/reference") / model, frozen / "validation.jsonl", frozen / "tasks.json"
@@ -148,7 +151,7 @@ def sentence_transformers_static(folder: Path) -> None:
         preprocess_function, batched=True
     )
     target = folder / THEIRS
-    models.copy_companions(folder / "openvino", target)
+    variant_folder.copy_companions(folder / "openvino", target)
     config = optimum_openvino.OVQuantizationConfig(num_samples=len(rows))
     export_static_quantized_openvino_model(loader.load(folder / "openvino", "openvino"), config, str(target))
     for path in sorted((target / "openvino").iterdir()):
@@ -177,7 +180,7 @@ def ratio(seconds: dict[str, list[float]], name: str, to: str) -> list[float]:
 
 
 def measure(
-    folder: Path, settings: params.Params, rounds: int, domains: dict[str, list[str]], share: int = 1
+    folder: Path, settings: schema.Params, rounds: int, domains: dict[str, list[str]], share: int = 1
 ) -> dict[str, Any]:
     """The figures of every int8 variant of one model; timed on every text, or on one of `share`."""
     rows = [*settings.quantize, *settings.calibrate_onnx, "openvino", *settings.compress, *settings.calibrate]
@@ -198,7 +201,7 @@ def measure(
         }
         together = np.concatenate(list(cosine.values()))
         alone = cosines(model.encode(some, batch_size=1), model.encode(some, batch_size=32))
-        weights = sum(path.stat().st_size for path in models.weights_files(folder / name, name))
+        weights = sum(path.stat().st_size for path in variant_folder.weights_files(folder / name, name))
         figures[name] = {
             "mean_cosine": round(float(together.mean()), 5),
             "p1_cosine": round(float(np.percentile(together, 1)), 4),

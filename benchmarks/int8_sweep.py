@@ -17,10 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from stages.shared import calibration, int8, loader, models, reference, texts
-from stages.shared.embeddings import cosines
-from stages.shared.onnx_int8 import OnnxGraph
-from stages.shared.params import Calibrate
+from foundry.data import texts
+from foundry.int8 import calibration, planning
+from foundry.int8.settings import Calibrate
+from foundry.loading import loader
+from foundry.onnx.static_int8 import OnnxGraph
+from foundry.reference import reference
+from foundry.reference.closeness import cosines
+from foundry.variants import checkpoint_folder, variant_folder
 
 VARIANT = "onnx_qint8_static"
 ALL = {"short": 160, "long": 60, "fragments": 120}
@@ -68,7 +72,7 @@ def measure(
     expected = reference.read(root / "reference" / model).embeddings
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        graph.write(models.prepare(folder, source, VARIANT), int8.plan(products, seen, row))
+        graph.write(variant_folder.prepare(folder, source, VARIANT), planning.plan(products, seen, row))
         loaded = loader.load(folder, VARIANT)
         found: dict[str, dict[str, float]] = {}
         start = 0
@@ -89,7 +93,7 @@ def main() -> None:
     model = parser.parse_args().model
     root = Path("artifacts")
     exported = root / "models" / model / "onnx"
-    path, config = models.weights_path(exported, "onnx"), models.config(exported)
+    path, config = variant_folder.weights_path(exported, "onnx"), checkpoint_folder.config(exported)
     stack = contextlib.ExitStack()
     scratch = {flag: Path(stack.enter_context(tempfile.TemporaryDirectory())) for flag in (True, False)}
     graphs = {flag: OnnxGraph.read(path, folder, config, int8_embeddings=flag) for flag, folder in scratch.items()}

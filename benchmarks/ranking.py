@@ -13,8 +13,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from stages.shared import speeds
-from stages.shared.timings import same_speed
+from foundry.benchmarking import speeds
+from foundry.benchmarking.timings import same_speed
 
 
 def order(benchmark: speeds.Benchmark, one: str, other: str, group: str, size: str | None) -> int:
@@ -44,7 +44,7 @@ def agreement(first: speeds.Benchmark, second: speeds.Benchmark) -> dict[str, An
 def main() -> None:
     first, second = (json.loads(Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:3])
     if first["host"] != second["host"]:
-        sys.exit(f"two machines: {first['host']} and {second['host']}; `stages.compare` shows these")
+        sys.exit(f"two machines: {first['host']} and {second['host']}; `foundry.commands.compare` shows these")
     print(json.dumps(agreement(first, second), indent=2))
 
 

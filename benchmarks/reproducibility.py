@@ -10,7 +10,7 @@ from pathlib import Path
 
 from build_cost import BUILDING, clock, clone
 
-from stages.shared import files
+from foundry.base import files
 
 
 def hashes(root: Path) -> dict[str, str]:

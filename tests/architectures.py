@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from stages.shared.models import backend
-from stages.shared.results import why_failed
+from foundry.validation.results import why_failed
+from foundry.variants.naming import backend
 from tests.conftest import ROOT, build, documents, validate_in
 
 VOCABULARY = 600

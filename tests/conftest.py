@@ -31,12 +31,11 @@ TINY_VARIANTS = [
 
 def documents() -> list[str]:
     """Real sentences, from gensim's test data."""
-    from stages import sample
-    from stages.shared import tables
-    from stages.shared.params import PackageTexts
+    from foundry.data import sampling, tables
+    from foundry.data.settings import PackageTexts
 
     source = PackageTexts(package="gensim", path="test/test_data/lee.cor", format="text", encoding="latin-1")
-    return sample.clean(tables.texts(source))[0]
+    return sampling.clean(tables.texts(source))[0]
 
 
 @contextmanager
@@ -125,10 +124,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_own_task(checkpoint: Path) -> Path:
     """Similarity data on which random weights score: the checkpoint's own similarities, coarsely rounded."""
-    from stages.shared import embeddings, loader
+    from foundry.loading import loader
+    from foundry.reference import closeness
 
     some = documents()[:12]
-    similar = embeddings.similarities(loader.load(checkpoint, "torch").encode(some))
+    similar = closeness.similarities(loader.load(checkpoint, "torch").encode(some))
     path = checkpoint.parent / "own.jsonl"
     rows = [
         {"sentence1": some[i], "sentence2": some[j], "score": round(float(similar[i, j]), 2)}
@@ -184,8 +184,8 @@ def project(tmp_path: Path, tiny_params: dict[str, Any], monkeypatch: pytest.Mon
 
 def validate_in(root: Path, models_folder: Path, variant: str, folder: Path) -> Any:
     """The verdict on a folder as that variant, by the reference and texts that were built with `models_folder`."""
+    from foundry.base import files
     from stages import validate
-    from stages.shared import files
 
     artifacts, out = models_folder.parent.parent, root / "validation" / models_folder.name / f"{variant}.json"
     texts = artifacts / "texts" / models_folder.name
@@ -229,7 +229,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from huggingface_hub import constants, file_download
     from huggingface_hub.utils import reset_sessions
 
-    from stages.shared import hub
+    from foundry.publishing import hub
     from tests.hub_server import Hub
     from tests.test_hub import READER, REPO, STRANGER, THEIRS, TOKEN
 
@@ -279,13 +279,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(root: Path, model: str) -> Path:
     """Run the building stages in this process, where imports are paid once; give artifacts/models/<model>."""
+    from foundry.params import reading
     from stages import calibrate, calibrate_onnx, compress, download, embed, export, optimize, quantize, sample
-    from stages.shared import params
 
     before = Path.cwd()
     os.chdir(root)
     try:
-        settings, folder = params.read(), Path("artifacts/models") / model
+        settings, folder = reading.read(), Path("artifacts/models") / model
         download.main(model, folder / "torch")
         sample.main(model, Path("artifacts/texts") / model)
         export.main("onnx", folder / "torch", folder / "onnx")

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.benchmarking import interleaving, machine_profile, measuring, session, speeds
+from foundry.benchmarking.measuring import Measured, MeasurementFailed, Workshop
+from foundry.benchmarking.settings import Effort, Setting
+from foundry.benchmarking.timings import half_width, ratio, same_speed
+from foundry.variants import variant_folder
 from stages import benchmark, host
-from stages.shared import files, measuring, models, speeds
-from stages.shared.command import StageError
-from stages.shared.measuring import Measured, MeasurementFailed, Workshop
-from stages.shared.params import Effort, Setting
-from stages.shared.timings import half_width, ratio, same_speed
 from tests.conftest import TINY_VARIANTS
 
 EFFORT = Effort(minutes=1.0, rounds=3, interval=0.02, batch_sizes=[8], seconds=0.1)
@@ -94,7 +96,7 @@ class Machine:
 
 def test_the_rounds_end_when_the_intervals_are_narrow() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5}, noise=0.001)
-    found = benchmark.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
     assert (found.stopped, len(found.measured["torch"])) == ("narrow enough", 3)
     assert found.widest is not None
     assert found.widest <= 0.02
@@ -102,7 +104,7 @@ def test_the_rounds_end_when_the_intervals_are_narrow() -> None:
 
 def test_or_when_the_time_is_used_up() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5}, noise=0.5)
-    found = benchmark.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
     assert found.stopped == "time"
     assert 50 < machine.now <= 60 + 2
 
@@ -110,7 +112,7 @@ def test_or_when_the_time_is_used_up() -> None:
 def test_every_round_measures_each_once_and_in_another_order() -> None:
     names = ["torch", "a", "b", "c"]
     machine = Machine(dict.fromkeys(names, 1.0), noise=0.5)
-    benchmark.run_rounds(names, machine.measure, EFFORT, machine.clock)
+    interleaving.run_rounds(names, machine.measure, EFFORT, machine.clock)
     rounds = [machine.asked[start : start + 4] for start in range(0, len(machine.asked), 4)]
     assert all(sorted(one) == sorted(names) for one in rounds)
     assert rounds[0][0] == "torch"
@@ -119,7 +121,7 @@ def test_every_round_measures_each_once_and_in_another_order() -> None:
 
 def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5}, drift=0.2)
-    found = benchmark.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
     value = ratio(found.series("onnx", "short", "8"), found.series("torch", "short", "8"))
     assert value is not None
     assert value["median"] == pytest.approx(1.5)
@@ -133,7 +135,7 @@ def test_what_fails_or_is_hopeless_is_not_measured_again() -> None:
             raise MeasurementFailed("killed by SIGKILL (out of memory?)")
         return machine.measure(name, give_up)
 
-    found = benchmark.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
+    found = interleaving.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
     assert found.errors == {"broken": "killed by SIGKILL (out of memory?)"}
     assert found.slow == ["slow"]
     assert machine.asked.count("slow") == 1
@@ -144,8 +146,8 @@ def test_without_torch_there_is_nothing_to_compare_with() -> None:
     def measure(name: str, give_up: float) -> Measured:
         raise MeasurementFailed("killed by SIGSEGV")
 
-    with pytest.raises(StageError, match=r"torch cannot be measured.*SIGSEGV"):
-        benchmark.run_rounds(["torch"], measure, EFFORT)
+    with pytest.raises(FoundryError, match=r"torch cannot be measured.*SIGSEGV"):
+        interleaving.run_rounds(["torch"], measure, EFFORT)
 
 
 def test_a_plan_takes_no_more_texts_than_time_and_only_batches_that_fill() -> None:
@@ -210,12 +212,12 @@ def test_a_child_that_hangs_is_ended(workshop: Workshop) -> None:
 def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None:
     for variant in ("torch", "onnx"):
         (tmp_path / variant).symlink_to(tiny / variant)
-    models.prepare(tmp_path / "onnx_twin", tiny / "onnx", "onnx_twin").write_bytes(
-        models.weights_path(tiny / "onnx", "onnx").read_bytes()
+    variant_folder.prepare(tmp_path / "onnx_twin", tiny / "onnx", "onnx_twin").write_bytes(
+        variant_folder.weights_path(tiny / "onnx", "onnx").read_bytes()
     )
-    models.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
+    variant_folder.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
     setting = Setting(of="torch", dtype="bfloat16")
-    found = benchmark.rows(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
+    found = session.rows(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
     assert list(found) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
     assert found["onnx_twin"].same_bytes_as == "onnx"
     assert found["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}
@@ -230,10 +232,10 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
         (folder / variant).parent.mkdir(exist_ok=True)
         (folder / variant).symlink_to(tiny / variant)
     (folder / "onnx_O2").unlink()
-    models.skip(folder / "onnx_O2", "onnx_O2", "no such fusion")
+    variant_folder.skip(folder / "onnx_O2", "onnx_O2", "no such fusion")
     broken = "onnx_qint8_avx512"
     (folder / broken).unlink()
-    models.prepare(folder / broken, tiny / broken, broken).write_bytes(b"\x08\x01truncated")
+    variant_folder.prepare(folder / broken, tiny / broken, broken).write_bytes(b"\x08\x01truncated")
     (root / "out").mkdir()
     (root / "out/another-host.json").write_text("{}")
     benchmark.main("tiny", folder, tiny.parent.parent / "texts/tiny/benchmark.jsonl", root / "host.json", root / "out")
@@ -270,8 +272,8 @@ def test_the_host_profile_is_the_same_twice_and_names_the_toolchain(tmp_path: Pa
 
 
 def test_another_toolchain_or_another_number_of_threads_is_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = host.profile()
+    facts = machine_profile.profile()
     other = {**facts, "libraries": {**facts["libraries"], "onnxruntime": "0.0"}}
-    assert host.key(facts) != host.key(other)
+    assert machine_profile.key(facts) != machine_profile.key(other)
     monkeypatch.setenv("OMP_NUM_THREADS", "17")
-    assert host.key(host.profile()) != host.key(facts)
+    assert machine_profile.key(machine_profile.profile()) != machine_profile.key(facts)

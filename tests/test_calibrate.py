@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.data import texts
+from foundry.int8 import calibration, planning
+from foundry.loading import loader
+from foundry.reference import reference
+from foundry.reference.closeness import cosines
+from foundry.variants import checkpoint_folder, variant_folder
 from stages import calibrate
-from stages.shared import calibration, files, int8, loader, models, reference, texts
-from stages.shared.command import StageError
-from stages.shared.embeddings import cosines
 from tests.conftest import measured_on
 
 VARIANT = "openvino_qint8_quantized"
@@ -28,7 +33,7 @@ def test_fewer_samples_keep_the_mix() -> None:
 
 
 def test_more_samples_than_texts_is_an_error() -> None:
-    with pytest.raises(StageError, match="samples is 41, and there are 40"):
+    with pytest.raises(FoundryError, match="samples is 41, and there are 40"):
         calibration.choose(ROWS, 41)
 
 
@@ -40,13 +45,13 @@ def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: P
         assert set(one) == {"input_ids", "attention_mask"}
         np.testing.assert_array_equal(one["input_ids"], model.tokenize([text])["input_ids"])
         assert one["attention_mask"].all()
-    assert inputs[2]["input_ids"].shape == (1, models.max_seq_length(tiny / "torch"))
+    assert inputs[2]["input_ids"].shape == (1, checkpoint_folder.max_seq_length(tiny / "torch"))
 
 
 def test_without_a_fast_tokenizer_it_says_how_to_make_one(tiny: Path, tmp_path: Path) -> None:
     source = shutil.copytree(tiny / "openvino", tmp_path / "openvino")
     (source / "tokenizer.json").unlink()
-    with pytest.raises(StageError, match="no fast tokenizer"):
+    with pytest.raises(FoundryError, match="no fast tokenizer"):
         calibration.tokenize(source, ["a text"], {"input_ids"})
 
 
@@ -97,14 +102,14 @@ def test_every_setting_gives_a_graph_that_is_close(
 
 
 def test_the_same_inputs_give_the_same_bytes(project: Callable[..., Path], tiny: Path) -> None:
-    first = dict(models.hashes(calibrated(project, tiny, {})[0]))
-    assert first == dict(models.hashes(calibrated(project, tiny, {})[0]))
+    first = dict(variant_folder.hashes(calibrated(project, tiny, {})[0]))
+    assert first == dict(variant_folder.hashes(calibrated(project, tiny, {})[0]))
 
 
 def test_products_in_the_ignored_scope_stay_in_float(project: Callable[..., Path], tiny: Path) -> None:
     def quantized(row: dict[str, Any]) -> int:
         out, _ = calibrated(project, tiny, row)
-        return models.weights_path(out, VARIANT).read_text().count('type="FakeQuantize"')
+        return variant_folder.weights_path(out, VARIANT).read_text().count('type="FakeQuantize"')
 
     assert quantized({}) == 8  # four inputs in each of two layers
     assert quantized({"ignored_scope": {"patterns": [r"layer\.0\."]}}) == 4
@@ -121,15 +126,15 @@ def test_products_in_the_ignored_scope_stay_in_float(project: Callable[..., Path
 def test_an_ignored_scope_that_does_not_fit_is_refused(
     project: Callable[..., Path], tiny: Path, scope: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(FoundryError, match=message):
         calibrated(project, tiny, {"ignored_scope": scope})
 
 
 def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     source = shutil.copytree(tiny / "openvino", tmp_path / "openvino")
-    graph = models.weights_path(source, "openvino")
+    graph = variant_folder.weights_path(source, "openvino")
     graph.write_bytes(graph.read_bytes()[:5000])
-    with pytest.raises(StageError, match="truncated or no OpenVINO graph"):
+    with pytest.raises(FoundryError, match="truncated or no OpenVINO graph"):
         calibrated(project, tiny, {}, source)
     assert not (tmp_path / "out").exists()
 
@@ -143,7 +148,7 @@ def test_a_reachable_budget_is_held_and_twice_the_same(project: Callable[..., Pa
     row = {"budget": budget, "outlier_copies": 16}
     out, _ = calibrated(project, tiny, row)
     assert closeness(out, tiny) >= budget["mean_cosine"]
-    found = files.read_json(out / models.SEARCHED)
+    found = files.read_json(out / variant_folder.SEARCHED)
     assert found["budget"] == budget
     assert 0 < len(found["in_float"]) < 12
     chosen = [trial for trial in found["trials"] if trial["holds"]]
@@ -151,33 +156,33 @@ def test_a_reachable_budget_is_held_and_twice_the_same(project: Callable[..., Pa
         trial["estimated_speed"] for trial in chosen if trial["in_float"] == found["in_float"]
     )
     again, _ = calibrated(project, tiny, row)
-    graphs = [models.weights_files(folder, VARIANT) for folder in (out, again)]
+    graphs = [variant_folder.weights_files(folder, VARIANT) for folder in (out, again)]
     assert [files.sha256(path) for path in graphs[0]] == [files.sha256(path) for path in graphs[1]]
     timed = ("measured_speed",)
     assert [{key: value for key, value in trial.items() if key not in timed} for trial in found["trials"]] == [
         {key: value for key, value in trial.items() if key not in timed}
-        for trial in files.read_json(again / models.SEARCHED)["trials"]
+        for trial in files.read_json(again / variant_folder.SEARCHED)["trials"]
     ]
 
 
 def test_an_easy_budget_stays_in_int8(project: Callable[..., Path], tiny: Path) -> None:
     out, _ = calibrated(project, tiny, {"budget": {"mean_cosine": 0.5, "recall_at_10": 0.1, "task_ratio": 0.1}})
-    assert files.read_json(out / models.SEARCHED)["in_float"] == []
+    assert files.read_json(out / variant_folder.SEARCHED)["in_float"] == []
 
 
 def test_an_unreachable_budget_skips_the_variant(project: Callable[..., Path], tiny: Path) -> None:
     out, _ = calibrated(project, tiny, {"budget": {"min_cosine": 1.0}})
-    assert sorted(path.name for path in out.iterdir()) == [models.SKIPPED]
-    reason = models.skipped(out)
+    assert sorted(path.name for path in out.iterdir()) == [variant_folder.SKIPPED]
+    reason = variant_folder.skipped(out)
     assert reason is not None
     assert reason.startswith("no setting holds min_cosine 1.0; the best reached min_cosine 0.999")
-    assert len(models.search_result(out)["trials"]) > 5
+    assert len(variant_folder.search_result(out)["trials"]) > 5
 
 
 def test_the_trials_are_limited(project: Callable[..., Path], tiny: Path) -> None:
     out, _ = calibrated(project, tiny, {"budget": {"min_cosine": 1.0}, "search": {"trials": 4}})
-    assert len(models.search_result(out)["trials"]) == 4
-    assert "4 trials were used up" in str(models.skipped(out))
+    assert len(variant_folder.search_result(out)["trials"]) == 4
+    assert "4 trials were used up" in str(variant_folder.skipped(out))
 
 
 # --- The real model ----------------------------------------------------------------------------------------------
@@ -205,4 +210,4 @@ def test_what_comes_after_pooling_is_left_in_float() -> None:
     inputs = [{"input_ids": np.zeros((1, count), np.int64)} for count in (1, 30, 5)]
     seen = calibration.watch(Pooled(), inputs, ["pooled", "tokens"])  # type: ignore[arg-type]
     assert list(seen) == ["tokens"]
-    assert len(seen["tokens"].sample) == 1 + int8.TOKENS_PER_TEXT + 5
+    assert len(seen["tokens"].sample) == 1 + planning.TOKENS_PER_TEXT + 5

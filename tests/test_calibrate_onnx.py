@@ -9,9 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
+from foundry.base import files
+from foundry.data import texts
+from foundry.loading import loader
+from foundry.reference import reference
+from foundry.reference.closeness import cosines
+from foundry.variants import variant_folder
 from stages import calibrate_onnx
-from stages.shared import files, loader, models, reference, texts
-from stages.shared.embeddings import cosines
 from tests.conftest import measured_on
 
 VARIANT = "onnx_qint8_static"
@@ -34,7 +38,7 @@ def closeness(folder: Path, models_folder: Path) -> np.ndarray:
 
 
 def kinds(folder: Path) -> Counter[str]:
-    return Counter(node.op_type for node in onnx.load(models.weights_path(folder, VARIANT)).graph.node)
+    return Counter(node.op_type for node in onnx.load(variant_folder.weights_path(folder, VARIANT)).graph.node)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_every_product_runs_on_integers_with_its_own_bias(project: Callable[...,
     assert found["MatMulIntegerToFloat"] == 12
     assert found["QuantizeLinear"] == 8
     assert found["MatMul"] == 0
-    graph = onnx.load(models.weights_path(calibrated(project, tiny, {}), VARIANT)).graph
+    graph = onnx.load(variant_folder.weights_path(calibrated(project, tiny, {}), VARIANT)).graph
     assert all(len(node.input) == 4 for node in graph.node if node.op_type == "SkipLayerNormalization")
     assert all(len(node.input) == 1 for node in graph.node if node.op_type == "FastGelu")
 
@@ -74,7 +78,7 @@ def test_a_budget_is_held(project: Callable[..., Path], tiny: Path) -> None:
     wanted = round(1 - (1 - float(at_once)) / 2, 6)
     out = calibrated(project, tiny, {"outlier_copies": 0, "budget": {"mean_cosine": wanted}})
     assert closeness(out, tiny).mean() >= wanted
-    found = files.read_json(out / models.SEARCHED)
+    found = files.read_json(out / variant_folder.SEARCHED)
     assert kinds(out)["MatMul"] == len(found["in_float"]) > 0
 
 

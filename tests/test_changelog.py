@@ -13,9 +13,10 @@ import dvc.api
 import pytest
 import yaml
 
-from stages import changelog, verify
-from stages.shared import files, provenance
-from stages.shared.rendering import render
+from foundry.base import files
+from foundry.commands import changelog, verify
+from foundry.publishing import provenance
+from foundry.reporting.rendering import render
 from tests.conftest import ROOT
 
 PIPELINE = {
@@ -111,7 +112,7 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     # From another clone, and without one.
     run(tmp_path, "git", "clone", "-q", str(project), "clone")
     clone = tmp_path / "clone"
-    said = run(clone, sys.executable, "-m", "stages.changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
+    said = run(clone, sys.executable, "-m", "foundry.commands.changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
     assert "## tiny: tiny@v1.0.0 to tiny@v1.1.0" in said
     assert "| `onnx_O2` | level | O2 | O3 |" in said
     run(tmp_path, "dvc", "artifacts", "get", str(project), "tiny", "--rev", "v1.0.0", "--out", "first")
@@ -120,6 +121,6 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "second/foundry.json") == after
     text = dvc.api.read("artifacts/hub/tiny/foundry.json", repo=str(project), rev="tiny@v1.0.0")
     assert '"level": "O2"' in text
-    said = run(clone, sys.executable, "-m", "stages.changelog", "tiny", "tiny@v9.9.9", succeeds=False)
+    said = run(clone, sys.executable, "-m", "foundry.commands.changelog", "tiny", "tiny@v9.9.9", succeeds=False)
     assert "error: artifacts/hub/tiny/foundry.json of tiny@v9.9.9 cannot be had" in said
     assert "Traceback" not in said

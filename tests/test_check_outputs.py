@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared import lock
-from stages.shared.command import StageError
+from foundry.base.errors import FoundryError
+from foundry.tracking import lock
 from tests.conftest import ROOT
 
 PIPELINE = """
@@ -49,7 +49,7 @@ def run(project: Path, *command: str, succeeds: bool = True) -> str:
 
 
 def check(project: Path, *options: str, succeeds: bool = True) -> str:
-    return run(project, sys.executable, "-m", "stages.check_outputs", *options, succeeds=succeeds)
+    return run(project, sys.executable, "-m", "foundry.tracking.audit", *options, succeeds=succeeds)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_a_flipped_byte_in_the_remote(project: Path, s3: str) -> None:
 def test_without_a_lock(tmp_path: Path) -> None:
     assert "error: dvc.lock is not there" in check(tmp_path, succeeds=False)
     (tmp_path / "dvc.lock").write_text("stages: [")
-    with pytest.raises(StageError, match=r"dvc\.lock is damaged"):
+    with pytest.raises(FoundryError, match=r"dvc\.lock is damaged"):
         lock.outputs(tmp_path / "dvc.lock")
 
 
@@ -166,7 +166,7 @@ def test_prune(project: Path) -> None:
     (project / "params.yaml").write_text("names: {first: 1}\n")
     (project / "artifacts/runs.jsonl").write_text("kept")
     gone = cached(project, lock.digest(project / "artifacts/second.txt"))
-    prune = [sys.executable, "-m", "stages.prune"]
+    prune = [sys.executable, "-m", "foundry.tracking.pruning"]
     said = run(project, *prune, "--dry-run")
     assert "would go: artifacts/second\n" in said
     assert (project / "artifacts/second").is_dir()

@@ -9,20 +9,21 @@ from typing import Any
 
 import pytest
 
-from stages import compare
-from stages.shared import files
-from stages.shared.command import StageError
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.commands import compare
+from foundry.reporting import differences
 from tests.test_recommend import noisy
 from tests.test_report import benchmark, record, validation
 
 
-def side(name: str, speed: dict[str, Any], closeness: dict[str, Any]) -> compare.Side:
+def side(name: str, speed: dict[str, Any], closeness: dict[str, Any]) -> differences.Side:
     validations: Any = {variant: validation(variant, mean=mean) for variant, mean in closeness.items()}
     measured: Any = benchmark(name, {"torch": record(1.0), **speed})
     return {"name": name, "benchmark": measured, "validations": validations}
 
 
-def verdicts(found: list[compare.Difference], what: str) -> dict[str, str]:
+def verdicts(found: list[differences.Difference], what: str) -> dict[str, str]:
     return {row["variant"]: row["verdict"] for row in found if row["what"] == what}
 
 
@@ -37,7 +38,7 @@ def test_what_changed_is_named_and_noise_is_not() -> None:
         {"same": record(1.49), "slower": record(1.2), "faster": record(2.0), "noisy": noisy(1.4), "new": record(1.0)},
         {"same": 0.99901, "slower": 0.99, "faster": 0.999, "noisy": 0.999, "new": 0.9},
     )
-    found = compare.differences(before, after)
+    found = differences.differences(before, after)
     speed = verdicts(found, "short texts in batches")
     assert speed == {
         "same": "same", "slower": "slower", "faster": "faster", "noisy": "same", "gone": "gone", "new": "new",
@@ -52,13 +53,13 @@ def test_what_changed_is_named_and_noise_is_not() -> None:
 
 def test_a_verdict_that_changed_counts_more_than_the_cosine() -> None:
     passed, failed = validation("x", mean=0.99), validation("x", "failed", mean=0.999)
-    assert compare.closeness_verdict(passed, failed) == "worse"  # type: ignore[arg-type]
-    assert compare.closeness_verdict(failed, passed) == "better"  # type: ignore[arg-type]
+    assert differences.closeness_verdict(passed, failed) == "worse"  # type: ignore[arg-type]
+    assert differences.closeness_verdict(failed, passed) == "better"  # type: ignore[arg-type]
 
 
 def test_too_few_rounds_are_no_verdict() -> None:
     once: Any = {"median": 2.0, "low": None, "high": None}
-    assert compare.speed_verdict(once, {"median": 1.0, "low": 0.9, "high": 1.1}) == "too few rounds"
+    assert differences.speed_verdict(once, {"median": 1.0, "low": 0.9, "high": 1.1}) == "too few rounds"
 
 
 @pytest.fixture
@@ -113,5 +114,5 @@ def test_two_hosts(repository: Path) -> None:
 )
 def test_what_cannot_be_compared_is_an_error(repository: Path, arguments: dict[str, Any], said: str) -> None:
     files.write_json(repository / "artifacts/benchmarks/tiny/old.json", {"host": "old", "batch_size": 8})
-    with pytest.raises(StageError, match=said):
+    with pytest.raises(FoundryError, match=said):
         compare.main("tiny", **{"revision": None, "host": None, "everything": False, "out": None, **arguments})

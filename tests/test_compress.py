@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from foundry.loading import loader
+from foundry.reference.closeness import cosines
+from foundry.variants import variant_folder
 from stages import compress
-from stages.shared import loader, models
-from stages.shared.embeddings import cosines
 from tests.conftest import documents
 
 
@@ -29,6 +30,6 @@ def test_smaller_and_as_close(
     assert cosine.min() > at_least
 
     def size(folder: Path, name: str) -> int:
-        return models.weights_files(folder, name)[1].stat().st_size
+        return variant_folder.weights_files(folder, name)[1].stat().st_size
 
     assert size(out, variant) < share * size(tiny / "openvino", "openvino")

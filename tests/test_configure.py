@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.params import reading
+from foundry.variants import variant_folder
 from stages import configure, optimize, quantize
-from stages.shared import files, models, params
-from stages.shared.command import StageError
 
 
 def settings_of(root: Path, name: str = "settings") -> dict[str, Any]:
@@ -80,8 +82,8 @@ def test_an_override_is_one_models_alone(project: Callable[..., Path]) -> None:
 )  # fmt: skip
 def test_a_mistake_is_named(project: Callable[..., Path], other: dict[str, Any], said: str) -> None:
     project(lambda raw: two_models(raw, **other))
-    with pytest.raises(StageError, match=said):
-        params.read()
+    with pytest.raises(FoundryError, match=said):
+        reading.read()
 
 
 def test_what_a_model_goes_without_is_skipped_and_so_is_what_is_made_from_it(
@@ -89,8 +91,8 @@ def test_what_a_model_goes_without_is_skipped_and_so_is_what_is_made_from_it(
 ) -> None:
     folder = project(lambda raw: raw["models"]["tiny"].update(skip=["onnx_O2"])) / "models/tiny"
     optimize.main("onnx_O2", tiny / "onnx", folder / "onnx_O2")
-    assert models.skipped(folder / "onnx_O2") == "params.yaml leaves it out for this model"
-    models.skip(folder / "onnx", "onnx", "no exporter takes it")
+    assert variant_folder.skipped(folder / "onnx_O2") == "params.yaml leaves it out for this model"
+    variant_folder.skip(folder / "onnx", "onnx", "no exporter takes it")
     held = (folder / "reference", folder / "validation.jsonl", folder / "tasks.json")
     quantize.main("onnx_qint8_avx512", folder / "onnx", *held, folder / "onnx_qint8_avx512")
-    assert models.skipped(folder / "onnx_qint8_avx512") == "onnx is skipped: no exporter takes it"
+    assert variant_folder.skipped(folder / "onnx_qint8_avx512") == "onnx is skipped: no exporter takes it"

@@ -14,7 +14,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.shared import loader, models, reference, results, texts
+from foundry.data import texts
+from foundry.loading import loader
+from foundry.reference import reference
+from foundry.validation import results
+from foundry.variants import variant_folder
 from tests.conftest import ROOT, validate_in
 
 pytestmark = pytest.mark.slow
@@ -108,7 +112,7 @@ def nan_for_long_inputs(model: Any) -> None:
 
 def in_graph(variant: str, change: Change) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
-        path = models.weights_path(folder, variant)
+        path = variant_folder.weights_path(folder, variant)
         model = onnx.load(path)
         change(model)
         onnx.save(model, path)

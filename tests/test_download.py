@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.checkpoints import fetching
+from foundry.data.settings import HubSource
 from stages import download
-from stages.shared import files
-from stages.shared.command import StageError
-from stages.shared.params import HubSource
 from tests.conftest import ROOT
 from tests.hub_server import Hub
 
@@ -26,7 +27,7 @@ def test_only_what_is_needed() -> None:
         "openvino/openvino_model.bin", "pytorch_model.bin", "rust_model.ot", "sentencepiece.bpe.model", "tf_model.h5",
         "tokenizer.json", "flax_model.msgpack",
     ]  # fmt: skip
-    assert download.needed(names) == [
+    assert fetching.needed(names) == [
         "1_Pooling/config.json", "2_Dense/model.safetensors", "README.md", "config.json",
         "model-00001-of-00002.safetensors", "model.safetensors.index.json", "modules.json",
         "sentencepiece.bpe.model", "tokenizer.json",
@@ -34,7 +35,7 @@ def test_only_what_is_needed() -> None:
 
 
 def test_pytorch_weights_are_kept_where_there_is_nothing_better() -> None:
-    assert download.needed(["2_Dense/pytorch_model.bin", "pytorch_model.bin"]) == [
+    assert fetching.needed(["2_Dense/pytorch_model.bin", "pytorch_model.bin"]) == [
         "2_Dense/pytorch_model.bin",
         "pytorch_model.bin",
     ]
@@ -80,7 +81,7 @@ def test_what_is_no_model_is_refused_and_the_earlier_output_stays(
     before = dict.fromkeys(files.files_below(out))
     broken = broken_copy(checkpoint, tmp_path / "broken", breaks)
     project(lambda raw: raw["models"]["tiny"].update(source={"path": str(broken)}))
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(FoundryError, match=message):
         download.main("tiny", out)
     assert dict.fromkeys(files.files_below(out)) == before
     assert not list(out.parent.glob(".partial-*"))
@@ -96,7 +97,7 @@ def test_what_is_no_model_is_refused_and_the_earlier_output_stays(
 )
 def test_a_source_that_is_not_there(project: Callable[..., Path], source: dict[str, str], message: str) -> None:
     out = project(lambda raw: raw["models"]["tiny"].update(source=source)) / "torch"
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(FoundryError, match=message):
         download.main("tiny", out)
     assert not out.exists()
 
@@ -107,13 +108,13 @@ def test_a_static_embedding_is_said_to_be_one(project: Callable[..., Path], chec
     )
     static = broken_copy(checkpoint, tmp_path / "static", lambda folder: (folder / "modules.json").write_text(row))
     project(lambda raw: raw["models"]["tiny"].update(source={"path": str(static)}))
-    with pytest.raises(StageError, match="StaticEmbedding model has no graph"):
+    with pytest.raises(FoundryError, match="StaticEmbedding model has no graph"):
         download.main("tiny", tmp_path / "torch")
 
 
 def test_an_offline_machine_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"the Hub cannot be reached, and org/name at 0{40} comes from there"):
-        download.fetch_hub(HubSource(hub="org/name", revision="0" * 40), tmp_path / "torch")
+    with pytest.raises(FoundryError, match=r"the Hub cannot be reached, and org/name at 0{40} comes from there"):
+        fetching.fetch_hub(HubSource(hub="org/name", revision="0" * 40), tmp_path / "torch")
 
 
 # --- The real huggingface_hub client against a small Hub on loopback

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.shared import calibration, encoders, loader
+from foundry.int8 import calibration
+from foundry.loading import encoders, loader
 from tests import architectures
 from tests.conftest import build, documents, validate_in
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from foundry.base import files
+from foundry.export import exporting, torch_model
+from foundry.loading import loader
+from foundry.variants import variant_folder
 from stages import export
-from stages.shared import files, loader, models
 from tests.conftest import make_checkpoint
 
 
@@ -30,17 +33,17 @@ def test_a_graph_of_other_weights_is_refused(
 ) -> None:
     other = make_checkpoint(tmp_path / "other", seed=1)
     out = project() / "onnx"
-    real_export = export.export
+    real_export = exporting.export
 
-    def of_another(checkpoint: export.Checkpoint, *rest: Any) -> Any:
+    def of_another(checkpoint: torch_model.Checkpoint, *rest: Any) -> Any:
         return real_export(checkpoint._replace(transformer=other), *rest)
 
-    monkeypatch.setattr(export, "export", of_another)
+    monkeypatch.setattr(exporting, "export", of_another)
     export.main("onnx", tiny / "torch", out)
-    reason = models.skipped(out)
+    reason = variant_folder.skipped(out)
     assert reason is not None
-    assert reason.count("away from torch") == len(export.EXPORTERS["onnx"]) == 3
-    assert [path.name for path in out.iterdir()] == [models.SKIPPED]
+    assert reason.count("away from torch") == len(exporting.EXPORTERS["onnx"]) == 3
+    assert [path.name for path in out.iterdir()] == [variant_folder.SKIPPED]
     assert not list(out.parent.glob(".partial-*"))
 
 

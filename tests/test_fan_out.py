@@ -15,9 +15,9 @@ import psutil
 import pytest
 import yaml
 
-from stages.fan_out import dag, workers
-from stages.fan_out.dag import Task
-from stages.shared.command import StageError
+from foundry.base.errors import FoundryError
+from foundry.cluster import dag, workers
+from foundry.cluster.dag import Task
 from tests.conftest import ROOT
 
 # In the form of the real one: a matrix, a stage that says what the machine is, one that measures, one that joins.
@@ -148,7 +148,7 @@ def test_on_this_machine(project: Path) -> None:
     run(project, "git", "commit", "-qam", "no remote")
     expected = sequential(project)
     forget_notes(project)
-    command = [sys.executable, "-m", "stages.fan_out", "--local", "2"]
+    command = [sys.executable, "-m", "foundry.cluster.driver", "--local", "2"]
     said = run(project, *command)
     assert "8 of 8 stages to run" in said
     assert "8 stages run: good" in said
@@ -211,7 +211,7 @@ def place(project: Path, placement: dict[str, Any]) -> None:
 
 def fan_out(project: Path, cluster: Any) -> subprocess.Popen[str]:
     command = [
-        sys.executable, "-m", "stages.fan_out", "--address", cluster.address, "--clone-from", str(project)
+        sys.executable, "-m", "foundry.cluster.driver", "--address", cluster.address, "--clone-from", str(project)
     ]  # fmt: skip
     return subprocess.Popen(
         command, cwd=project, env=environment(project), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -317,7 +317,7 @@ def test_what_no_machine_offers_and_what_fails(project: Path, cluster: Any) -> N
 
 
 def test_mistakes(project: Path) -> None:
-    command = [sys.executable, "-m", "stages.fan_out"]
+    command = [sys.executable, "-m", "foundry.cluster.driver"]
     assert "error: give one of --local N and --address" in run(project, *command, succeeds=False)
     (project / "source.txt").write_text("changed")
     assert "error: not committed: source.txt" in run(project, *command, "--local", "1", succeeds=False)
@@ -335,8 +335,8 @@ def test_what_depends_on_what_changed_is_stale() -> None:
     ]
     assert [task.name for task in dag.stale(order, {"a"})] == ["a", "b", "d"]
     assert [task.name for task in dag.upstream(order, ["b", "e"])] == ["a", "b", "c", "e"]
-    with pytest.raises(StageError, match="no stage is called f"):
+    with pytest.raises(FoundryError, match="no stage is called f"):
         dag.upstream(order, ["a", "f"])
     assert dag.stale(order, set()) == []
-    with pytest.raises(StageError, match="names x@"):
+    with pytest.raises(FoundryError, match="names x@"):
         dag.check_patterns(["a", "b"], ["x@*", "a"])

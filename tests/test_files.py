@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared import files
+from foundry.base import files
 from tests.conftest import ROOT, small_disk
 
 
@@ -56,7 +56,7 @@ def test_full_disk(tmp_path: Path, checkpoint: Path) -> None:
     with small_disk(tmp_path / "disk", "200k") as disk:
         script = f"""
 from pathlib import Path
-from stages.shared import command, files
+from foundry.base import command, files
 def main() -> None:
     with files.replacing_folder(Path({str(disk)!r}) / "torch") as partial:
         files.copy(Path({str(checkpoint)!r}) / "model.safetensors", partial / "model.safetensors")

@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.publishing import provenance, signature
+from foundry.tracking import lock
+from foundry.variants import variant_folder
 from stages import publish, report
-from stages.shared import files, lock, models, provenance, signature
-from stages.shared.command import StageError
 from tests.conftest import ROOT, TINY_VARIANTS, validate_in
 from tests.hub_server import DROP, Hub
 from tests.test_publish import FACTS
@@ -113,7 +116,7 @@ class Project:
         """Another graph that computes the same, validated."""
         import onnx
 
-        path = models.weights_path(self.folder / variant, variant)
+        path = variant_folder.weights_path(self.folder / variant, variant)
         graph = onnx.load(path)
         graph.doc_string = "another"
         onnx.save(graph, path)
@@ -301,7 +304,7 @@ def test_somebody_elses_graph_is_replaced_in_a_pull_request_only(made: Project, 
     server.push(REPO, {"onnx/model.onnx": b"another export \0"})
     made.settings["create_pr"] = False
     made.build()
-    with pytest.raises(StageError, match=r"onnx/model\.onnx in org/tiny is somebody else's"):
+    with pytest.raises(FoundryError, match=r"onnx/model\.onnx in org/tiny is somebody else's"):
         made.publish()
     assert server.files(REPO)["onnx/model.onnx"] == b"another export \0"
     made.settings["create_pr"] = True
@@ -312,7 +315,7 @@ def test_somebody_elses_graph_is_replaced_in_a_pull_request_only(made: Project, 
 
 def test_another_checkpoint_is_never_overwritten(made: Project, server: Hub) -> None:
     server.push(REPO, {"model.safetensors": b"other weights \0"})
-    with pytest.raises(StageError, match=r"model\.safetensors in the repository is not that of the checkpoint"):
+    with pytest.raises(FoundryError, match=r"model\.safetensors in the repository is not that of the checkpoint"):
         made.publish()
     assert server.repos[REPO].discussions == {}
 
@@ -342,7 +345,7 @@ def test_a_signed_record(made: Project, server: Hub, monkeypatch: pytest.MonkeyP
 
 def test_a_record_of_somebody_elses_is_not_overwritten(made: Project, server: Hub) -> None:
     server.push(REPO, {"foundry.json": b"{}"})
-    with pytest.raises(StageError, match=r"foundry\.json in the repository is none of format 1"):
+    with pytest.raises(FoundryError, match=r"foundry\.json in the repository is none of format 1"):
         made.publish()
     assert server.repos[REPO].discussions == {}
 
@@ -353,7 +356,7 @@ def test_a_record_of_somebody_elses_is_not_overwritten(made: Project, server: Hu
 def test_a_conflict_is_left_to_people(made: Project, server: Hub) -> None:
     made.publish()
     server.push(REPO, {"README.md": b"# Other words\n"})
-    with pytest.raises(StageError, match=r"discussions/1 conflicts with main in README\.md"):
+    with pytest.raises(FoundryError, match=r"discussions/1 conflicts with main in README\.md"):
         made.publish()
     assert len(server.repos[REPO].discussions) == 1
 
@@ -361,7 +364,7 @@ def test_a_conflict_is_left_to_people(made: Project, server: Hub) -> None:
 def test_what_was_declined_is_not_proposed_again(made: Project, server: Hub) -> None:
     made.publish()
     server.repos[REPO].discussions[1].status = "closed"
-    with pytest.raises(StageError, match="discussions/1 proposed just this and was closed"):
+    with pytest.raises(FoundryError, match="discussions/1 proposed just this and was closed"):
         made.publish()
     assert len(server.repos[REPO].discussions) == 1
     made.change("onnx_O2")
@@ -397,7 +400,7 @@ def test_no_rights(
     made.build()
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(made.root / "no-token"))
     monkeypatch.delenv("HF_TOKEN") if token is None else monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(FoundryError, match=message):
         made.publish()
     assert commits(server) == 1
     assert not made.receipt.exists()
@@ -407,7 +410,7 @@ def test_a_branch_that_moves_in_between(made: Project, server: Hub) -> None:
     made.settings["create_pr"] = False
     made.build()
     server.on("commit", lambda: server.push(REPO, {"notes.txt": b"newer"}))
-    with pytest.raises(StageError, match="org/tiny has changed while this was sent, and nothing was"):
+    with pytest.raises(FoundryError, match="org/tiny has changed while this was sent, and nothing was"):
         made.publish()
     assert server.files(REPO) == {**THEIRS, "notes.txt": b"newer"}
     made.publish()
@@ -440,7 +443,7 @@ def test_checks_first(made: Project, server: Hub, breaks: Callable[[Project], An
     breaks(made)
     validate_in(made.root, made.folder, "torch", made.folder / "torch")
     made.build()
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(FoundryError, match=message):
         made.publish()
     assert not {"preupload", "commit"} & set(server.requests)
 
@@ -448,10 +451,10 @@ def test_checks_first(made: Project, server: Hub, breaks: Callable[[Project], An
 def test_an_output_that_is_not_as_in_dvc_lock_is_not_sent(made: Project, server: Hub) -> None:
     path = made.validation / "onnx.json"
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(StageError, match=r"not as dvc\.lock has it: .*validation/tiny/onnx\.json \(altered\)"):
+    with pytest.raises(FoundryError, match=r"not as dvc\.lock has it: .*validation/tiny/onnx\.json \(altered\)"):
         made.publish()
     (made.root / "dvc.lock").unlink()
-    with pytest.raises(StageError, match="nothing says what was built"):
+    with pytest.raises(FoundryError, match="nothing says what was built"):
         made.publish()
     assert server.requests == []
 
@@ -505,7 +508,7 @@ def test_what_fails_for_good_is_an_error_and_nothing_is_published(
 
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)  # the client waits for minutes otherwise
     server.on(phase, *[status] * 100)
-    with pytest.raises(StageError) as error:
+    with pytest.raises(FoundryError) as error:
         made.publish()
     expected = {403: "may not write", 413: "does not take so much", 409: "has changed", 500: "refuses"}
     assert expected.get(status, "cannot be reached") in str(error.value)
@@ -520,7 +523,7 @@ def test_what_fails_for_good_is_an_error_and_nothing_is_published(
 
 def test_a_quota(made: Project, server: Hub) -> None:
     server.quota_bytes = 10_000
-    with pytest.raises(StageError, match="does not take so much for org/tiny"):
+    with pytest.raises(FoundryError, match="does not take so much for org/tiny"):
         made.publish()
     assert server.repos[REPO].discussions == {}
 
@@ -534,7 +537,7 @@ def test_what_the_hub_holds_is_checked_before_there_is_a_receipt(made: Project, 
         )
 
     server.on("edit", damage)
-    with pytest.raises(StageError, match=r"discussions/1 does not hold what was sent.*fp16\.bin is altered"):
+    with pytest.raises(FoundryError, match=r"discussions/1 does not hold what was sent.*fp16\.bin is altered"):
         made.publish()
     assert not made.receipt.exists()
     assert server.repos[REPO].discussions[1].comments == [

@@ -3,25 +3,25 @@
 import numpy as np
 import pytest
 
-from stages.shared import int8
-from stages.shared.params import Calibrate
+from foundry.int8 import planning
+from foundry.int8.settings import Calibrate
 
 RNG = np.random.default_rng(0)
 
 
-def seen(tokens: np.ndarray) -> int8.Activations:
-    activations = int8.Activations()
+def seen(tokens: np.ndarray) -> planning.Activations:
+    activations = planning.Activations()
     for start in range(0, len(tokens), 50):
         part = tokens[start : start + 50]
-        activations.add(part, int8.pick_tokens(len(part), np.random.default_rng(0)))
+        activations.add(part, planning.pick_tokens(len(part), np.random.default_rng(0)))
     return activations
 
 
 def error(tokens: np.ndarray, weight: np.ndarray, copyable: bool = False, **settings: object) -> float:
     """The relative error of a product that is quantized by its plan, on all tokens."""
     row = Calibrate.model_validate(settings)
-    product = int8.Product("p", "x", lambda: weight, weight.size, copyable)
-    plan = int8.plan([product], {"x": seen(tokens)}, row)
+    product = planning.Product("p", "x", lambda: weight, weight.size, copyable)
+    plan = planning.plan([product], {"x": seen(tokens)}, row)
     how, quantized = plan.inputs["x"], plan.weights["p"]
     result = how.dequantize(how.quantize(tokens)) @ quantized.integers.T.astype(np.float32) * quantized.scales
     exact = tokens @ weight.T
@@ -41,9 +41,9 @@ def test_smoothing_mends_channels_of_different_sizes(ordinary: tuple[np.ndarray,
     tokens, weight = ordinary
     tokens = tokens * np.geomspace(0.05, 20, 64).astype(np.float32)
     weight = weight / np.geomspace(0.05, 20, 64).astype(np.float32)
-    scale, zero_point = int8.scale_and_zero_point(float(tokens.min()), float(tokens.max()), symmetric=False)
-    plain = int8.InputPlan(np.ones(64, np.int64), np.ones(64, np.float32), scale, zero_point)
-    integers, scales = int8.quantize_rows(weight)
+    scale, zero_point = planning.scale_and_zero_point(float(tokens.min()), float(tokens.max()), symmetric=False)
+    plain = planning.InputPlan(np.ones(64, np.int64), np.ones(64, np.float32), scale, zero_point)
+    integers, scales = planning.quantize_rows(weight)
     result = plain.dequantize(plain.quantize(tokens)) @ integers.T.astype(np.float32) * scales
     unsmoothed = np.linalg.norm(result - tokens @ weight.T) / np.linalg.norm(tokens @ weight.T)
     assert error(tokens, weight) < 0.2 * unsmoothed
@@ -56,8 +56,8 @@ def test_copies_mend_an_outlier_channel(ordinary: tuple[np.ndarray, np.ndarray])
 
     def ordinary_error(copies: int) -> float:
         row = Calibrate(outlier_copies=copies, smooth_quant_alpha=0.9)
-        product = int8.Product("p", "x", lambda: weight, weight.size, True)
-        plan = int8.plan([product], {"x": seen(tokens)}, row)
+        product = planning.Product("p", "x", lambda: weight, weight.size, True)
+        plan = planning.plan([product], {"x": seen(tokens)}, row)
         how, quantized = plan.inputs["x"], plan.weights["p"]
         assert how.copies.sum() == 64 + copies
         assert copies == 0 or how.copies.argmax() == 7
@@ -70,15 +70,15 @@ def test_copies_mend_an_outlier_channel(ordinary: tuple[np.ndarray, np.ndarray])
 
 def test_copies_divide_the_weight_and_change_nothing_else(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
     tokens, weight = ordinary
-    plan = int8.plan_input(seen(tokens), [weight], True, Calibrate(outlier_copies=5))
+    plan = planning.plan_input(seen(tokens), [weight], True, Calibrate(outlier_copies=5))
     np.testing.assert_allclose(tokens[:, plan.indices] @ plan.spread(weight).T, tokens @ weight.T, atol=1e-4)
 
 
 def test_error_feedback_makes_up_for_rounding() -> None:
     mixed = RNG.normal(size=(600, 12)) @ RNG.normal(size=(12, 64)) + 0.1 * RNG.normal(size=(600, 64))
     tokens, weight = mixed.astype(np.float32), RNG.normal(size=(32, 64)).astype(np.float32)
-    integers, scales = int8.quantize_rows(weight, 15)  # coarse, so that rounding is what counts
-    better = int8.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
+    integers, scales = planning.quantize_rows(weight, 15)  # coarse, so that rounding is what counts
+    better = planning.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
 
     def distance(rounded: np.ndarray) -> float:
         return float(np.linalg.norm(tokens @ (rounded * scales[:, None] - weight).T))
@@ -96,16 +96,16 @@ def test_no_pair_of_products_overflows_sixteen_bits(ordinary: tuple[np.ndarray, 
         row = Calibrate.model_validate(
             {"reduce_range": reduce_range, "smooth_quant_alpha": 0.5, "error_feedback": feedback}
         )
-        product = int8.Product("p", "x", lambda: weight, weight.size, False)
-        plan = int8.plan([product], {"x": seen(tokens)}, row)
+        product = planning.Product("p", "x", lambda: weight, weight.size, False)
+        plan = planning.plan([product], {"x": seen(tokens)}, row)
         integers = plan.inputs["x"].quantize(seen(tokens).sample)
         weights = plan.weights["p"].integers.astype(np.float32)
         sums = [integers[:, k : k + 2] @ weights[:, k : k + 2].T for k in range(0, 64, 2)]
         return float(np.abs(sums).max())
 
-    assert largest_sum("never") > int8.INT16_MAX
-    assert largest_sum("auto") <= int8.INT16_MAX
-    assert largest_sum("always") <= int8.INT16_MAX
+    assert largest_sum("never") > planning.INT16_MAX
+    assert largest_sum("auto") <= planning.INT16_MAX
+    assert largest_sum("always") <= planning.INT16_MAX
 
 
 def test_an_odd_number_of_channels_is_no_trouble(ordinary: tuple[np.ndarray, np.ndarray]) -> None:
@@ -128,6 +128,6 @@ def test_channels_that_are_always_zero_have_a_scale(ordinary: tuple[np.ndarray, 
 
 def test_the_first_and_last_token_are_always_picked() -> None:
     for count in (1, 2, 14, 15, 300):
-        picked = int8.pick_tokens(count, np.random.default_rng(1))
+        picked = planning.pick_tokens(count, np.random.default_rng(1))
         assert {0, count - 1} <= set(picked.tolist())
-        assert len(set(picked.tolist())) == len(picked) == min(count, int8.TOKENS_PER_TEXT)
+        assert len(set(picked.tolist())) == len(picked) == min(count, planning.TOKENS_PER_TEXT)

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import benchmark, download, validate
-from stages.shared import encoders, files, loader, models, params
-from stages.shared.command import StageError
-from stages.shared.params import Effort
-from stages.shared.rendering import loading_lines
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.benchmarking import session
+from foundry.benchmarking.settings import Effort
+from foundry.checkpoints import fetching
+from foundry.loading import encoders, loader
+from foundry.reporting.rendering import loading_lines
+from foundry.validation import checking, settings
+from foundry.variants import checkpoint_folder
+from stages import download
 from tests import architectures
 from tests.conftest import TINY_VARIANTS, build, documents, make_kind, validate_in
 
@@ -51,14 +56,14 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def some_items(folder: Path) -> list[encoders.Item]:
-    return encoders.items(documents()[:6], models.kind(folder) == "CrossEncoder")
+    return encoders.items(documents()[:6], checkpoint_folder.kind(folder) == "CrossEncoder")
 
 
 def test_the_kind_and_its_task_are_found(kind: Path) -> None:
     name, _ = KINDS[kind.name]
     task = "fill-mask" if name == "SparseEncoder" else "sequence-classification"
     for variant in TINY_VARIANTS:
-        assert (models.kind(kind / variant), models.task(kind / variant)) == (name, task)
+        assert (checkpoint_folder.kind(kind / variant), checkpoint_folder.task(kind / variant)) == (name, task)
 
 
 @pytest.mark.parametrize("variant", ["onnx", "onnx_O2", "openvino"])
@@ -116,24 +121,24 @@ def test_another_pooling_or_activation_is_found(kind: Path, tmp_path: Path, monk
 
 def test_it_is_measured(kind: Path, tmp_path: Path) -> None:
     effort = Effort(minutes=0.01, rounds=3, interval=0.9, batch_sizes=[2], seconds=0.02)
-    rows = benchmark.rows(kind, ["torch", "onnx"], {})
+    rows = session.rows(kind, ["torch", "onnx"], {})
     machine = {"host": "here", "instruction_sets": []}
-    result = benchmark.benchmark(kind.name, kind, rows, {"short": documents()[:4]}, machine, "tiny", effort)
+    result = session.benchmark(kind.name, kind, rows, {"short": documents()[:4]}, machine, "tiny", effort)
     assert all(record["error"] is None for record in result["variants"].values())
     assert result["variants"]["onnx"]["latency"]["short"]["median_ms"] > 0
 
 
 def test_passages_in_another_order_are_found() -> None:
-    limits = params.Thresholds.model_construct(passage_order=0.9)
+    limits = settings.Thresholds.model_construct(passage_order=0.9)
     expected = np.array([[3.0, 2.0, 1.0, 0.99], [0.0, 1.0, 2.0, 5.0]])[..., None]
-    assert validate.passage_order(expected * 2 + 1, expected, limits)["value"] == 1.0
+    assert checking.passage_order(expected * 2 + 1, expected, limits)["value"] == 1.0
     nearly = expected.copy()
     nearly[0, 2:] = nearly[0, :1:-1]  # the two that torch hardly tells apart
-    assert 0.99 < validate.passage_order(nearly, expected, limits)["value"] < 1.0  # type: ignore[operator]
+    assert 0.99 < checking.passage_order(nearly, expected, limits)["value"] < 1.0  # type: ignore[operator]
     swapped = expected.copy()
     swapped[1, [0, 3]] = swapped[1, [3, 0]]
-    assert not validate.passage_order(swapped, expected, limits)["passed"]
-    assert not validate.passage_order(np.zeros_like(expected), expected, limits)["passed"]
+    assert not checking.passage_order(swapped, expected, limits)["passed"]
+    assert not checking.passage_order(np.zeros_like(expected), expected, limits)["passed"]
 
 
 # --- Without a build -------------------------------------------------------------------------------------
@@ -141,9 +146,9 @@ def test_passages_in_another_order_are_found() -> None:
 
 def test_a_crossencoder_of_transformers_alone_is_one(tmp_path: Path) -> None:
     make_kind(tmp_path, "CrossEncoder")
-    assert models.kind(tmp_path / "bare") == "CrossEncoder"
-    assert models.transformer_path(tmp_path / "bare") == ""
-    download.check_loadable(tmp_path / "bare")
+    assert checkpoint_folder.kind(tmp_path / "bare") == "CrossEncoder"
+    assert checkpoint_folder.transformer_path(tmp_path / "bare") == ""
+    fetching.check_loadable(tmp_path / "bare")
 
 
 @pytest.mark.parametrize(
@@ -156,8 +161,8 @@ def test_a_crossencoder_of_transformers_alone_is_one(tmp_path: Path) -> None:
 def test_what_is_not_known_is_an_error(tmp_path: Path, name: str, setting: dict[str, str], said: str) -> None:
     folder = make_kind(tmp_path, "CrossEncoder")
     (folder / name).write_text(json.dumps(setting))
-    with pytest.raises(StageError, match=said):
-        _ = models.kind(folder), models.task(folder)
+    with pytest.raises(FoundryError, match=said):
+        _ = checkpoint_folder.kind(folder), checkpoint_folder.task(folder)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +175,11 @@ def test_a_bare_model_becomes_the_kind_that_params_say(
 
     bare = architectures.make(tmp_path / "bare", "bert", head)
     root = project(lambda raw: raw["models"].update(tiny={"source": {"path": str(bare)}}))
-    with pytest.raises(StageError, match=r"no modules\.json"):
+    with pytest.raises(FoundryError, match=r"no modules\.json"):
         download.main("tiny", root / "torch")
     project(lambda raw: raw["models"].update(tiny={"source": {"path": str(bare)}, "kind": kind}))
     download.main("tiny", root / "torch")
-    assert models.kind(root / "torch") == kind
+    assert checkpoint_folder.kind(root / "torch") == kind
     expected = getattr(sentence_transformers, kind)(str(bare), device="cpu").encode(["one", "two"])
     got = loader.load(root / "torch", "torch").encode(["one", "two"])
     assert np.abs(got - (expected.to_dense().numpy() if kind == "SparseEncoder" else expected)).max() == 0
@@ -185,7 +190,7 @@ def test_what_is_not_the_kind_that_params_say_is_an_error(project: Callable[...,
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     root = project(lambda raw: raw["models"].update(tiny={"source": {"path": str(folder)}, "kind": "SparseEncoder"}))
-    with pytest.raises(StageError, match="does not load as the SparseEncoder"):
+    with pytest.raises(FoundryError, match="does not load as the SparseEncoder"):
         download.main("tiny", root / "torch")
     assert not (root / "torch").exists()
 

@@ -4,18 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared import loader, models
-from stages.shared.command import StageError
+from foundry.base.errors import FoundryError
+from foundry.loading import loader
+from foundry.variants import naming, variant_folder
 
 
 def test_a_missing_file_is_an_error_and_not_an_export(tiny: Path) -> None:
-    with pytest.raises(StageError, match=r"model_O2.onnx is not there"):
+    with pytest.raises(FoundryError, match=r"model_O2.onnx is not there"):
         loader.load(tiny / "onnx", "onnx_O2")
 
 
 def test_the_file_is_the_one_asked_for(tiny: Path) -> None:
     loaded = loader.load(tiny / "onnx_O2", "onnx_O2")
-    assert Path(loaded[0].auto_model.path) == models.weights_path(tiny / "onnx_O2", "onnx_O2")
+    assert Path(loaded[0].auto_model.path) == variant_folder.weights_path(tiny / "onnx_O2", "onnx_O2")
 
 
 def test_openvino_computes_in_fp32_on_every_processor(tiny: Path) -> None:
@@ -35,9 +36,9 @@ def test_openvino_computes_in_fp32_on_every_processor(tiny: Path) -> None:
     ],
 )
 def test_names_are_those_of_sentence_transformers(variant: str, name: str) -> None:
-    assert models.file_name(variant) == name
+    assert naming.file_name(variant) == name
 
 
 def test_torch_has_no_graph() -> None:
     with pytest.raises(ValueError, match="neither onnx nor openvino"):
-        models.file_name("torch")
+        naming.file_name("torch")

@@ -8,8 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
+from foundry.base import files
+from foundry.export import exporting
+from foundry.loading import loader
+from foundry.onnx import graph_files
+from foundry.variants import naming, variant_folder
 from stages import calibrate_onnx, export, optimize, quantize
-from stages.shared import files, loader, models, onnx_files
 from tests.conftest import TINY_VARIANTS, documents, measured_on
 from tests.test_publish import prepare, run
 
@@ -20,13 +24,15 @@ ONNX = [name for name in TINY_VARIANTS if name.startswith("onnx_")]
 @pytest.fixture
 def large(project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """artifacts/models/tiny, with a sidecar beside every ONNX graph."""
-    monkeypatch.setattr(onnx_files, "LARGEST_GRAPH_BYTES", LIMIT)
+    monkeypatch.setattr(graph_files, "LARGEST_GRAPH_BYTES", LIMIT)
     folder = project() / "artifacts/models/tiny"
     held = measured_on(tiny)
     for name in ("torch", "openvino", "openvino_fp16", "openvino_qint8_quantized"):
         shutil.copytree(tiny / name, folder / name)
     monkeypatch.setitem(
-        export.EXPORTERS, "onnx", {name: one for name, one in export.EXPORTERS["onnx"].items() if name != "optimum"}
+        exporting.EXPORTERS,
+        "onnx",
+        {name: one for name, one in exporting.EXPORTERS["onnx"].items() if name != "optimum"},
     )
     export.main("onnx", folder / "torch", folder / "onnx")
     optimize.main("onnx_O2", folder / "onnx", folder / "onnx_O2")
@@ -39,7 +45,7 @@ def large(project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPa
 def test_every_graph_has_its_sidecar_and_gives_what_it_gave(large: Path, tiny: Path) -> None:
     some = documents()[:6]
     for variant in ("onnx", *ONNX):
-        graph, sidecar = models.weights_files(large / variant, variant)
+        graph, sidecar = variant_folder.weights_files(large / variant, variant)
         assert sidecar.name == f"{graph.name}_data"  # the name that Sentence Transformers asks the Hub for
         assert sidecar.stat().st_size > 0
         expected = loader.load(tiny / variant, variant).encode(some)
@@ -48,12 +54,12 @@ def test_every_graph_has_its_sidecar_and_gives_what_it_gave(large: Path, tiny: P
 
 def test_a_sidecar_is_whole_and_the_graph_names_no_other(large: Path) -> None:
     for variant in ("onnx", *ONNX):
-        graph = models.weights_path(large / variant, variant)
-        tensors = [one for one in onnx_files.read(graph).graph.initializer if onnx_files.is_external(one)]
+        graph = variant_folder.weights_path(large / variant, variant)
+        tensors = [one for one in graph_files.read(graph).graph.initializer if graph_files.is_external(one)]
         infos = [onnx.external_data_helper.ExternalDataInfo(one) for one in tensors]
         assert {info.location for info in infos} == {f"{graph.name}_data"}
-        assert [info.length for info in infos] == [onnx_files.size_bytes(one) for one in tensors]
-        assert max(info.offset + info.length for info in infos) == onnx_files.sidecar(graph).stat().st_size
+        assert [info.length for info in infos] == [graph_files.size_bytes(one) for one in tensors]
+        assert max(info.offset + info.length for info in infos) == graph_files.sidecar(graph).stat().st_size
 
 
 def test_it_is_published_with_its_sidecar(large: Path, tiny: Path) -> None:
@@ -67,7 +73,7 @@ def test_it_is_published_with_its_sidecar(large: Path, tiny: Path) -> None:
     assert {"onnx", "onnx_O2"} <= receipt["published"].keys()
     for variant in receipt["published"]:
         if variant.startswith("onnx"):
-            name = f"onnx/{models.file_name(variant)}"
+            name = f"onnx/{naming.file_name(variant)}"
             assert {name, f"{name}_data"} <= receipt["published"][variant].keys()
     published = root / "hub/tiny"
     expected = loader.load(large / "onnx_O2", "onnx_O2").encode(documents()[:3])
@@ -75,7 +81,7 @@ def test_it_is_published_with_its_sidecar(large: Path, tiny: Path) -> None:
 
 
 def test_a_lost_or_cut_sidecar_is_an_error(large: Path) -> None:
-    sidecar = onnx_files.sidecar(models.weights_path(large / "onnx_O2", "onnx_O2"))
+    sidecar = graph_files.sidecar(variant_folder.weights_path(large / "onnx_O2", "onnx_O2"))
     whole = sidecar.read_bytes()
     sidecar.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(loader.load_errors()):
@@ -99,7 +105,7 @@ def test_too_little_room_is_noticed_before_anything_is_written(large: Path, monk
 def test_constants_in_a_sidecar_come_along(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     """optimum puts the constants of nodes into a large graph's sidecar, too."""
     source = shutil.copytree(tiny / "onnx", project() / "models/tiny/onnx")
-    graph = models.weights_path(source, "onnx")
+    graph = variant_folder.weights_path(source, "onnx")
     model = onnx.load(graph)
     [name] = [node.name for node in model.graph.node if node.op_type == "Constant"][:1] or ["added"]
     if name == "added":
@@ -109,10 +115,10 @@ def test_constants_in_a_sidecar_come_along(project: Callable[..., Path], tiny: P
         model, graph, save_as_external_data=True, location=f"{graph.name}_data", size_threshold=0,
         convert_attribute=True,
     )  # fmt: skip
-    constants = list(onnx_files.constants(onnx_files.read(graph).graph))
-    assert any(onnx_files.is_external(one) for one in constants)
-    hollow, _ = onnx_files.hollowed(graph, tmp_path)
-    assert not any(onnx_files.is_external(one) for one in onnx_files.constants(hollow.graph))
+    constants = list(graph_files.constants(graph_files.read(graph).graph))
+    assert any(graph_files.is_external(one) for one in constants)
+    hollow, _ = graph_files.hollowed(graph, tmp_path)
+    assert not any(graph_files.is_external(one) for one in graph_files.constants(hollow.graph))
     quantize.main("onnx_qint8_avx512", source, *measured_on(tiny), source.parent / "onnx_qint8_avx512")
     some = documents()[:4]
     expected = loader.load(tiny / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)

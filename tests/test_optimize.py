@@ -8,13 +8,15 @@ from pathlib import Path
 import onnx
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.loading import loader
+from foundry.variants import variant_folder
 from stages import optimize
-from stages.shared import files, loader, models
-from stages.shared.command import StageError
 
 
 def operators(folder: Path, variant: str) -> list[str]:
-    return [node.op_type for node in onnx.load(models.weights_path(folder, variant)).graph.node]
+    return [node.op_type for node in onnx.load(variant_folder.weights_path(folder, variant)).graph.node]
 
 
 @pytest.mark.slow
@@ -24,7 +26,7 @@ def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, level: 
 
     export_optimized_onnx_model(loader.load(real / "onnx", "onnx"), level, str(tmp_path))
     theirs = tmp_path / f"onnx/model_{level}.onnx"
-    assert files.sha256(models.weights_path(real / f"onnx_{level}", f"onnx_{level}")) == files.sha256(theirs)
+    assert files.sha256(variant_folder.weights_path(real / f"onnx_{level}", f"onnx_{level}")) == files.sha256(theirs)
 
 
 def test_own_fusions(project: Callable[..., Path], tiny: Path) -> None:
@@ -40,8 +42,8 @@ def test_own_fusions(project: Callable[..., Path], tiny: Path) -> None:
     assert "SkipLayerNormalization" in operators(tiny / "onnx_O2", "onnx_O2")
     assert "Attention" not in operators(root / "onnx_plain", "onnx_plain")
     assert "SkipLayerNormalization" not in operators(root / "onnx_plain", "onnx_plain")
-    size = models.weights_path(root / "onnx_half", "onnx_half").stat().st_size
-    assert size < 0.6 * models.weights_path(tiny / "onnx_O2", "onnx_O2").stat().st_size
+    size = variant_folder.weights_path(root / "onnx_half", "onnx_half").stat().st_size
+    assert size < 0.6 * variant_folder.weights_path(tiny / "onnx_O2", "onnx_O2").stat().st_size
 
 
 def test_an_unknown_architecture_is_skipped_with_the_reason(
@@ -57,10 +59,10 @@ def test_an_unknown_architecture_is_skipped_with_the_reason(
 
     out = project(add_o1) / "out"
     optimize.main("onnx_O2", source, out)
-    assert "brand-new" in str(models.skipped(out))
+    assert "brand-new" in str(variant_folder.skipped(out))
     assert [path.name for path in out.iterdir()] == ["skipped.json"]
     optimize.main("onnx_O1", source, out)  # needs no knowledge of the architecture
-    assert models.skipped(out) is None
+    assert variant_folder.skipped(out) is None
 
 
 @pytest.mark.parametrize("keep", [0, 1000, 20000])
@@ -70,9 +72,9 @@ def test_a_truncated_graph_is_one_clear_error_and_the_earlier_output_stays(
     source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
     out = project() / "out"
     optimize.main("onnx_O2", source, out)
-    before = dict(models.hashes(out))
-    graph = models.weights_path(source, "onnx")
+    before = dict(variant_folder.hashes(out))
+    graph = variant_folder.weights_path(source, "onnx")
     graph.write_bytes(graph.read_bytes()[:keep])
-    with pytest.raises(StageError, match=r"model.onnx is truncated or no ONNX graph"):
+    with pytest.raises(FoundryError, match=r"model.onnx is truncated or no ONNX graph"):
         optimize.main("onnx_O2", source, out)
-    assert dict(models.hashes(out)) == before
+    assert dict(variant_folder.hashes(out)) == before

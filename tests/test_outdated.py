@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import typer
 
-from stages import outdated
-from stages.shared import params
-from stages.shared.command import StageError
+from foundry.base.errors import FoundryError
+from foundry.commands import outdated
+from foundry.params import reading
 from tests.hub_server import Hub
 
 
@@ -50,13 +50,13 @@ def test_a_branch_that_moved(
         assert "models.tiny.source (org/tiny)" in said
         assert after in said
     assert (root / "params.yaml").read_text() == text.replace(before, after)
-    assert params.read().models["tiny"].source.revision == after  # type: ignore[union-attr]
+    assert reading.read().models["tiny"].source.revision == after  # type: ignore[union-attr]
     outdated.main(toolchain=False)
 
 
 def test_a_source_that_cannot_be_asked_for(project: Callable[..., Path], server: Hub) -> None:
     project(pinned("org/gone", "0" * 40))
-    with pytest.raises(StageError, match="org/gone is not there, or this token may not see it"):
+    with pytest.raises(FoundryError, match="org/gone is not there, or this token may not see it"):
         outdated.main(toolchain=False)
 
 
@@ -82,7 +82,7 @@ def test_the_toolchain(
 
 def test_the_exit_codes(project: Callable[..., Path]) -> None:
     root = project(lambda raw: raw.update(nonsense=1))
-    command = [sys.executable, "-m", "stages.outdated", "--no-toolchain"]
+    command = [sys.executable, "-m", "foundry.commands.outdated", "--no-toolchain"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nonsense" in done.stderr

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.loading import loader
+from foundry.reporting.rendering import loading_lines
+from foundry.variants import checkpoint_folder, variant_folder
 from stages import download
-from stages.shared import files, loader, models
-from stages.shared.command import StageError
-from stages.shared.rendering import loading_lines
 from tests.conftest import build, make_checkpoint, validate_in
 
 CONFIGURATION = """
@@ -75,7 +77,7 @@ def of(checkpoint: Path, **more: Any) -> Callable[[dict[str, Any]], Any]:
 def test_it_is_refused_and_says_what_to_read(project: Callable[..., Path], mixer: Path) -> None:
     out = project(of(mixer)) / "torch"
     with pytest.raises(
-        StageError, match=r"configuration_mixer.py, modeling_mixer.py.*trust_remote_code: true"
+        FoundryError, match=r"configuration_mixer.py, modeling_mixer.py.*trust_remote_code: true"
     ) as error:
         download.main("tiny", out)
     assert "architecture mixer_of_the_tests" in str(error.value)
@@ -87,8 +89,8 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
     shutil.copy(mixer / "modeling_mixer.py", source)
     out = project(of(source)) / "torch"
     download.main("tiny", out)
-    assert not models.has_own_code(out)
-    assert "modeling_mixer.py" not in files.read_json(out / models.SOURCE_RECORD)["files"]
+    assert not checkpoint_folder.has_own_code(out)
+    assert "modeling_mixer.py" not in files.read_json(out / variant_folder.SOURCE_RECORD)["files"]
 
 
 def test_trusted_it_is_said_loudly(
@@ -111,7 +113,7 @@ def test_trusted_it_is_built_and_checked(
     root = project()
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     folder = build(root, "tiny")
-    assert "no fusions for architecture 'mixer_of_the_tests'" in str(models.skipped(folder / "onnx_O2"))
+    assert "no fusions for architecture 'mixer_of_the_tests'" in str(variant_folder.skipped(folder / "onnx_O2"))
     expected = loader.load(folder / "torch", "torch").encode(["one text", "another one"])
     for variant in ("onnx", "openvino"):
         result = validate_in(tmp_path, folder, variant, folder / variant)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stages import check_params
-from stages.shared import params
-from stages.shared.command import StageError
+from foundry.base.errors import FoundryError
+from foundry.commands import check_params
+from foundry.params import reading
 from tests.conftest import REAL_VARIANTS, ROOT
 
 Change = Callable[[dict[str, Any]], Any]
@@ -67,8 +67,8 @@ def put(*path: str, value: Any) -> Change:
 )  # fmt: skip
 def test_mistake_is_named(project: Callable[..., Path], change: Change, expected: list[str]) -> None:
     project(change)
-    with pytest.raises(StageError) as error:
-        params.read()
+    with pytest.raises(FoundryError) as error:
+        reading.read()
     for part in expected:
         assert part in str(error.value)
 
@@ -80,21 +80,21 @@ def test_every_mistake_at_once(project: Callable[..., Path]) -> None:
         del raw["benchmark"]["efforts"]["tiny"]["rounds"]
 
     project(change)
-    with pytest.raises(StageError, match="3 mistake") as error:
-        params.read()
+    with pytest.raises(FoundryError, match="3 mistake") as error:
+        reading.read()
     assert "benchmark.efforts.tiny.rounds: is missing" in str(error.value)
 
 
 def test_a_key_that_stands_twice(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("models: {}\nmodels: {}\n")
-    with pytest.raises(StageError, match="stands twice"):
-        params.read(path)
+    with pytest.raises(FoundryError, match="stands twice"):
+        reading.read(path)
 
 
 def test_command_line_ends_in_one_error(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("models: [1\n")
-    command = [sys.executable, "-m", "stages.check_params", "--path", str(tmp_path / "params.yaml")]
+    command = [sys.executable, "-m", "foundry.commands.check_params", "--path", str(tmp_path / "params.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
@@ -103,13 +103,13 @@ def test_command_line_ends_in_one_error(tmp_path: Path) -> None:
 
 def test_schema_for_editors_is_in_step() -> None:
     assert (ROOT / "params.schema.json").read_text() == check_params.json_schema(), (
-        "run: python -m stages.check_params --write-schema"
+        "run: python -m foundry.commands.check_params --write-schema"
     )
     assert "params.schema.json" in (ROOT / "params.yaml").read_text().splitlines()[0]
 
 
 def test_default_params() -> None:
-    settings = params.read(ROOT / "params.yaml")
+    settings = reading.read(ROOT / "params.yaml")
     assert settings.variant_names == REAL_VARIANTS
     assert settings.precision("onnx_O3") == "fp32"
     assert settings.precision("onnx_O4") == "fp16"
@@ -121,7 +121,7 @@ def test_default_params() -> None:
 
 def test_overrides_replace_single_thresholds(project: Callable[..., Path]) -> None:
     project(put("validate", "overrides", value={"onnx_O2": {"min_cosine": 0.5}}))
-    settings = params.read()
+    settings = reading.read()
     assert settings.thresholds("onnx_O2").min_cosine == 0.5
     assert settings.thresholds("onnx_O2").mean_cosine == settings.thresholds("onnx").mean_cosine
 
@@ -133,6 +133,6 @@ def test_a_budget_is_what_the_variant_must_hold(project: Callable[..., Path]) ->
             raw["validate"].update(overrides={}),
         )
     )
-    limits, plain = (params.read().thresholds(name) for name in ("openvino_qint8_quantized", "onnx_qint8_static"))
+    limits, plain = (reading.read().thresholds(name) for name in ("openvino_qint8_quantized", "onnx_qint8_static"))
     assert limits.mean_cosine == 0.9991
     assert limits.min_cosine == plain.min_cosine

@@ -17,8 +17,10 @@ import pytest
 import yaml
 
 from benchmarks import build_cost
-from stages.shared import files, loader, models
-from stages.shared.encoders import items
+from foundry.base import files
+from foundry.loading import loader
+from foundry.loading.encoders import items
+from foundry.variants import checkpoint_folder, variant_folder
 from tests.conftest import TINY_VARIANTS, documents, make_kind, small_disk
 from tests.hub_server import Hub
 from tests.test_kinds import LOOSE
@@ -182,7 +184,7 @@ def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_right(built: Pat
     # Killed before it was done: nothing half-written stands where the variant is expected.
     assert not (built / "artifacts/models/tiny/onnx_qint8_static/onnx").exists()
     dvc(built, "repro", "calibrate_onnx")
-    assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 20
+    assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 20
     assert not [path for path in (built / "artifacts/models/tiny").iterdir() if path.name.startswith(".partial")]
 
 
@@ -195,7 +197,7 @@ def test_a_killed_stage_is_an_error_and_the_next_run_is_right(built: Path) -> No
     assert "failed to reproduce 'calibrate_onnx@tiny-onnx_qint8_static'" in said
     assert not (built / "artifacts/models/tiny/onnx_qint8_static/onnx").exists()
     dvc(built, "repro", "calibrate_onnx")
-    assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 19
+    assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 19
 
 
 def test_two_runs_at_once(built: Path) -> None:
@@ -209,9 +211,9 @@ def test_two_runs_at_once(built: Path) -> None:
         first.communicate(timeout=120)
     assert first.returncode == 0
     assert second.returncode == 0 or "is busy" in said or "Unable to acquire lock" in said, said
-    assert models.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
+    assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
     assert ran(dvc(built, "repro", "calibrate_onnx")) == set()
-    checked = [sys.executable, "-m", "stages.check_outputs", "--skip-remote"]
+    checked = [sys.executable, "-m", "foundry.tracking.audit", "--skip-remote"]
     subprocess.run(checked, cwd=built, check=True, capture_output=True)
 
 
@@ -225,7 +227,7 @@ def test_a_stale_lock_is_no_obstacle(built: Path) -> None:
     (built / ".dvc/tmp/lock").write_text(f"{gone.pid}")
     change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 17}))
     dvc(built, "repro", "calibrate_onnx")
-    assert models.built(target)["texts"] == 17
+    assert variant_folder.built(target)["texts"] == 17
 
 
 def test_a_full_disk_below_dvcs_cache(built: Path, tmp_path: Path) -> None:
@@ -237,7 +239,7 @@ def test_a_full_disk_below_dvcs_cache(built: Path, tmp_path: Path) -> None:
         assert "download@tiny" not in (clone / "dvc.lock").read_text()
         subprocess.run(["mount", "-o", "remount,size=64m", cache], check=True)
         assert "download@tiny" in ran(dvc(clone, "repro", "download"))
-        checked = [sys.executable, "-m", "stages.check_outputs", "--skip-remote"]
+        checked = [sys.executable, "-m", "foundry.tracking.audit", "--skip-remote"]
         subprocess.run(checked, cwd=clone, check=True, capture_output=True)
 
 
@@ -278,7 +280,7 @@ def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_par
         receipt = files.read_json(clone / f"artifacts/published/{model}.json")
         assert list(receipt["published"]) == (kept[:2] if model == "sparse" else kept)
         hub = clone / "artifacts/hub" / model
-        some = items(texts, models.kind(hub) == "CrossEncoder")
+        some = items(texts, checkpoint_folder.kind(hub) == "CrossEncoder")
         expected = loader.load(hub, "torch").encode(some)
         assert abs(loader.load(hub, "onnx").encode(some) - expected).max() < 1e-4
     assert "leaves it out" in files.read_json(clone / "artifacts/validation/sparse/onnx_qint8_static.json")["reason"]

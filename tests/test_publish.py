@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.loading import loader
+from foundry.publishing import card as cards
+from foundry.reference.closeness import cosines
+from foundry.variants import naming, variant_folder
 from stages import publish, report
-from stages.shared import card as cards
-from stages.shared import files, loader, models
-from stages.shared.command import StageError
-from stages.shared.embeddings import cosines
 from tests.conftest import REAL_VARIANTS, TINY_VARIANTS, documents, validate_in
 
 FACTS = {
@@ -70,9 +72,9 @@ def test_failed_skipped_unchecked_and_changed_are_left_out(ready: Path) -> None:
     failed["verdict"] = "failed"
     failed["checks"][0]["passed"] = False
     files.write_json(checked / "onnx.json", failed)
-    models.skip(ready / "models/tiny/onnx_O2", "onnx_O2", "no such fusion")
+    variant_folder.skip(ready / "models/tiny/onnx_O2", "onnx_O2", "no such fusion")
     (checked / "openvino.json").unlink()
-    graph = models.weights_path(ready / "models/tiny/onnx_qint8_avx512", "onnx_qint8_avx512")
+    graph = variant_folder.weights_path(ready / "models/tiny/onnx_qint8_avx512", "onnx_qint8_avx512")
     graph.write_bytes(graph.read_bytes() + b"\0")
     receipt = run(ready)
     rest = {"torch", "onnx_qint8_static", "openvino_fp16", "openvino_qint8_quantized"}
@@ -90,11 +92,11 @@ def test_failed_skipped_unchecked_and_changed_are_left_out(ready: Path) -> None:
 
 def test_without_torch_nothing_is_published_and_the_earlier_folder_stays(ready: Path) -> None:
     run(ready)
-    before = dict(models.hashes(ready / "hub/tiny"))
+    before = dict(variant_folder.hashes(ready / "hub/tiny"))
     (ready / "validation/tiny/torch.json").unlink()
-    with pytest.raises(StageError, match="torch itself cannot be published"):
+    with pytest.raises(FoundryError, match="torch itself cannot be published"):
         run(ready)
-    assert dict(models.hashes(ready / "hub/tiny")) == before
+    assert dict(variant_folder.hashes(ready / "hub/tiny")) == before
 
 
 def test_the_card_is_kept_and_its_section_replaced(ready: Path, tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_the_real_model_every_file_loads_by_its_documented_name(
     texts = documents()[:8]
     expected = SentenceTransformer(hub).encode(texts)
     for variant in REAL_VARIANTS[1:]:
-        kwargs = {"file_name": models.file_name(variant), "export": False}
-        loaded = SentenceTransformer(hub, backend=models.backend(variant), model_kwargs=kwargs)
+        kwargs = {"file_name": naming.file_name(variant), "export": False}
+        loaded = SentenceTransformer(hub, backend=naming.backend(variant), model_kwargs=kwargs)
         assert cosines(loaded.encode(texts), expected).min() > 0.95
     assert np.isfinite(expected).all()

@@ -9,10 +9,14 @@ import numpy as np
 import onnx
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.data import texts
+from foundry.loading import loader
+from foundry.reference import reference
+from foundry.reference.closeness import cosines
+from foundry.variants import naming, variant_folder
 from stages import quantize
-from stages.shared import files, loader, models, reference, texts
-from stages.shared.command import StageError
-from stages.shared.embeddings import cosines
 from tests.conftest import documents, measured_on
 
 TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
@@ -25,8 +29,8 @@ def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, isa: st
 
     export_dynamic_quantized_onnx_model(loader.load(real / "onnx", "onnx"), isa, str(tmp_path))
     variant = f"onnx_{TARGETS[isa]}_{isa}"
-    theirs = tmp_path / "onnx" / models.file_name(variant)
-    assert files.sha256(models.weights_path(real / variant, variant)) == files.sha256(theirs)
+    theirs = tmp_path / "onnx" / naming.file_name(variant)
+    assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(theirs)
 
 
 def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> Path:
@@ -40,7 +44,7 @@ def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> 
 
 
 def graph_of(folder: Path) -> Any:
-    return onnx.load(models.weights_path(folder, "onnx_own"))
+    return onnx.load(variant_folder.weights_path(folder, "onnx_own"))
 
 
 def closeness(folder: Path, tiny: Path) -> float:
@@ -75,7 +79,7 @@ def test_a_budget_is_held_with_the_fewest_nodes_in_float(project: Callable[..., 
     wanted = round(1 - (1 - on_validation_texts(quantized(project, tiny, row))) / 2, 5)
     out = quantized(project, tiny, {**row, "budget": {"mean_cosine": wanted}})
     assert on_validation_texts(out) >= wanted
-    found = files.read_json(out / models.SEARCHED)
+    found = files.read_json(out / variant_folder.SEARCHED)
     assert 0 < len(found["in_float"]) < 12
     names = {node.name for node in graph_of(out).graph.node if node.op_type == "MatMul"}
     assert set(found["in_float"]) <= names
@@ -90,7 +94,7 @@ def test_operators_and_excluded_nodes(project: Callable[..., Path], tiny: Path) 
     everything = integers({"isa": "avx512", "operators": ["MatMul"]})
     names = [
         node.name
-        for node in onnx.load(models.weights_path(tiny / "onnx", "onnx")).graph.node
+        for node in onnx.load(variant_folder.weights_path(tiny / "onnx", "onnx")).graph.node
         if node.op_type == "MatMul"
     ]
     fewer = integers({"isa": "avx512", "operators": ["MatMul"], "exclude_nodes": names[:2]})
@@ -120,14 +124,14 @@ def test_reduce_range_uses_seven_bits(project: Callable[..., Path], tiny: Path) 
 def test_a_row_that_would_do_something_else_is_refused(
     project: Callable[..., Path], tiny: Path, row: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(FoundryError, match=message):
         quantized(project, tiny, row)
 
 
 def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
-    graph = models.weights_path(source, "onnx")
+    graph = variant_folder.weights_path(source, "onnx")
     graph.write_bytes(graph.read_bytes()[:5000])
-    with pytest.raises(StageError, match=r"model.onnx is truncated or no ONNX graph"):
+    with pytest.raises(FoundryError, match=r"model.onnx is truncated or no ONNX graph"):
         quantize.main("onnx_qint8_avx512", source, *measured_on(tiny), project() / "out")
     assert not (tmp_path / "out").exists()

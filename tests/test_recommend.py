@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from stages import recommend
-from stages.shared import files, recommendation
-from stages.shared.command import StageError
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.commands import recommend
+from foundry.reporting import recommendation
 from tests.test_report import benchmark, record, validation
 
 NOISY = [0.8, 1.25, 1.0, 1.2, 0.85]
@@ -181,7 +182,7 @@ def test_what_cannot_be_answered_is_an_error(built: Path, arguments: tuple[str, 
     (built / "empty.txt").write_text("\n \n")
     (built / "latin.txt").write_bytes("größer".encode("latin-1"))
     result = run(*arguments)
-    assert isinstance(result.exception, StageError)
+    assert isinstance(result.exception, FoundryError)
     assert said in str(result.exception)
 
 

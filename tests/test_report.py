@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from foundry.base import files
+from foundry.benchmarking import speeds
+from foundry.variants import naming
 from stages import report
-from stages.shared import files, models, speeds
 from tests.conftest import TINY_VARIANTS
 
 
@@ -156,7 +158,7 @@ def test_charts_are_files_too_that_a_page_may_show(written: Path) -> None:
 
 
 def test_the_pareto_front() -> None:
-    from stages.shared.charts import pareto_front
+    from foundry.reporting.charts import pareto_front
 
     points = [(0.0, 1.0), (0.0, 1.2), (0.01, 1.1), (0.01, 1.5), (0.02, 1.5), (0.03, 2.0)]
     assert pareto_front(points) == [1, 3, 5]
@@ -233,7 +235,7 @@ def test_loading_lines_only_for_what_passed(written: Path) -> None:
 
 
 def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
-    from stages.shared.rendering import loading_lines, plain_lines
+    from foundry.reporting.rendering import loading_lines, plain_lines
 
     facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
     for variant in ("onnx_O2", "openvino", "torch"):
@@ -245,13 +247,13 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
         if variant == "torch":
             assert plain is None
         else:
-            assert models.file_name(variant).split(".")[0] in loading_lines("x", variant, facts)
+            assert naming.file_name(variant).split(".")[0] in loading_lines("x", variant, facts)
             exec(plain, scope)  # without Sentence Transformers, the same embedding
             assert abs(scope["embeddings"] - embeddings).max() < 1e-5
 
 
 def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
-    from stages.shared.rendering import plain_lines
+    from foundry.reporting.rendering import plain_lines
 
     def lines(modules: list[Any], kind: str = "SentenceTransformer", **more: Any) -> str | None:
         facts = {"kind": kind, "max_seq_length": 8, "modules": modules, "prompts": {}, "truncate_dim": None}

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.data import sampling, tables, texts
+from foundry.data.settings import PathTexts
 from stages import sample
-from stages.shared import files, tables, texts
-from stages.shared.command import StageError
-from stages.shared.params import PathTexts
 
 NAMES = ("calibration", "validation", "benchmark")
 
@@ -61,19 +62,19 @@ def test_sets_share_no_document(project: Callable[..., Path]) -> None:
 
 
 def test_empty_and_repeated_are_dropped_and_counted() -> None:
-    assert sample.clean(["a", " a ", "", "  ", "b", "b"]) == (["a", "b"], 2, 2)
+    assert sampling.clean(["a", " a ", "", "  ", "b", "b"]) == (["a", "b"], 2, 2)
 
 
 def test_pieces_have_the_length_asked_for_and_end_with_a_word() -> None:
     words = [f"word{i}" for i in range(500)]
-    cut = list(sample.pieces([" ".join(words[:300]), " ".join(words[300:])], 40))
+    cut = list(sampling.pieces([" ".join(words[:300]), " ".join(words[300:])], 40))
     assert all(40 <= len(piece) <= 50 for piece in cut)
     assert " ".join(cut).split() == words[: len(" ".join(cut).split())]
 
 
 def test_too_few_is_an_error(project: Callable[..., Path]) -> None:
     root = project(lambda raw: raw["sample"]["benchmark"]["groups"]["long"].update(count=10**6))
-    with pytest.raises(StageError, match=r"sample.benchmark.groups.long wants 1000000 texts"):
+    with pytest.raises(FoundryError, match=r"sample.benchmark.groups.long wants 1000000 texts"):
         sample.main("tiny", root / "texts")
     assert not (root / "texts").exists()
 
@@ -98,25 +99,25 @@ def test_columns(tmp_path: Path, ending: str, write: Callable[[Path, list[str]],
     path = tmp_path / f"texts.{ending}"
     write(path, ["Grüße, zwei", "three"])
     assert tables.texts(PathTexts(path=str(path), column="sentence")) == ["Grüße, zwei", "three"]
-    with pytest.raises(StageError, match=r"no column 'txt'; its columns are .*sentence"):
+    with pytest.raises(FoundryError, match=r"no column 'txt'; its columns are .*sentence"):
         tables.texts(PathTexts(path=str(path), column="txt"))
 
 
 def test_a_broken_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "texts.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(StageError, match="cannot be read as parquet"):
+    with pytest.raises(FoundryError, match="cannot be read as parquet"):
         tables.texts(PathTexts(path=str(tmp_path / "texts.parquet"), column="sentence"))
 
 
 def test_an_unknown_ending_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "texts.cor").write_text("a\n")
-    with pytest.raises(StageError, match="set `format:`"):
+    with pytest.raises(FoundryError, match="set `format:`"):
         tables.texts(PathTexts(path=str(tmp_path / "texts.cor")))
 
 
 def test_a_wrong_encoding_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_bytes("Grüße".encode("latin-1"))
-    with pytest.raises(StageError, match="is not utf-8"):
+    with pytest.raises(FoundryError, match="is not utf-8"):
         tables.texts(PathTexts(path=str(tmp_path / "texts.txt")))
     assert tables.texts(PathTexts(path=str(tmp_path / "texts.txt"), encoding="latin-1")) == ["Grüße"]
 
@@ -125,7 +126,7 @@ def test_an_empty_file_is_an_error(project: Callable[..., Path]) -> None:
     root = project()
     (root / "empty.txt").write_text("\n\n")
     project(lambda raw: raw["sample"]["sources"].update(news={"path": "empty.txt"}))
-    with pytest.raises(StageError, match="source news holds no text"):
+    with pytest.raises(FoundryError, match="source news holds no text"):
         sample.main("tiny", root / "texts")
 
 

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import sample, validate
-from stages.shared import embeddings, models, reference, results, tasks
-from stages.shared.command import StageError
-from stages.shared.params import PathSource, PathTexts, Retrieval, SimilarityMatrix, SimilarityPairs, Thresholds
+from foundry.base.errors import FoundryError
+from foundry.data import labelled
+from foundry.data.settings import PathSource, PathTexts, Retrieval, SimilarityMatrix, SimilarityPairs
+from foundry.reference import closeness, reference, scoring
+from foundry.validation import checking, results, validating
+from foundry.validation.settings import Thresholds
+from foundry.variants import variant_folder
 from tests.conftest import TINY_VARIANTS, validate_in
 
 LOOSE = Thresholds(
@@ -31,7 +34,7 @@ def failed(checks: list[results.Check]) -> set[str]:
 def test_untouched_variants_pass(project: Callable[..., Path], tiny: Path, variant: str) -> None:
     result = validate_in(project(), tiny, variant, tiny / variant)
     assert result["verdict"] == "passed", results.why_failed(result)
-    assert result["files"] == dict(models.hashes(tiny / variant))
+    assert result["files"] == dict(variant_folder.hashes(tiny / variant))
     assert result["texts"] == 48
     assert len(result["worst"]) == 10
     assert {"mean_cosine", "hard_min_cosine", "consistency_min_cosine", "recall_at_10", "task_ratio_own"} <= {
@@ -47,14 +50,14 @@ def test_on_failure_stop_ends_with_an_error_after_the_result_is_written(
         raw["validate"]["overrides"]["onnx_O2"] = {"max_abs_diff": 1e-12}
 
     root = project(change)
-    with pytest.raises(StageError, match=r"onnx_O2 failed, and validate.on_failure is stop: max_abs_diff"):
+    with pytest.raises(FoundryError, match=r"onnx_O2 failed, and validate.on_failure is stop: max_abs_diff"):
         validate_in(root, tiny, "onnx_O2", tiny / "onnx_O2")
     assert json.loads((root / "validation/tiny/onnx_O2.json").read_text())["verdict"] == "failed"
 
 
 def test_what_does_not_load_fails_and_says_why(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny / "onnx", tmp_path / "damaged")
-    path = models.weights_path(folder, "onnx")
+    path = variant_folder.weights_path(folder, "onnx")
     path.write_bytes(path.read_bytes()[:5000])
     result = validate_in(project(), tiny, "onnx", folder)
     assert result["verdict"] == "failed"
@@ -62,7 +65,7 @@ def test_what_does_not_load_fails_and_says_why(project: Callable[..., Path], tin
 
 
 def test_skipped_is_neither_passed_nor_failed(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
-    models.skip(tmp_path / "skipped", "onnx_O2", "no such fusion")
+    variant_folder.skip(tmp_path / "skipped", "onnx_O2", "no such fusion")
     result = validate_in(project(), tiny, "onnx_O2", tmp_path / "skipped")
     assert (result["verdict"], result["reason"], result["checks"]) == ("skipped", "no such fusion", [])
 
@@ -71,56 +74,56 @@ def test_skipped_is_neither_passed_nor_failed(project: Callable[..., Path], tiny
 
 
 def test_each_threshold_decides() -> None:
-    assert not failed(validate.parity(RANDOM, RANDOM, LOOSE))
+    assert not failed(checking.parity(RANDOM, RANDOM, LOOSE))
     one_bad = RANDOM.copy()
     one_bad[7] = -one_bad[7]
-    assert failed(validate.parity(one_bad, RANDOM, LOOSE)) == {"min_cosine", "p1_cosine", "max_abs_diff"}
+    assert failed(checking.parity(one_bad, RANDOM, LOOSE)) == {"min_cosine", "p1_cosine", "max_abs_diff"}
 
 
 def test_nan_never_passes_and_is_no_number_in_the_file() -> None:
     poisoned = RANDOM.copy()
     poisoned[3, 2] = np.nan
-    checks = validate.parity(poisoned, RANDOM, LOOSE)
+    checks = checking.parity(poisoned, RANDOM, LOOSE)
     assert {"non_finite_values", "mean_cosine", "min_cosine", "max_abs_diff"} <= failed(checks)
     assert next(row["value"] for row in checks if row["check"] == "mean_cosine") is None
-    assert validate.worst_texts([str(i) for i in range(50)], poisoned, RANDOM)[0]["text"] == "3"
+    assert validating.worst_texts([str(i) for i in range(50)], poisoned, RANDOM)[0]["text"] == "3"
 
 
 @pytest.mark.parametrize("width", [4, 9])
 def test_another_width_fails(width: int) -> None:
-    assert failed(validate.parity(np.ones((50, width)), RANDOM, LOOSE)) == {"different_dimensions"}
+    assert failed(checking.parity(np.ones((50, width)), RANDOM, LOOSE)) == {"different_dimensions"}
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_texts() -> None:
     values = np.random.default_rng(1).normal(0.99, 0.01, size=400)
-    low, high = embeddings.bootstrap_interval(values)
+    low, high = closeness.bootstrap_interval(values)
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15)
-    few = embeddings.bootstrap_interval(values[:25])
+    few = closeness.bootstrap_interval(values[:25])
     assert few[1] - few[0] > 2 * (high - low)
-    assert embeddings.bootstrap_interval(values) == (low, high)
+    assert closeness.bootstrap_interval(values) == (low, high)
 
 
 def test_cosines() -> None:
     left = np.array([[1, 0], [1, 1], [0, 0], [0, 0]], dtype=np.float32)
     right = np.array([[0, 1], [2, 2], [0, 0], [1, 0]], dtype=np.float32)
-    assert embeddings.cosines(left, right) == pytest.approx([0, 1, 1, 0])
+    assert closeness.cosines(left, right) == pytest.approx([0, 1, 1, 0])
 
 
 def test_neighbours() -> None:
     angles = np.linspace(0, 1.5, 12)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    own = embeddings.similarities(circle)
-    assert embeddings.recall_of_neighbours(own, own, k=3).tolist() == [1.0] * 12
-    assert embeddings.rank_correlation(own, own) == pytest.approx(1)
-    shuffled = embeddings.similarities(circle[np.random.default_rng(0).permutation(12)])
-    assert embeddings.recall_of_neighbours(shuffled, own, k=3).mean() < 0.6
-    assert embeddings.rank_correlation(-own, own) == pytest.approx(-1)
+    own = closeness.similarities(circle)
+    assert closeness.recall_of_neighbours(own, own, k=3).tolist() == [1.0] * 12
+    assert closeness.rank_correlation(own, own) == pytest.approx(1)
+    shuffled = closeness.similarities(circle[np.random.default_rng(0).permutation(12)])
+    assert closeness.recall_of_neighbours(shuffled, own, k=3).mean() < 0.6
+    assert closeness.rank_correlation(-own, own) == pytest.approx(-1)
 
 
 def test_the_worst_context_decides() -> None:
     found = {"batch_of_8": np.array([1.0, 1.0]), "batch_of_32": np.array([0.8, 0.9])}
-    checks = validate.consistency(found, changed_values=3, limits=LOOSE)
+    checks = checking.consistency(found, changed_values=3, limits=LOOSE)
     assert {row["check"]: row["value"] for row in checks} == {
         "consistency_mean_cosine": pytest.approx(0.85),
         "consistency_min_cosine": pytest.approx(0.8),
@@ -149,16 +152,16 @@ def write_pairs(folder: Path, score: str = "0.9") -> PathTexts:
 
 
 def test_a_local_similarity_file(tmp_path: Path) -> None:
-    frozen = sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path)))
+    frozen = labelled.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path)))
     assert frozen["first"] == ["A man eats.", "A man eats."]
     assert frozen["scores"] == [0.9, 0.1]
     columns = ("sentence1", "sentence2", "stars")
-    with pytest.raises(StageError, match="no column 'stars'"):
-        sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path), columns=columns))
-    with pytest.raises(StageError, match="not a number"):
-        sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path, "high")))
-    with pytest.raises(StageError, match="rank nothing"):
-        sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path, "0.1")))
+    with pytest.raises(FoundryError, match="no column 'stars'"):
+        labelled.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path), columns=columns))
+    with pytest.raises(FoundryError, match="not a number"):
+        labelled.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path, "high")))
+    with pytest.raises(FoundryError, match="rank nothing"):
+        labelled.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path, "0.1")))
 
 
 def test_a_matrix_must_fit_its_documents(tmp_path: Path) -> None:
@@ -166,8 +169,8 @@ def test_a_matrix_must_fit_its_documents(tmp_path: Path) -> None:
     (tmp_path / "matrix.txt").write_text("1 0.5\n0.5\n")
     documents, matrix = (str(tmp_path / name) for name in ("documents.txt", "matrix.txt"))
     task = SimilarityMatrix(documents=PathTexts(path=documents), matrix=PathSource(path=matrix))
-    with pytest.raises(StageError, match="no matrix of 2 rows"):
-        sample.freeze_similarity("lee", task)
+    with pytest.raises(FoundryError, match="no matrix of 2 rows"):
+        labelled.freeze_similarity("lee", task)
 
 
 def write_beir(folder: Path) -> Retrieval:
@@ -183,15 +186,15 @@ def write_beir(folder: Path) -> Retrieval:
 
 
 def test_a_folder_in_beirs_layout(tmp_path: Path, tiny: Path) -> None:
-    from stages.shared import loader
+    from foundry.loading import loader
 
-    frozen = sample.freeze_beir("search", write_beir(tmp_path / "beir"))
+    frozen = labelled.freeze_beir("search", write_beir(tmp_path / "beir"))
     assert frozen["queries"] == {"q0": "On the sea"}
     assert frozen["relevant"] == {"q0": ["d0"]}
     assert frozen["corpus"]["d2"] == "On wind and rain"
-    sts = sample.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path)))
-    encoder = tasks.CachedEncoder(loader.load(tiny / "onnx", "onnx"), 8)
-    scores = tasks.score(encoder, {"search": frozen, "sts": sts})
+    sts = labelled.freeze_similarity("sts", SimilarityPairs(pairs=write_pairs(tmp_path)))
+    encoder = scoring.CachedEncoder(loader.load(tiny / "onnx", "onnx"), 8)
+    scores = scoring.score(encoder, {"search": frozen, "sts": sts})
     assert scores["search"] == 1.0  # the query is the document, word for word
     assert scores["sts"] == pytest.approx(1.0)
 
@@ -200,17 +203,17 @@ def test_a_folder_in_beirs_layout(tmp_path: Path, tiny: Path) -> None:
 def test_a_beir_folder_that_lacks_a_file(tmp_path: Path, missing: str) -> None:
     task = write_beir(tmp_path / "beir")
     (tmp_path / "beir" / missing).unlink()
-    with pytest.raises(StageError, match=f"{missing} is not there"):
-        sample.freeze_beir("search", task)
+    with pytest.raises(FoundryError, match=f"{missing} is not there"):
+        labelled.freeze_beir("search", task)
 
 
 def test_nanobeir_without_the_hub_says_so() -> None:
-    from stages.shared.params import NanoBeir
+    from foundry.data.settings import NanoBeir
 
-    with pytest.raises(StageError, match=r"task nano: .*not valid NanoBEIR"):
-        sample.freeze_nanobeir("nano", NanoBeir(nanobeir=["no-such-set"]))
-    with pytest.raises(StageError, match="task nano: Could not load"):
-        sample.freeze_nanobeir("nano", NanoBeir(nanobeir=["msmarco"]))
+    with pytest.raises(FoundryError, match=r"task nano: .*not valid NanoBEIR"):
+        labelled.freeze_nanobeir("nano", NanoBeir(nanobeir=["no-such-set"]))
+    with pytest.raises(FoundryError, match="task nano: Could not load"):
+        labelled.freeze_nanobeir("nano", NanoBeir(nanobeir=["msmarco"]))
 
 
 def test_repeated_texts_are_embedded_once() -> None:
@@ -225,7 +228,7 @@ def test_repeated_texts_are_embedded_once() -> None:
         encode_query = encode
 
     model = Model()
-    encoder = tasks.CachedEncoder(model, 8)
+    encoder = scoring.CachedEncoder(model, 8)
     encoder.remember(["aa"], np.array([[2.0, 1.0]], dtype=np.float32))
     assert encoder.encode(["aa", "b", "b"])[:, 0].tolist() == [2, 1, 1]
     assert encoder.encode_query(["b"], convert_to_tensor=True).shape == (1, 2)
@@ -234,8 +237,8 @@ def test_repeated_texts_are_embedded_once() -> None:
 
 def test_active_dimensions_are_those_in_both_of_those_in_either() -> None:
     torch = np.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    same = validate.active_dimensions(torch * 0.5, torch, LOOSE)
+    same = checking.active_dimensions(torch * 0.5, torch, LOOSE)
     assert (same["value"], same["passed"]) == (1.0, True)
-    other = validate.active_dimensions(np.array([[1.0, 0.0, 3.0, 0.0], [0.0] * 4]), torch, LOOSE)
+    other = checking.active_dimensions(np.array([[1.0, 0.0, 3.0, 0.0], [0.0] * 4]), torch, LOOSE)
     assert other["value"] == pytest.approx((1 / 3 + 1) / 2)
     assert not other["passed"]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stages import verify
-from stages.shared import files, provenance, signature
-from stages.shared.command import StageError
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.commands import verify
+from foundry.publishing import provenance, signature
 from tests.conftest import TINY_VARIANTS
 
 
@@ -69,7 +70,7 @@ def test_what_is_not_as_published_is_named(
 ) -> None:
     damage(downloaded)
     assert provenance.compare(downloaded, provenance.read(downloaded)) == expected
-    with pytest.raises(StageError, match=f"{len(expected)} of its files"):
+    with pytest.raises(FoundryError, match=f"{len(expected)} of its files"):
         verify.main(downloaded)
     said = capsys.readouterr().out
     assert all(f"{name}: {what}" in said for name, what in expected.items())
@@ -81,7 +82,7 @@ def test_what_is_not_as_published_is_named(
 def test_a_folder_without_a_record_is_an_error(tmp_path: Path, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / provenance.NAME).write_text(content)
-    with pytest.raises(StageError, match=said):
+    with pytest.raises(FoundryError, match=said):
         verify.main(tmp_path)
 
 
@@ -104,12 +105,12 @@ def test_a_signature(
 ) -> None:
     (private, public), (_, other) = make_key(tmp_path, "ours"), make_key(tmp_path, "other")
     record, signed = downloaded / provenance.NAME, downloaded / provenance.SIGNATURE
-    with pytest.raises(StageError, match=r"foundry\.json is not signed"):
+    with pytest.raises(FoundryError, match=r"foundry\.json is not signed"):
         verify.main(downloaded, public)
-    with pytest.raises(StageError, match="FOUNDRY_SIGNING_KEY names no private key"):
+    with pytest.raises(FoundryError, match="FOUNDRY_SIGNING_KEY names no private key"):
         signature.sign(record, signed)
     monkeypatch.setenv(signature.KEY, str(public))
-    with pytest.raises(StageError, match="is no private key in PEM"):
+    with pytest.raises(FoundryError, match="is no private key in PEM"):
         signature.sign(record, signed)
     monkeypatch.setenv(signature.KEY, str(private))
     signature.sign(record, signed)
@@ -120,8 +121,8 @@ def test_a_signature(
     assert "signed by the holder" in capsys.readouterr().out
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", record, "-sigfile", signed]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    with pytest.raises(StageError, match="is not what the holder of"):
+    with pytest.raises(FoundryError, match="is not what the holder of"):
         verify.main(downloaded, other)
     record.write_text(record.read_text().replace("passed", "failed"))
-    with pytest.raises(StageError, match="is not what the holder of"):
+    with pytest.raises(FoundryError, match="is not what the holder of"):
         verify.main(downloaded, public)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks import build_cost
-from stages.shared import files
+from foundry.base import files
 from tests.conftest import ROOT
 from tests.hub_server import Hub
 from tests.test_pipeline import ran

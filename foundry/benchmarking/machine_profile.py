@@ -1,0 +1,81 @@
+"""Write the profile of this machine and toolchain: what a benchmark is only valid for."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from foundry.base import command, files
+
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "onnxruntime",
+    "openvino",
+    "optimum",
+    "tokenizers",
+    "numpy",
+)
+# What may set the number of threads that a runtime uses.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# The instruction sets that decide which kernels run.
+FLAGS = (
+    "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16",
+    "amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+def profile() -> dict[str, Any]:
+    """Processor, instruction sets, cores, memory, system and library versions; the same on every call."""
+    import psutil
+
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": name[1].strip() if name else platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
+        "instruction_sets": [flag for flag in FLAGS if flags and flag in flags[1].split()],
+        "cores": cores,
+        "physical_cores": psutil.cpu_count(logical=False),
+        "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
+        "gpus": gpus(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def gpus() -> list[str]:
+    """Name, memory and driver of each NVIDIA GPU; nothing without their driver's own tool."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    return listed.stdout.strip().splitlines() if listed.returncode == 0 else []
+
+
+def key(facts: dict[str, Any]) -> str:
+    """A readable name for the machine, with enough of a hash that another toolchain has another name."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:6]
+    slug = re.sub(r"[^a-z0-9]+", "-", facts["processor"].lower()).strip("-")
+    return f"{slug}-{facts['cores']}-cores-{digest}"
+
+
+def main(out: Path) -> None:
+    facts = profile()
+    files.write_json(out, {"host": key(facts), **facts})
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,60 @@
+"""Settings of the benchmark."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from foundry.base.settings import Positive, Section, Slug
+
+
+class Effort(Section):
+    """How long a benchmark measures, and what."""
+
+    minutes: Positive = Field(description="No round begins that would not end within so many, once `rounds` are done.")
+    rounds: Annotated[int, Field(ge=3)] = Field(description="At least so many.")
+    interval: Positive = Field(
+        description="With half the 95% interval of every ratio to torch this narrow, relative to it, no round follows."
+    )
+    batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
+        description="Beside single texts. A group of texts that cannot fill a batch is not measured at that size."
+    )
+    seconds: Positive = Field(description="A measurement takes as many texts as torch embeds in about so many.")
+
+
+class Setting(Section):
+    """A row of the benchmark that is no file, but another way to load a variant."""
+
+    of: Slug = Field(description="The variant that is loaded.")
+    dtype: Literal["float16", "bfloat16"] | None = Field(default=None, description="Of torch's weights.")
+    inference_precision: Literal["f32", "bf16", "f16"] | None = Field(
+        default=None, description="What OpenVINO computes in, where the processor can."
+    )
+    compile: bool = Field(default=False, description="By torch.compile.")
+
+    @model_validator(mode="after")
+    def _suits_its_backend(self) -> Self:
+        backend = self.of.partition("_")[0]
+        if (self.dtype or self.compile) and backend != "torch":
+            raise ValueError(f"dtype and compile are torch's; this is a setting of {self.of}")
+        if self.inference_precision and backend != "openvino":
+            raise ValueError(f"inference_precision is OpenVINO's; this is a setting of {self.of}")
+        if self.dtype is None and self.inference_precision is None and not self.compile:
+            raise ValueError("needs one of dtype, inference_precision and compile")
+        return self
+
+
+class Benchmark(Section):
+    """How speed is measured."""
+
+    effort: Slug = Field(description="One of `efforts`.")
+    efforts: Annotated[dict[Slug, Effort], Field(min_length=1)]
+    settings: dict[Slug, Setting] = Field(default={})
+
+    @model_validator(mode="after")
+    def _effort_is_known(self) -> Self:
+        if self.effort not in self.efforts:
+            raise ValueError(f"effort is {self.effort!r}; efforts are {', '.join(self.efforts)}")
+        return self

@@ -1,0 +1,141 @@
+"""What a benchmark writes, and what that says of one variant, and of two against each other."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, TypedDict
+
+from foundry.base import files
+from foundry.base.progress import say
+from foundry.benchmarking.timings import Ratio, ratio
+
+BASELINE = "torch"
+FORMAT = 2  # of a benchmark's file; those of another are not read
+SINGLE = "1"  # the batch size of single texts
+
+Rounds = Sequence[float | None]
+
+
+class Latency(TypedDict):
+    """The time of a single text, over all rounds."""
+
+    median_ms: float
+    p95_ms: float
+    p99_ms: float
+    samples: int
+
+
+class Closeness(TypedDict):
+    """How far a row without a verdict is from torch, on some texts of the benchmark."""
+
+    mean_cosine: float
+    min_cosine: float
+
+
+class VariantBenchmark(TypedDict):
+    """One variant on one machine, or one way to load it."""
+
+    setting_of: str | None  # the variant that a setting loads
+    computes_in: str | None  # of a setting: fp32, fp16 or bf16
+    same_bytes_as: str | None  # the variant that was measured for this one
+    size_mb: float
+    load_seconds: float | None  # the median over the rounds; without importing the libraries
+    memory_mb: float | None  # the most that any round's process held, with the libraries
+    # By group of texts and batch size: one number a round, in the order of the rounds. None where it was not measured.
+    texts_per_second: dict[str, dict[str, list[float | None]]]
+    latency: dict[str, Latency]  # by group
+    closeness: Closeness | None  # of a setting, which has no verdict of its own
+    note: str | None  # why it was measured less than others
+    error: str | None  # why it was not measured
+
+
+class TextGroup(TypedDict):
+    """Texts of one length, as measured."""
+
+    texts: int
+    tokens_per_text: float
+    gflop_per_text: float  # of all matrix products, without padding
+    tokenization_ms_per_text: float
+
+
+class Benchmark(TypedDict):
+    """artifacts/benchmarks/<model>/<host>.json"""
+
+    format: int
+    model: str
+    host: str
+    machine: dict[str, Any]  # its profile, as in host.json
+    effort: str
+    rounds: int
+    stopped: Literal["narrow enough", "time"]  # what ended the rounds
+    widest_interval: float | None  # half of the widest, relative to its median
+    seconds: float  # that the whole took
+    groups: dict[str, TextGroup]
+    peak_gflops: dict[str, dict[str, float]]  # of a matrix product, by precision and runtime
+    torch_threads: int
+    variants: dict[str, VariantBenchmark]
+
+
+def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
+    """The benchmarks of several hosts, by host; one that an earlier version wrote is left out, and said to be."""
+    found: dict[str, Benchmark] = {}
+    for path in sorted(paths):
+        one = files.read_json(path)
+        if one.get("format") == FORMAT:
+            found[path.stem] = one
+        else:
+            say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
+    return found
+
+
+def best_batch(record: VariantBenchmark, group: str) -> str | None:
+    """The batch size at which a variant embeds most texts a second, by the median over the rounds."""
+    typical = {
+        size: median(known)
+        for size, rounds in record["texts_per_second"].get(group, {}).items()
+        if (known := [value for value in rounds if value is not None])
+    }
+    return max(typical, key=lambda size: typical[size]) if typical else None
+
+
+def rounds_of(record: VariantBenchmark, group: str, batch_size: str | None = None) -> Rounds:
+    """Texts per second in each round, at a batch size or at the variant's best; empty where it was not measured."""
+    size = batch_size or best_batch(record, group)
+    return record["texts_per_second"].get(group, {}).get(size, []) if size else []
+
+
+def typical(rounds: Rounds) -> float | None:
+    known = [value for value in rounds if value is not None]
+    return median(known) if known else None
+
+
+def versus(benchmark: Benchmark, one: str, other: str, group: str, batch_size: str | None = None) -> Ratio | None:
+    """The speed of one variant as a ratio to another's in the same rounds; each at its best batch size, or at one."""
+    records = benchmark["variants"]
+    if one not in records or other not in records:
+        return None
+    return ratio(rounds_of(records[one], group, batch_size), rounds_of(records[other], group, batch_size))
+
+
+def to_torch(benchmark: Benchmark, variant: str, group: str, batch_size: str | None = None) -> Ratio | None:
+    """The speed as a ratio to torch in fp32."""
+    return versus(benchmark, variant, BASELINE, group, batch_size)
+
+
+def peak_share(benchmark: Benchmark, variant: str, group: str, precision: str) -> float | None:
+    """The share of the machine's fastest matrix product that a variant's useful arithmetic reaches, at its best.
+
+    None where only the weights are quantized: the processor decides in what those products are computed.
+    """
+    if precision.endswith("_weights"):
+        return None
+    rate = typical(rounds_of(benchmark["variants"][variant], group))
+    kind = {"int8_dynamic": "int8", "int8_static": "int8", "bf16": "bf16"}.get(precision, "fp32")
+    peak = max(benchmark["peak_gflops"].get(kind, {}).values(), default=None)
+    return None if rate is None or peak is None else rate * benchmark["groups"][group]["gflop_per_text"] / peak
+
+
+def tokenization_share(benchmark: Benchmark, variant: str, group: str) -> float | None:
+    """The share of a variant's time that goes to tokenization, at its best batch size."""
+    rate = typical(rounds_of(benchmark["variants"][variant], group))
+    return None if rate is None else benchmark["groups"][group]["tokenization_ms_per_text"] / 1000 * rate

@@ -1,0 +1,88 @@
+"""What there is to run, in which order and where: DVC's own graph of stages, with what params.yaml says of machines."""
+
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from foundry.base.errors import FoundryError
+
+
+class Task(NamedTuple):
+    """One stage of the filled-in dvc.yaml."""
+
+    name: str  # as DVC takes it: `export@minilm-onnx`
+    needs: tuple[str, ...]  # the stages whose outputs it reads
+    resources: dict[str, float]  # what its machine must offer
+    alone: bool  # on its machine
+    outs: tuple[str, ...]  # paths below the project's folder
+    uncached: tuple[str, ...]  # those that DVC does not keep, because they are this machine's own
+    persists: bool  # it adds to what an earlier run has left
+
+
+def tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: Iterable[str]) -> list[Task]:
+    """Every stage, in the order in which `dvc repro` runs them.
+
+    Raises:
+        FoundryError: when a pattern of `placement` or `alone` is that of no stage.
+    """
+    from dvc.repo.reproduce import get_active_graph, plan_repro
+
+    graph = get_active_graph(repo.index.graph)
+    steps = plan_repro(graph)
+    names = [stage.addressing for stage in steps]
+    alone = list(alone)
+    check_patterns(names, [*placement, *alone])
+    root = Path(repo.root_dir)
+    return [
+        Task(
+            name=stage.addressing,
+            needs=tuple(sorted(one.addressing for one in graph.successors(stage))),
+            resources={
+                key: value
+                for pattern, row in placement.items()
+                if fnmatch(stage.addressing, pattern)
+                for key, value in row.items()
+            },
+            alone=any(fnmatch(stage.addressing, pattern) for pattern in alone),
+            outs=tuple(Path(out.fs_path).relative_to(root).as_posix() for out in stage.outs),
+            uncached=tuple(Path(out.fs_path).relative_to(root).as_posix() for out in stage.outs if not out.use_cache),
+            persists=any(out.persist for out in stage.outs),
+        )
+        for stage in steps
+    ]
+
+
+def check_patterns(names: Collection[str], patterns: Iterable[str]) -> None:
+    """
+    Raises:
+        FoundryError: when a pattern is that of no name.
+    """
+    if strangers := [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]:
+        kinds = dict.fromkeys(name.partition("@")[0] for name in names)
+        raise FoundryError(f"fan_out names {', '.join(strangers)}, which is no stage; there are {', '.join(kinds)}")
+
+
+def upstream(everything: Collection[Task], targets: Collection[str]) -> list[Task]:
+    """The tasks that targets name, `report` or `export@minilm-onnx` or `export` for all of them, and all they need.
+
+    Raises:
+        FoundryError: when a target is no stage.
+    """
+    names = {task.name for task in everything}
+    if strangers := [one for one in targets if one not in names | {name.partition("@")[0] for name in names}]:
+        raise FoundryError(f"no stage is called {', '.join(strangers)}")
+    found = {name for name in names if {name, name.partition("@")[0]} & {*targets}}
+    for task in reversed([*everything]):  # what a task needs comes before it
+        if task.name in found:
+            found |= {*task.needs}
+    return [task for task in everything if task.name in found]
+
+
+def stale(everything: Collection[Task], changed: Collection[str]) -> list[Task]:
+    """The tasks that changed, and all that depend on them, in their order."""
+    found: set[str] = set(changed)
+    for task in everything:  # what a task needs comes before it
+        if found & {*task.needs}:
+            found.add(task.name)
+    return [task for task in everything if task.name in found]

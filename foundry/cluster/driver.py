@@ -1,0 +1,150 @@
+"""Run the stages of dvc.yaml on several machines at once, by Ray: each where params.yaml says, in a clone of its own.
+
+    python -m foundry.cluster.driver --local 2                # two at a time on this machine; starts Ray by itself
+    python -m foundry.cluster.driver --address auto report    # on the cluster that runs here, what `dvc repro report` would run
+
+At the end dvc.lock is what `dvc repro` on one machine would have written, and every output is here.
+"""
+
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foundry.base import command, files
+from foundry.base.errors import FoundryError
+from foundry.base.progress import say
+from foundry.cluster import dag
+from foundry.cluster.cluster import Cluster
+from foundry.cluster.run import LOGS, Place, Run
+from foundry.params import reading
+from foundry.tracking import lock
+
+
+def git(*arguments: str) -> str:
+    """
+    Raises:
+        FoundryError: when git fails.
+    """
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FoundryError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
+    return done.stdout.rstrip()
+
+
+def transfer(how: str, names: Collection[str]) -> None:
+    """`dvc push`, `pull` or `checkout` of the outputs of these stages.
+
+    Raises:
+        FoundryError: when DVC fails.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    if not names:
+        return
+    try:
+        getattr(Repo(), how)(targets=sorted(names), **({} if how == "push" else {"force": True}))
+    except DvcException as error:
+        raise FoundryError(f"`dvc {how}` failed: {error}") from error
+
+
+def committed_revision(shared: bool) -> str:
+    """The revision that the machines are to clone.
+
+    Raises:
+        FoundryError: when something that counts is not committed, or not pushed where machines clone what is `shared`.
+    """
+    lines = git("status", "--porcelain").splitlines()
+    if changed := [line[3:] for line in lines if line[3:] != lock.LOCK.as_posix()]:
+        raise FoundryError(f"not committed: {', '.join(changed)}. Every machine clones a revision, so commit first")
+    revision = git("rev-parse", "HEAD")
+    if shared and not git("branch", "--remotes", "--contains", revision):
+        raise FoundryError(
+            f"{revision[:7]} is on no branch of a remote, from which every machine clones it: push first"
+        )
+    return revision
+
+
+def changed_stages(repo: Any) -> set[str]:
+    """The stages whose dependencies, outputs or settings are not as dvc.lock has them."""
+    return {str(name).removeprefix("dvc.yaml:") for name in repo.status()}
+
+
+def write_lock(order: list[str], entries: dict[str, Any]) -> None:
+    """Add entries to dvc.lock as `dvc repro` adds them: in running order, in place where there is one."""
+    from dvc.utils.serialize import modify_yaml
+
+    with files.replacing(lock.LOCK) as partial:
+        if lock.LOCK.is_file():
+            partial.write_bytes(lock.LOCK.read_bytes())
+        else:
+            partial.touch()
+        with modify_yaml(str(partial)) as data:
+            data.setdefault("schema", "2.0")
+            data.setdefault("stages", {})
+            for name in order:
+                if name in entries:
+                    data["stages"][name] = entries[name]
+
+
+def send_inputs(run: Run) -> None:
+    """Put into the remote what the machines will fetch of what is up to date."""
+    needed = {name for task in run.waiting.values() for name in task.needs} - {*run.waiting}
+    needed |= {task.name for task in run.waiting.values() if task.persists and task.name in run.lock}
+    transfer("push", {name for name in needed if not run.everything[name].uncached})
+
+
+def main(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="Stages, such as `report`, with all they need. All by default.")
+    ] = None,
+    local: Annotated[int | None, typer.Option(min=1, help="Start Ray here, for so many stages at once.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; `auto` is the one that runs here.")] = None,
+    clone_from: Annotated[
+        str | None, typer.Option(help="Where machines clone; the remote `origin` by default.")
+    ] = None,
+    timings: Annotated[Path | None, typer.Option(help="Write here, as JSON, what each stage took.")] = None,
+) -> None:
+    from dvc.repo import Repo
+
+    if (local is None) == (address is None):
+        raise FoundryError("give one of --local N and --address ADDRESS")
+    settings = reading.read().fan_out
+    revision = committed_revision(shared=local is None and clone_from is None)
+    repo = Repo()
+    order = dag.tasks(repo, settings.placement, settings.alone)
+    todo = dag.stale(dag.upstream(order, targets) if targets else order, changed_stages(repo))
+    say(f"{len(todo)} of {len(order)} stages to run")
+    if not todo:
+        return
+    place = Place(
+        git=clone_from or (str(Path.cwd()) if local is not None else git("remote", "get-url", "origin")),
+        revision=revision,
+        cache=repo.cache.local_cache_dir if local is not None else None,
+    )
+    cluster = Cluster(local, address)
+    cluster.check(todo)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    run = Run(cluster, order, todo, place, lock.stages() if lock.LOCK.is_file() else {})
+    if not place.cache:
+        send_inputs(run)
+    try:
+        run.all()
+    finally:  # also when it is interrupted: what is done need not be done again
+        write_lock([task.name for task in order], run.entries)
+        for name, content in run.files.items():
+            with files.replacing(Path(name)) as partial:
+                partial.write_bytes(content)
+        if timings:
+            files.write_json(timings, {name: list(seconds) for name, seconds in run.seconds.items()})
+    transfer("checkout" if place.cache else "pull", {*run.entries})
+    if run.failed:
+        raise FoundryError(f"{len(run.failed)} stages failed: {', '.join(run.failed)}")
+    say(f"{len(run.entries)} stages run: ", ("good", "green"))
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,143 @@
+"""Export a checkpoint to ONNX or OpenVINO, and compare the graph with torch on a few texts at once.
+
+There are several exporters, and none takes every architecture, so they are tried in turn until one gives torch's
+numbers: optimum's, which knows most encoders; then the library's own by tracing, whose graph ONNX Runtime's optimizer
+can fuse; then its own by torch.export, which reaches the most architectures. Which one it was stands in the folder's
+built.json, and why the ones before it were not. This is the only stage that imports optimum.
+"""
+
+import gc
+import importlib.metadata
+import logging
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from foundry.base import command, files
+from foundry.base.errors import FoundryError
+from foundry.base.progress import say
+from foundry.export import comparison, optimum, torch_exporters, torch_model
+from foundry.export.comparison import TOLERANCE
+from foundry.export.torch_model import Checkpoint
+from foundry.params import reading
+from foundry.variants import checkpoint_folder, variant_folder
+
+Format = Literal["onnx", "openvino"]
+
+# Different lengths in one batch, so that padding is looked at, too; the last one is longer than any model takes.
+PROBES = (
+    "A man is playing a guitar.",
+    "Short",
+    "Wie wird das Wetter morgen in Zürich? 明日の天気は?",
+    "The committee met twice, and on the second evening it agreed on every point of the draft. " * 200,
+)
+# What exporters and the models inside them raise for an architecture that they do not take. A full disk or a lack of
+# memory is none of these, or is looked for.
+REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, AssertionError)
+
+
+# --- Torch ---------------------------------------------------------------------------------------------
+
+
+# --- Exporters -----------------------------------------------------------------------------------------
+
+
+Exporter = Callable[[Checkpoint, Path], Path]
+EXPORTERS: dict[Format, dict[str, tuple[str, Exporter]]] = {
+    "onnx": {
+        "optimum": ("optimum-onnx", optimum.by_optimum_onnx),
+        "torch.onnx.export, traced": ("torch", torch_exporters.by_tracing_onnx),
+        "torch.onnx.export, by torch.export": ("torch", torch_exporters.by_torch_export_onnx),
+    },
+    "openvino": {
+        "optimum": ("optimum-intel", optimum.by_optimum_openvino),
+        "openvino.convert_model, traced": ("openvino", torch_exporters.by_tracing_openvino),
+        "openvino.convert_model, by torch.export": ("openvino", torch_exporters.by_torch_export_openvino),
+    },
+}
+
+
+# --- The graph -----------------------------------------------------------------------------------------
+
+
+def export(
+    checkpoint: Checkpoint, scratch: Path, format: Format, expected: np.ndarray
+) -> tuple[Path | None, dict[str, Any]]:
+    """Write the graph, with its sidecar, into `scratch`, by the first exporter whose graph gives torch's numbers.
+
+    Gives its path, or None when there is no such exporter, and the record of what was tried.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    refusals = (*REFUSALS, FoundryError, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.NotImplemented)
+    mask = None if checkpoint.task == "sequence-classification" else checkpoint.inputs["attention_mask"]
+    tried: dict[str, str] = {}
+    for name, (package, exporter) in EXPORTERS[format].items():
+        said = f"{name} ({package} {importlib.metadata.version(package)})"
+        files.remove(scratch)
+        scratch.mkdir()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tracing warns about every constant that it folds
+                logging.disable(logging.WARNING)
+                graph = exporter(checkpoint, scratch)
+            gc.collect()  # what the exporter left of the model, before the graph is loaded beside it
+            worst = comparison.difference(comparison.run_graph(graph, checkpoint.inputs), expected, mask)
+        except refusals as error:
+            files.require_space(scratch)
+            tried[said] = f"{type(error).__name__}: {first_line(str(error).replace(str(scratch), scratch.name))}"
+            continue
+        finally:
+            logging.disable(logging.NOTSET)
+        if worst <= TOLERANCE:  # not when it is NaN
+            say(f"{format}: within {worst:.1e} of torch on {len(PROBES)} texts, by {said}")
+            # Without the difference, which is the machine's: the record is the same wherever the graph is.
+            return graph, {"exporter": said, "tried_before": tried}
+        tried[said] = f"its graph is {worst:.1e} of torch's largest value away from torch"
+    return None, {"tried_before": tried}
+
+
+def first_line(message: str) -> str:
+    """What an exporter says first, without the colours of a terminal."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
+    return next((line.strip() for line in plain.splitlines() if line.strip()), "")[:200]
+
+
+def main(format: Format, torch: Path, out: Path) -> None:
+    settings = reading.read().of(out.parent.name)
+    if variant_folder.left_out(out, format, torch, settings):
+        return
+    opset = settings.export.onnx.opset if format == "onnx" and settings.export.onnx else None
+    trusted = checkpoint_folder.has_own_code(torch)
+    inputs = torch_model.tokenized(torch, trusted)
+    checkpoint = Checkpoint(
+        torch / checkpoint_folder.transformer_path(torch), checkpoint_folder.task(torch), inputs, trusted, opset
+    )
+    expected = torch_model.expected_output(checkpoint)
+    with files.replacing_folder(out) as partial:
+        # The graph, and the same again while it is written.
+        files.require_space(
+            partial, 2 * sum(path.stat().st_size for path in variant_folder.weights_files(torch, "torch"))
+        )
+        graph, record = export(checkpoint, partial / "exported", format, expected)
+        tried = "; ".join(f"{name}: {reason}" for name, reason in record["tried_before"].items())
+        if graph is not None:
+            target = variant_folder.prepare(partial, torch, format)
+            for path in graph.parent.glob(f"{graph.stem}.*"):
+                path.rename(target.parent / path.name)
+            variant_folder.write_record(partial, torch, record)
+            files.remove(partial / "exported")
+    if graph is None:
+        variant_folder.skip(out, format, f"no exporter gives torch's numbers for this architecture: {tried}")
+        say(f"{out}: ", ("skipped", "yellow"), f", {tried}")
+        return
+    if tried:
+        say(f"  not by {tried}")
+
+
+if __name__ == "__main__":
+    command.run(main)

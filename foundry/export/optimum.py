@@ -1,0 +1,39 @@
+"""Optimum's exporters. Nothing else imports optimum."""
+
+from pathlib import Path
+
+from foundry.export.torch_model import TASKS, Checkpoint
+from foundry.variants import naming
+
+
+def by_optimum_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    from optimum.exporters.onnx import main_export
+
+    main_export(
+        model_name_or_path=str(checkpoint.transformer),
+        output=scratch,
+        task=TASKS[checkpoint.task][0],
+        library_name="transformers",
+        local_files_only=True,
+        trust_remote_code=checkpoint.trusted,
+        do_validation=False,
+        no_post_process=True,
+        opset=checkpoint.opset,
+    )
+    return scratch / naming.file_name("onnx")
+
+
+def by_optimum_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    from optimum.exporters.openvino import main_export
+
+    main_export(
+        model_name_or_path=str(checkpoint.transformer),
+        output=scratch,
+        task=TASKS[checkpoint.task][0],
+        library_name="transformers",
+        local_files_only=True,
+        trust_remote_code=checkpoint.trusted,
+        stateful=False,
+        convert_tokenizer=False,
+    )
+    return scratch / naming.file_name("openvino")

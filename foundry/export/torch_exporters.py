@@ -1,0 +1,83 @@
+"""The libraries' own exporters: by tracing, and by torch.export."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from foundry.export import torch_model
+from foundry.export.torch_model import TASKS, Checkpoint
+from foundry.onnx import graph_files
+from foundry.variants import naming
+
+# torch.onnx's own choice by torch.export; by tracing, the newest that ONNX Runtime's fusions were written for.
+OPSET, TRACED_OPSET = 18, 17
+
+
+def _by_torch_onnx(checkpoint: Checkpoint, scratch: Path, dynamo: bool) -> Path:
+    import onnx
+    import torch
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    module, some = torch_model.traceable(checkpoint)
+    names, output = list(checkpoint.inputs), TASKS[checkpoint.task][2]
+    target = scratch / naming.file_name("onnx")
+    options: dict[str, Any]
+    if dynamo:
+        options = {"dynamic_shapes": (_any_shape(some),), "external_data": True, "verbose": False}
+    else:
+        axes = {0: "batch_size", 1: "sequence_length"}
+        outputs = axes if checkpoint.task != "sequence-classification" else {0: "batch_size"}
+        options = {"dynamic_axes": {**dict.fromkeys(names, axes), output: outputs}}
+    opset = checkpoint.opset or (OPSET if dynamo else TRACED_OPSET)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        made = Path(folder) / "exported.onnx"
+        torch.onnx.export(
+            module, some, made, dynamo=dynamo, opset_version=opset, input_names=names, output_names=[output], **options
+        )
+        # A large model's weights are in many files, or in one of another name.
+        graph_files.save(OnnxModel(onnx.load(made)), target)
+    return target
+
+
+def by_tracing_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    return _by_torch_onnx(checkpoint, scratch, dynamo=False)
+
+
+def by_torch_export_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    return _by_torch_onnx(checkpoint, scratch, dynamo=True)
+
+
+def _any_shape(some: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
+    import torch
+
+    return tuple(dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for _ in some)
+
+
+def _write_openvino(model: Any, checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write a converted model with the inputs and the output named, of any batch size and length."""
+    import openvino
+
+    for node, name in zip(model.inputs, checkpoint.inputs, strict=True):
+        node.get_tensor().set_names({name})
+        node.get_node().set_partial_shape(openvino.PartialShape([-1, -1]))
+    model.outputs[0].get_tensor().set_names({TASKS[checkpoint.task][2]})
+    model.validate_nodes_and_infer_types()
+    target = scratch / naming.file_name("openvino")
+    openvino.save_model(model, target, compress_to_fp16=False)
+    return target
+
+
+def by_tracing_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    import openvino
+
+    module, some = torch_model.traceable(checkpoint)
+    return _write_openvino(openvino.convert_model(module, example_input=some), checkpoint, scratch)
+
+
+def by_torch_export_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    import openvino
+    import torch
+
+    module, some = torch_model.traceable(checkpoint)
+    program = torch.export.export(module, some, dynamic_shapes=(_any_shape(some),), strict=False)
+    return _write_openvino(openvino.convert_model(program), checkpoint, scratch)

@@ -1,0 +1,303 @@
+"""Static int8 for the matrix products of a transformer: how each input and each weight is quantized.
+
+Plain arrays in and out, for both runtimes. `onnx_int8` and `openvino_int8` read the products from a graph, watch their
+inputs on the calibration texts, and write what is decided here into the graph. DECISIONS.md has the figures.
+
+Five things keep an embedding close to the original, each free at run time or nearly so:
+
+- A scale per input channel moves outliers from the activations into the weights (SmoothQuant, Xiao et al. 2023,
+  equation 4). How far is chosen for each input, by the error of the product on the calibration texts.
+- A transformer keeps a few channels of the feed-forward layer, one or two, at ten times the size of all others. Such a
+  channel is copied and its weights are divided among the copies (outlier channel splitting, Zhao et al. 2019), so that
+  it no longer sets the scale of everything else.
+- Rows of weights whose sums could overflow 16 bits take a larger scale. x86 processors without VNNI add two products
+  of 8 bits in 16 bits, and saturate.
+- A weight is rounded so that it makes up for the rounding of those before it (GPTQ, Frantar et al. 2023).
+- The mean error of each output, on the calibration texts, goes into the bias.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from foundry.base.progress import track
+from foundry.int8.settings import Calibrate
+
+ALPHAS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+TOKENS_PER_TEXT = 14
+TOKENS_TO_CHOOSE_BY = 768
+LEVELS = 255
+INT16_MAX = 32767
+SAFE_WEIGHT = 64  # 2 * 255 * 64 fits into 16 bits
+DAMPING = 0.1  # of the mean of the Hessian's diagonal
+CHANNELS_AT_ONCE = 128
+FEEDBACK_ROOM = 1.02  # error feedback moves single weights by a step or two; rows that then overflow go without
+SMALLEST_TABLE = 1_000_000  # values; a smaller table of embeddings is not worth a second lookup
+SMALLEST_CHANNEL = 1e-4  # of the largest: a channel that is always zero still has a scale
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product with a constant weight."""
+
+    name: str
+    source: str  # the tensor that it multiplies
+    read: Callable[[], np.ndarray]  # gives the weight (outputs, channels), float32, from the graph
+    size: int  # multiplications for each token
+    copyable: bool  # whether channels of the source can be copied: it follows another product, element by element
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(outputs, channels), float32; not kept, because all of them are as large as the model."""
+        return self.read()
+
+
+class Activations:
+    """What was seen of one tensor: the range of each channel, and a sample of tokens."""
+
+    def __init__(self) -> None:
+        self._rows: list[np.ndarray] = []
+        self.lowest = self.highest = np.zeros(0)
+
+    def add(self, tokens: np.ndarray, picked: np.ndarray) -> None:
+        """Take in one text's tokens (tokens, channels); those at the indices `picked` are kept."""
+        lowest, highest = tokens.min(axis=0), tokens.max(axis=0)
+        self.lowest = np.minimum(self.lowest, lowest) if self._rows else lowest
+        self.highest = np.maximum(self.highest, highest) if self._rows else highest
+        self._rows.append(tokens[picked])
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """The kept tokens (tokens, channels), once all are in."""
+        return np.concatenate(self._rows)
+
+    @property
+    def largest(self) -> np.ndarray:
+        """The largest absolute value of each channel (channels,), never zero."""
+        largest = np.maximum(np.abs(self.lowest), np.abs(self.highest))
+        return np.maximum(largest, max(float(largest.max()) * SMALLEST_CHANNEL, 1e-12))
+
+
+def pick_tokens(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of the tokens of a text that are kept: the first, the last, and some between.
+
+    The first is where the largest activations are, in every text.
+    """
+    if count <= TOKENS_PER_TEXT:
+        return np.arange(count)
+    between = 1 + rng.choice(count - 2, TOKENS_PER_TEXT - 2, replace=False)
+    return np.array([0, count - 1, *sorted(between)])
+
+
+@dataclass(frozen=True)
+class InputPlan:
+    """How one tensor is quantized: q = round(x[copied] / smooth / scale) + zero_point, in unsigned 8 bits."""
+
+    copies: np.ndarray  # (channels,), how often each channel stands in the quantized tensor
+    smooth: np.ndarray  # (channels after copying,), float32
+    scale: float
+    zero_point: int
+
+    @property
+    def indices(self) -> np.ndarray:
+        """For each channel after copying, the channel that it copies."""
+        return np.repeat(np.arange(len(self.copies)), self.copies)
+
+    def spread(self, weight: np.ndarray) -> np.ndarray:
+        """A weight (outputs, channels), divided among the copies (outputs, channels after copying)."""
+        divided: np.ndarray = (weight / self.copies)[:, self.indices].astype(np.float32)
+        return divided
+
+    def quantize(self, tokens: np.ndarray) -> np.ndarray:
+        """Tokens (tokens, channels) as integers from 0 to 255, kept as float32 (tokens, channels after copying)."""
+        scaled = np.round(tokens[:, self.indices] / self.smooth / np.float32(self.scale)) + self.zero_point
+        return np.clip(scaled, 0, LEVELS).astype(np.float32)
+
+    def dequantize(self, integers: np.ndarray) -> np.ndarray:
+        """What the integers stand for, before the smoothing is undone."""
+        values: np.ndarray = (integers - self.zero_point) * np.float32(self.scale)
+        return values
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A weight in 8 bits: the product is dequantized input @ (integers * scales).T + correction."""
+
+    integers: np.ndarray  # (outputs, channels after copying), int8
+    scales: np.ndarray  # (outputs,), float32
+    correction: np.ndarray  # (outputs,), float32
+
+    def copied(self, indices: np.ndarray) -> "QuantizedWeight":
+        """The weight of a product that gives each of its outputs as often as `indices` names it."""
+        return QuantizedWeight(self.integers[indices], self.scales[indices], self.correction[indices])
+
+
+def quantize_rows(weight: np.ndarray, largest: np.ndarray | int = 127) -> tuple[np.ndarray, np.ndarray]:
+    """A weight (outputs, channels) as int8, symmetric, and the scale of each row (outputs,).
+
+    `largest`, one or one a row (outputs,), is the integer that a row's largest weight becomes.
+    """
+    limits = np.broadcast_to(np.asarray(largest, np.float32), (len(weight),))
+    scales = np.abs(weight).max(axis=1) / limits
+    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    return np.round(weight / scales[:, None]).astype(np.int8), scales
+
+
+def round_with_feedback(
+    weight: np.ndarray, scales: np.ndarray, limits: np.ndarray, tokens: np.ndarray, importance: np.ndarray
+) -> np.ndarray:
+    """A weight (outputs, channels) as int8 with the given scale of each row (outputs,): the error of rounding one
+    channel is made up for by the channels after it, as far as they go together in the tokens (tokens, channels).
+
+    No integer is larger than its row's limit (outputs,). GPTQ, Frantar et al. 2023, algorithm 1.
+    """
+    from scipy.linalg import cholesky
+    from scipy.linalg.lapack import dtrtri
+
+    hessian = ((tokens * importance[:, None]).T @ tokens).astype(np.float64)
+    hessian[np.diag_indices_from(hessian)] += DAMPING * np.diag(hessian).mean() + 1e-12
+    # The upper Cholesky factor of the inverse: row j says how an error in channel j is spread over those after it. As
+    # the inverse of the lower factor with the channels in reverse, it takes a quarter of the work.
+    factor, _ = dtrtri(cholesky(hessian[::-1, ::-1], lower=True, check_finite=False), lower=1)
+    spread = factor[::-1, ::-1].astype(np.float32)
+    left = np.ascontiguousarray((weight / scales[:, None]).T)  # (channels, outputs)
+    integers = np.zeros(left.shape, np.int8)
+    for start in range(0, len(left), CHANNELS_AT_ONCE):
+        end = min(start + CHANNELS_AT_ONCE, len(left))
+        errors = np.zeros((end - start, left.shape[1]), np.float32)
+        for channel in range(start, end):
+            rounded = np.clip(np.round(left[channel]), -limits, limits)
+            integers[channel] = rounded
+            error = (left[channel] - rounded) / spread[channel, channel]
+            left[channel:end] -= np.outer(spread[channel, channel:end], error)
+            errors[channel - start] = error
+        left[end:] -= spread[start:end, end:].T @ errors
+    return np.ascontiguousarray(integers.T)
+
+
+def largest_sums(integers: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """The largest sum of two products of each row of weights (outputs,), when a processor multiplies unsigned `tokens`
+    (tokens, channels) by `integers` (outputs, channels) and adds channels 0 and 1, 2 and 3, and so on.
+
+    A bound, from the range of each channel: it holds for every text whose activations stay within what was seen.
+    """
+    weights, low, high = integers.astype(np.float32), tokens.min(axis=0), tokens.max(axis=0)
+    if weights.shape[1] % 2:
+        weights, low, high = np.pad(weights, ((0, 0), (0, 1))), np.append(low, 0), np.append(high, 0)
+    least = np.where(weights > 0, low * weights, high * weights)
+    most = np.where(weights > 0, high * weights, low * weights)
+    sums: np.ndarray = np.maximum(most[:, ::2] + most[:, 1::2], -(least[:, ::2] + least[:, 1::2])).max(axis=1)
+    return sums
+
+
+def safe_limits(sums: np.ndarray) -> np.ndarray:
+    """The largest integer of each row of weights (outputs,) with which no sum of two products overflows 16 bits."""
+    limits: np.ndarray = np.clip(np.floor(127 * INT16_MAX / np.maximum(sums, INT16_MAX)), SAFE_WEIGHT, 127)
+    return limits
+
+
+def copies_of_outliers(difficulty: np.ndarray, extra: int) -> np.ndarray:
+    """How often each channel is to stand (channels,), when `extra` copies go to the most difficult, one by one."""
+    copies = np.ones(len(difficulty), np.int64)
+    for _ in range(extra):
+        copies[np.argmax(difficulty / copies)] += 1
+    return copies
+
+
+def plan_input(seen: Activations, weights: Sequence[np.ndarray], copyable: bool, row: Calibrate) -> InputPlan:
+    """How to quantize a tensor that is multiplied by `weights`, each (outputs, channels): the smoothing with the least
+    error on the seen tokens.
+
+    Each token's squared error is divided by the length of its output: the few tokens that are a hundred times longer
+    than the others count, and do not count alone.
+    """
+    weight = np.concatenate(weights)
+    sample = seen.sample
+    tokens = sample[:: max(1, len(sample) // TOKENS_TO_CHOOSE_BY)]
+    exact = tokens @ weight.T
+    importance = 1 / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
+    largest_weight = np.maximum(np.abs(weight).max(axis=0), 1e-8)
+    copies = copies_of_outliers(seen.largest * largest_weight, row.outlier_copies if copyable else 0)
+    indices = np.repeat(np.arange(len(copies)), copies)
+    in_input, in_weight = seen.largest[indices], (largest_weight / copies)[indices]
+
+    def plan(alpha: float) -> InputPlan:
+        smooth = in_input**alpha / in_weight ** (1 - alpha)
+        smooth = (smooth / np.exp(np.log(smooth).mean())).astype(np.float32)
+        low, high = float((seen.lowest[indices] / smooth).min()), float((seen.highest[indices] / smooth).max())
+        return InputPlan(copies, smooth, *scale_and_zero_point(low, high, symmetric=row.preset == "performance"))
+
+    def error(plan: InputPlan) -> float:
+        integers, scales = quantize_rows(plan.spread(weight) * plan.smooth)
+        difference = (plan.dequantize(plan.quantize(tokens)) @ integers.astype(np.float32).T) * scales - exact
+        difference -= difference.mean(axis=0)
+        return float(((difference**2).sum(axis=1) * importance).sum())
+
+    alphas = ALPHAS if row.smooth_quant_alpha is None else (row.smooth_quant_alpha,)
+    return min((plan(alpha) for alpha in alphas), key=error)
+
+
+def scale_and_zero_point(low: float, high: float, symmetric: bool) -> tuple[float, int]:
+    """The scale and zero point of unsigned 8 bits for values from `low` to `high`; the range takes in zero.
+
+    `symmetric` puts the zero in the middle, which some kernels take as signed 8 bits.
+    """
+    if symmetric:
+        return max(-low, high, 1e-12) / 127, 128
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max(high - low, 1e-12) / LEVELS
+    return scale, int(np.clip(round(-low / scale), 0, LEVELS))
+
+
+def quantize_weight(product: Product, plan: InputPlan, seen: Activations, row: Calibrate) -> QuantizedWeight:
+    """A product's weight in 8 bits, for an input that is quantized by `plan`."""
+    original = product.weight
+    weight = plan.spread(original) * plan.smooth
+    sample = seen.sample
+    quantized = plan.quantize(sample)
+    exact = sample @ original.T
+    limits = np.full(len(weight), float(SAFE_WEIGHT if row.reduce_range == "always" else 127))
+    if row.reduce_range == "auto":
+        room = FEEDBACK_ROOM if row.error_feedback else 1.0
+        limits = safe_limits(largest_sums(quantize_rows(weight)[0], quantized) * room)
+    integers, scales = quantize_rows(weight, limits)
+    if row.error_feedback:
+        importance = 1 / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
+        better = round_with_feedback(weight, scales, limits, plan.dequantize(quantized), importance)
+        safe = row.reduce_range == "never" or largest_sums(better, quantized) <= INT16_MAX
+        integers = np.where(np.atleast_1d(safe)[:, None], better, integers)
+    correction = np.zeros(len(weight), np.float32)
+    if row.bias_correction:
+        result = (plan.dequantize(quantized) @ integers.astype(np.float32).T) * scales
+        correction = (exact - result).mean(axis=0).astype(np.float32)
+    return QuantizedWeight(integers, scales, correction)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided: by source tensor, and by product."""
+
+    inputs: dict[str, InputPlan]
+    weights: dict[str, QuantizedWeight]
+
+
+def plan(products: Iterable[Product], seen: dict[str, Activations], row: Calibrate, keep: bool = True) -> Plan:
+    """How to quantize the products whose sources were seen. Products of one source share its quantization.
+
+    Without `keep`, what was seen of a source is dropped once it is not needed: together it is larger than a model.
+    """
+    by_source: dict[str, list[Product]] = {}
+    for product in products:
+        by_source.setdefault(product.source, []).append(product)
+    inputs: dict[str, InputPlan] = {}
+    weights: dict[str, QuantizedWeight] = {}
+    for source, group in track(by_source.items(), "quantizing", total=len(by_source)):
+        copyable = all(one.copyable for one in group)
+        inputs[source] = plan_input(seen[source], [one.weight for one in group], copyable, row)
+        for one in group:
+            weights[one.name] = quantize_weight(one, inputs[source], seen[source], row)
+        if not keep:
+            del seen[source]
+    return Plan(inputs, weights)

@@ -1,0 +1,171 @@
+"""Optimized ONNX graphs: optimum's levels O1 to O4, written straight on ONNX Runtime.
+
+The files are byte for byte those of Sentence Transformers' `export_optimized_onnx_model`, at a fraction of the start-up
+time: neither optimum nor torch is imported. tests/test_optimize.py compares the bytes.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.onnx import graph_files
+from foundry.onnx.settings import Optimize
+
+# What ONNX Runtime's transformers optimizer calls the pattern that an architecture's attention follows; the rows are
+# optimum's. An architecture that is not here has no fusions.
+ORT_MODEL_TYPES = {
+    "albert": "bert", "bart": "bart", "bert": "bert", "big_bird": "bert", "bloom": "gpt2", "camembert": "bert",
+    "deberta": "bert", "deberta-v2": "bert", "distilbert": "bert", "electra": "bert", "gpt2": "gpt2", "gpt_neo": "gpt2",
+    "gpt_neox": "gpt2", "gptj": "gpt2", "granite": "gpt2", "llama": "gpt2", "longt5": "bert", "marian": "bart",
+    "mbart": "bart", "mistral": "gpt2", "modernbert": "bert", "mpnet": "bert", "mt5": "bart", "nystromformer": "bert",
+    "pegasus": "bert", "roberta": "bert", "t5": "bert", "xlm-roberta": "bert",
+}  # fmt: skip
+HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads")
+LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
+ACTIVATIONS = ("hidden_act", "hidden_activation", "activation", "activation_function", "dense_act_fn")
+HIDDEN = ("hidden_size", "dim", "n_embd", "d_model")
+
+# The options whose name in ONNX Runtime is not `enable_<ours>`.
+OPTION_NAMES = {"multi_head_attention": "use_multi_head_attention"}
+
+# Session optimizers that would hide from the later fusions the patterns that these look for.
+HIDE_PATTERNS = (
+    "MatMulScaleFusion",
+    "MatMulAddFusion",
+    "MatmulTransposeFusion",
+    "GemmActivationFusion",
+    "BiasSoftmaxFusion",
+)
+
+
+def unsupported(config: dict[str, Any], row: Optimize) -> str | None:
+    """Why a model cannot have this optimized graph, or None where it can."""
+    kind = config.get("model_type", "")
+    if row.level == "O1" or kind in ORT_MODEL_TYPES:
+        return None
+    return f"ONNX Runtime's transformers optimizer has no fusions for architecture {kind!r}; O1 needs none"
+
+
+def first(config: dict[str, Any], names: tuple[str, ...]) -> int:
+    """The value of the first of `names` that the model's config has; 0 lets ONNX Runtime find it in the graph."""
+    return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)
+
+
+def fusions(operators: dict[str, int], config: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """How many of a transformer's parts were fused, of those that its layers have: attention, normalization (before or
+    after each half of a layer) and, where it is GELU, activation."""
+    layers = first(config, LAYERS)
+    expected = {
+        "attention": (("Attention", "MultiHeadAttention", "GroupQueryAttention"), layers),
+        "normalization": (
+            ("LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization",
+             "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization"),
+            2 * layers,
+        ),
+    }  # fmt: skip
+    activation = next((config[name] for name in ACTIVATIONS if isinstance(config.get(name), str)), "")
+    if "gelu" in activation:
+        expected["activation"] = (("Gelu", "BiasGelu", "FastGelu", "QuickGelu"), layers)
+    return {
+        part: {"found": min(sum(operators.get(name, 0) for name in names), count), "expected": count}
+        for part, (names, count) in expected.items()
+    }
+
+
+def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -> dict[str, int]:
+    """Write the optimized graph to `target`; give how many of each fused operator it has. Ask `unsupported` first.
+
+    Raises:
+        FoundryError: when the graph cannot be read.
+    """
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    target = target.absolute()
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        # O4 is meant for a GPU, and without one optimum runs none of ONNX Runtime's own optimizations for it; with
+        # one the bytes would depend on the machine.
+        start = graph if row.level == "O4" else run_session_optimizers(graph, row, Path(scratch))
+        with graph_files.hollow(start, Path(scratch)) as model:
+            if row.level == "O1":
+                graph_files.save(OnnxModel(model), target)
+                return {}
+            from onnxruntime.transformers.optimizer import optimize_by_fusion
+
+            ort_type = ORT_MODEL_TYPES[config["model_type"]]
+            optimizer = optimize_by_fusion(
+                model, ort_type, first(config, HEADS), first(config, HIDDEN), fusion_options(ort_type, row)
+            )
+            if row.level == "O4" if row.fp16 is None else row.fp16:
+                convert_to_fp16(optimizer, row)
+            graph_files.save(optimizer, target)
+    counts: dict[str, int] = optimizer.get_fused_operator_statistics()
+    return {name: count for name, count in counts.items() if count}
+
+
+def convert_to_fp16(optimizer: Any, row: Optimize) -> None:
+    """Convert a hollow graph to half precision; inputs and outputs stay fp32, so that every variant is called alike."""
+    import numpy as np
+    from onnxruntime.transformers.float16 import convert_np_to_float16
+
+    # ONNX Runtime changes a tensor's type before it looks at the values' shape, and has no values to convert: so let it
+    # find as many bytes as halves would have, and convert them here.
+    large = {one.name: one.external_data for one in optimizer.model.graph.initializer if is_large_fp32(one)}
+    lengths = {name: next(entry for entry in entries if entry.key == "length") for name, entries in large.items()}
+    for entry in lengths.values():
+        entry.value = str(int(entry.value) // 2)
+    optimizer.convert_float_to_float16(
+        use_symbolic_shape_infer=row.fusions.shape_inference is not False, keep_io_types=True
+    )
+    for tensor in optimizer.model.graph.initializer:
+        if tensor.name not in large:
+            continue
+        entry = next(entry for entry in tensor.external_data if entry.key == "length")
+        entry.value = str(int(entry.value) * 2)
+        if tensor.data_type == tensor.FLOAT16:
+            values = convert_np_to_float16(np.frombuffer(graph_files.data(tensor), np.float32))
+            graph_files.fill(tensor, values.tobytes())
+
+
+def is_large_fp32(tensor: Any) -> bool:
+    return graph_files.is_external(tensor) and tensor.data_type == tensor.FLOAT
+
+
+def run_session_optimizers(graph: Path, row: Optimize, scratch: Path) -> Path:
+    """The graph after the optimizations that ONNX Runtime makes when it opens a session, before the fusions in Python:
+    a file with a sidecar in `scratch`.
+
+    `onnxruntime.transformers.optimizer.optimize_model` does the same, but imports torch to do it.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidProtobuf
+
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # a graph that cannot be read is reported once, by our own error
+    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if row.level == "O1" else levels.ORT_ENABLE_EXTENDED
+    disabled = ["ConstantSharing"] if row.level == "O1" else ["ConstantSharing", *HIDE_PATTERNS]
+    optimized = scratch / graph.name
+    options.optimized_model_filepath = str(optimized)
+    prefix = "session.optimized_model_external_initializers"
+    options.add_session_config_entry(f"{prefix}_file_name", graph_files.sidecar(optimized).name)
+    options.add_session_config_entry(f"{prefix}_min_size_in_bytes", str(graph_files.SMALLEST_EXTERNAL_BYTES))
+    try:
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+    except (Fail, InvalidArgument, InvalidProtobuf) as error:
+        files.require_space(scratch)
+        raise FoundryError(f"{graph} is truncated or no ONNX graph: {error}") from error
+    return optimized
+
+
+def fusion_options(ort_type: str, row: Optimize) -> Any:
+    """ONNX Runtime's options for a row: its own defaults, optimum's deviations from them, then the row's."""
+    from onnxruntime.transformers.fusion_options import FusionOptions
+
+    options = FusionOptions(ort_type)
+    options.enable_embed_layer_norm = False  # optimum's choice: what it fuses could not be quantized afterwards
+    options.enable_gelu_approximation = row.level in ("O3", "O4")
+    for name, value in row.fusions.model_dump(exclude_none=True).items():
+        setattr(options, OPTION_NAMES.get(name, f"enable_{name}"), value)
+    return options

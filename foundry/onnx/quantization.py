@@ -1,0 +1,178 @@
+"""Quantize an ONNX graph without calibration: to dynamic int8, or its weights alone.
+
+Written straight on ONNX Runtime. The files of optimum's targets are byte for byte those of Sentence Transformers'
+`export_dynamic_quantized_onnx_model`; tests/test_quantize.py compares the bytes.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from foundry.base import command, files
+from foundry.base.errors import FoundryError
+from foundry.base.progress import say
+from foundry.int8 import search
+from foundry.onnx import graph_files, optimization
+from foundry.onnx.settings import Optimize, Quantize
+from foundry.params import reading
+from foundry.variants import checkpoint_folder, variant_folder
+
+WEIGHTED = ("MatMul", "Gemm", "Attention")  # operators whose second input may be a constant weight
+DEFAULT_BLOCK_SIZE = 32
+
+
+def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
+    """Write the quantized graph to `target`; give how many of each integer operator it has.
+
+    Raises:
+        FoundryError: when the graph cannot be read, or the row names nodes or operators that it does not have.
+    """
+    target = target.absolute()
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch, graph_files.hollow(graph, Path(scratch)) as model:
+        logging.disable(logging.WARNING)  # a line for every tensor that a default type answers for
+        quantizer = weight_quantizer(model, row) if row.weights else dynamic_quantizer(model, row)
+        counts: dict[str, int] = {}
+        for node in quantizer.model.nodes():
+            if "Integer" in node.op_type or node.op_type.startswith("Q") or node.op_type == "MatMulNBits":
+                counts[node.op_type] = counts.get(node.op_type, 0) + 1
+        if not counts:
+            found = ", ".join(sorted({node.op_type for node in quantizer.model.nodes()}))
+            raise FoundryError(f"nothing in {graph} was quantized; its operators are {found}")
+        graph_files.save(quantizer.model, target)
+    return counts
+
+
+def weight_quantizer(model: Any, row: Quantize) -> Any:
+    """ONNX Runtime's quantizer of weights in blocks of 4 or 8 bits, with the quantized model."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    check_names(model, row, set())
+    quantizer = MatMulNBitsQuantizer(
+        model,
+        bits=4 if row.weights == "int4" else 8,
+        block_size=row.block_size or DEFAULT_BLOCK_SIZE,
+        is_symmetric=True,
+        nodes_to_exclude=row.exclude_nodes,
+    )
+    quantizer.process()
+    return quantizer
+
+
+def dynamic_quantizer(model: Any, row: Quantize) -> Any:
+    """ONNX Runtime's quantizer to dynamic int8, with the quantized model."""
+    import onnx
+    from onnxruntime.quantization import QuantType, base_quantizer, onnx_quantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode, add_infer_metadata
+    from onnxruntime.quantization.registry import IntegerOpsRegistry
+
+    def infer_shapes(model: Any) -> Any:
+        inferred = onnx.shape_inference.infer_shapes(model)
+        add_infer_metadata(inferred)
+        return inferred
+
+    # ONNX Runtime's own way is through a file with all weights in it, twice.
+    for module in (base_quantizer, onnx_quantizer):
+        module.save_and_reload_model_with_shape_infer = infer_shapes
+    check_names(model, row, set(IntegerOpsRegistry))
+    has_subgraphs = any(node.op_type in ("If", "Loop", "Scan", "SequenceMap") for node in model.graph.node)
+    options: dict[str, Any] = {
+        "WeightSymmetric": True,
+        "ActivationSymmetric": False,
+        "EnableSubgraph": has_subgraphs,
+        "ForceSymmetric": False,
+    }
+    if row.source != "onnx":
+        # Fused operators are unknown to ONNX's shape inference; every tensor that is asked for is fp32.
+        options["DefaultTensorType"] = onnx.TensorProto.FLOAT
+    quantizer = onnx_quantizer.ONNXQuantizer(
+        model=model,
+        per_channel=row.per_channel,
+        reduce_range=row.reduce_range,
+        mode=QuantizationMode.IntegerOps,
+        static=False,
+        weight_qType=QuantType.QUInt8 if row.isa == "avx2" else QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=None,
+        nodes_to_quantize=[],
+        nodes_to_exclude=row.exclude_nodes,
+        op_types_to_quantize=list(IntegerOpsRegistry) if row.operators is None else row.operators,
+        extra_options=options,
+    )
+    quantizer.quantize_model()
+    return quantizer
+
+
+def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:
+    """Refuse a row that names what is not there: it would quantize something else than the user thinks."""
+    names = {node.name for node in model.graph.node}
+    if unknown := sorted(set(row.exclude_nodes) - names):
+        close = [name for name in sorted(names) if "MatMul" in name][:3]
+        raise FoundryError(
+            f"exclude_nodes names {', '.join(unknown)}, which the graph does not have; "
+            f"it has, for instance, {', '.join(close)}"
+        )
+    if unknown := sorted(set(row.operators or ()) - quantizable):
+        raise FoundryError(
+            f"operators names {', '.join(unknown)}; ONNX Runtime quantizes {', '.join(sorted(quantizable))}"
+        )
+
+
+def search_units(graph: Path) -> list[search.Unit]:
+    """The operators with a constant weight that a search may leave in fp32, grouped by their input."""
+    model = graph_files.read(graph)
+    sizes = {one.name: int(one.dims[0] * one.dims[1]) for one in model.graph.initializer if len(one.dims) == 2}
+    return search.units(
+        (node.input[0], node.name, sizes[node.input[1]])
+        for node in model.graph.node
+        if node.op_type in WEIGHTED and node.input[1] in sizes
+    )
+
+
+def search_settings(row: Quantize) -> dict[str, Quantize]:
+    """The settings that a search tries, by what they are called."""
+    settings = {"the row's own settings": row}
+    if row.isa and row.operators is None:
+        settings["embedding lookups in float"] = row.model_copy(update={"operators": ["MatMul", "Attention"]})
+    return settings
+
+
+def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Path, out: Path) -> None:
+    settings = reading.read().of(out.parent.name)
+    if variant_folder.left_out(out, variant, onnx, settings):
+        return
+    row, config = settings.quantize[variant], checkpoint_folder.config(onnx)
+    fuse = None if row.source == "onnx" else Optimize.model_validate({"level": row.source.removeprefix("onnx_")})
+    if fuse and (reason := optimization.unsupported(config, fuse)):
+        variant_folder.skip(out, variant, reason)
+        say(f"{out}: skipped, {reason}")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        graph = variant_folder.weights_path(onnx, "onnx")
+        if fuse:
+            # Made on the spot, in a second or two, so that this stage depends on `onnx` alone.
+            fused = Path(scratch) / graph.name
+            optimization.optimize(graph, fused, config, fuse)
+            graph = fused
+
+        def builder(settings: Quantize) -> search.Build:
+            def build(target: Path, excluded: frozenset[str]) -> None:
+                names = [*settings.exclude_nodes, *sorted(excluded)]
+                quantize(graph, target, settings.model_copy(update={"exclude_nodes": names}))
+
+            return build
+
+        if row.budget is not None:
+            builders = {label: builder(one) for label, one in search_settings(row).items()}
+            held = search.Held(reference, validation, tasks)
+            search.search(variant, onnx, search_units(graph), builders, held, row.budget, row.search, out)
+            return
+        with files.replacing_folder(out) as partial:
+            counts = quantize(graph, variant_folder.prepare(partial, onnx, variant), row)
+            variant_folder.write_record(partial, onnx, {"operators": counts})
+    say(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+
+
+if __name__ == "__main__":
+    command.run(main)

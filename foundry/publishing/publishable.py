@@ -1,0 +1,66 @@
+"""What must hold before anything is published: it passed, with exactly these bytes, may go out, and holds no secret."""
+
+from pathlib import Path
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.publishing import leaks
+from foundry.publishing.settings import Publish
+from foundry.tracking import lock
+from foundry.validation import results
+from foundry.variants import variant_folder
+
+
+def why_not(folder: Path, checked: Path) -> str | None:
+    """Why a variant may not be published, or None where it may."""
+    if (reason := variant_folder.skipped(folder)) is not None:
+        return f"skipped: {reason}"
+    if not checked.is_file():
+        return "was never checked"
+    validation: results.Validation = files.read_json(checked)
+    if validation["verdict"] != "passed":
+        return f"{validation['verdict']}: {results.why_failed(validation) or validation['reason']}"
+    if dict(variant_folder.hashes(folder)) != validation["files"]:
+        return "its files are not those that were checked; run `dvc repro`"
+    return None
+
+
+def check_licence(licence: str | None, target: Publish) -> None:
+    """
+    Raises:
+        FoundryError: when the checkpoint's licence is not one that params.yaml lets go to the Hub.
+    """
+    if (licence or "unknown") not in target.licences:
+        raise FoundryError(
+            f"the checkpoint's licence is {licence or 'unknown: its model card names none'}, and publish.licences "
+            f"allows {', '.join(target.licences) or 'none'}. Where you may publish it, add "
+            f"{licence or 'unknown'!r} there"
+        )
+
+
+def locked(paths: list[Path], strict: bool) -> dict[str, str]:
+    """DVC's hash of each output, by its path, after checking that it is what dvc.lock says; none without a dvc.lock.
+
+    Raises:
+        FoundryError: when one is not; when `strict`, also where dvc.lock does not know it.
+    """
+    if not strict and not lock.LOCK.is_file():
+        return {}
+    found = lock.compare(paths)
+    if wrong := [f"{name} ({what})" for name, what in found.items() if strict or what != "unknown"]:
+        raise FoundryError(f"not as dvc.lock has it: {', '.join(wrong)}. Run `dvc repro`, which builds it again")
+    return lock.outputs()
+
+
+def check_secrets(folder: Path) -> None:
+    """
+    Raises:
+        FoundryError: when a file holds what looks like a token, a key or a password.
+    """
+    from huggingface_hub import get_token
+
+    if found := leaks.find(folder, files.files_below(folder), get_token()):
+        said = ", ".join(f"{name} ({what})" for name, what in found.items())
+        raise FoundryError(
+            f"nothing is sent, because of what looks like a secret: {said}. Take it out of the checkpoint"
+        )

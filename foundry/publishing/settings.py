@@ -1,0 +1,24 @@
+"""Settings of publishing."""
+
+from typing import Literal
+
+from pydantic import (
+    Field,
+)
+
+from foundry.base.settings import Repo, Section, Slug
+
+
+class Publish(Section):
+    """Where what passed goes."""
+
+    to: Literal["folder", "hub"] = "folder"
+    repos: dict[Slug, Repo] = Field(default={}, description="With `to: hub`, the repository of each model: org/name.")
+    create_pr: bool = Field(default=True, description="Open a pull request instead of committing to main.")
+    private: bool = Field(default=True, description="Whether a repository that is not there yet is made a private one.")
+    licences: list[str] = Field(
+        default=[],
+        description="Licences whose models may go to the Hub, as model cards name them; `unknown`: none is named.",
+    )
+    sign: bool = Field(default=False, description="Sign foundry.json with the key that FOUNDRY_SIGNING_KEY names.")
+    dry_run: bool = Field(default=False, description="Only say what would change on the Hub, file by file.")

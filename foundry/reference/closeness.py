@@ -1,0 +1,60 @@
+"""How close two sets of embeddings are."""
+
+import numpy as np
+
+
+def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The cosine of each row of `left` (texts, dimensions) with the same row of `right`, in float64.
+
+    A row of zeros has no direction: its cosine is 1 with another row of zeros, and 0 with anything else.
+    """
+    left, right = left.astype(np.float64), right.astype(np.float64)
+    products = (left * right).sum(axis=1)
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    both_zero = (~left.any(axis=1)) & (~right.any(axis=1))
+    return np.where(both_zero, 1.0, products / np.where(lengths == 0, 1.0, lengths))
+
+
+def similarities(embeddings: np.ndarray) -> np.ndarray:
+    """The cosine of every row (texts, dimensions) with every other: (texts, texts), in float64."""
+    rows = embeddings.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows / np.where(lengths == 0, 1.0, lengths)
+    matrix: np.ndarray = rows @ rows.T
+    return matrix
+
+
+def recall_of_neighbours(own: np.ndarray, reference: np.ndarray, k: int = 10) -> np.ndarray:
+    """For each text, the share of its `k` nearest neighbours in `reference` that are among those in `own`.
+
+    Both are similarity matrices (texts, texts); a text is not its own neighbour.
+    """
+    k = min(k, len(own) - 1)
+
+    def nearest(matrix: np.ndarray) -> np.ndarray:
+        others = matrix.copy()
+        np.fill_diagonal(others, -np.inf)
+        order: np.ndarray = np.argsort(-others, axis=1, kind="stable")[:, :k]
+        return order
+
+    pairs = zip(nearest(own), nearest(reference), strict=True)
+    return np.array([len(set(mine) & set(theirs)) / k for mine, theirs in pairs])
+
+
+def rank_correlation(own: np.ndarray, reference: np.ndarray) -> float:
+    """Spearman's correlation of two similarity matrices (texts, texts), each pair of texts once."""
+    from scipy.stats import spearmanr
+
+    upper = np.triu_indices(len(own), k=1)
+    return float(spearmanr(own[upper], reference[upper]).statistic)
+
+
+def bootstrap_interval(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of the mean (Efron and Tibshirani 1993, section 13.3)."""
+    picks = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))
+    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+# From this mean cosine up, two embeddings of a text are the same but for rounding.
+SAME_EMBEDDING = 0.9999

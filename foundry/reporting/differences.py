@@ -1,0 +1,103 @@
+"""What got slower, faster, worse or better between two benchmarks and their validations."""
+
+from typing import TypedDict
+
+from foundry.benchmarking import speeds
+from foundry.benchmarking.timings import SAME_SPEED, Ratio
+from foundry.reporting.rendering import ratio_text
+from foundry.validation import results
+
+# A mean cosine that moves by less than this moved by rounding.
+SAME_CLOSENESS = 1e-4
+
+
+class Side(TypedDict):
+    """One of the two that are compared."""
+
+    name: str
+    benchmark: speeds.Benchmark | None
+    validations: dict[str, results.Validation]
+
+
+class Difference(TypedDict):
+    """One variant on one length of texts, before and after."""
+
+    variant: str
+    what: str
+    before: str
+    after: str
+    verdict: str  # slower, faster, worse, better, same, or what is missing
+
+
+def speed_verdict(before: Ratio | None, after: Ratio | None) -> str:
+    """Whether the second ratio is another than the first: only where their intervals do not overlap, and by
+    more than anyone would overlook."""
+    if before is None or after is None:
+        return "gone" if before else "new" if after else "same"
+    if None in (before["low"], before["high"], after["low"], after["high"]):
+        return "too few rounds"
+    apart = (after["high"] or 0) < (before["low"] or 0) or (after["low"] or 0) > (before["high"] or 0)
+    if not apart or abs(after["median"] / before["median"] - 1) < SAME_SPEED:
+        return "same"
+    return "slower" if after["median"] < before["median"] else "faster"
+
+
+def closeness_verdict(before: results.Validation | None, after: results.Validation | None) -> str:
+    """Whether the verdict or the mean cosine changed, by more than both intervals allow for."""
+    if before is None or after is None:
+        return "gone" if before else "new"
+    if before["verdict"] != after["verdict"]:
+        return "better" if after["verdict"] == "passed" else "worse"
+    old, new = (results.value_of(side, "mean_cosine") for side in (before, after))
+    if old is None or new is None or abs(new - old) < SAME_CLOSENESS:
+        return "same"
+    return "worse" if new < old else "better"
+
+
+def differences(before: Side, after: Side) -> list[Difference]:
+    """Every variant's closeness, and its speed on each length of texts that both sides have."""
+    found: list[Difference] = []
+    for variant in dict.fromkeys([*before["validations"], *after["validations"]]):
+        old, new = before["validations"].get(variant), after["validations"].get(variant)
+        found.append(
+            {
+                "variant": variant,
+                "what": "closeness",
+                "before": _closeness(old),
+                "after": _closeness(new),
+                "verdict": closeness_verdict(old, new),
+            }
+        )
+        for group in _groups(before, after):
+            for what, size in (("in batches", None), ("one by one", speeds.SINGLE)):
+                ratios = [_ratio(side, variant, group, size) for side in (before, after)]
+                if any(ratios) and variant != speeds.BASELINE:
+                    found.append(
+                        {
+                            "variant": variant,
+                            "what": f"{group} texts {what}",
+                            "before": ratio_text(ratios[0]),
+                            "after": ratio_text(ratios[1]),
+                            "verdict": speed_verdict(*ratios),
+                        }
+                    )
+    return found
+
+
+def _groups(before: Side, after: Side) -> list[str]:
+    return [
+        group
+        for group in (before["benchmark"] or {"groups": {}})["groups"]
+        if group in (after["benchmark"] or {"groups": {}})["groups"]
+    ]
+
+
+def _ratio(side: Side, variant: str, group: str, size: str | None) -> Ratio | None:
+    return speeds.to_torch(side["benchmark"], variant, group, size) if side["benchmark"] else None
+
+
+def _closeness(validation: results.Validation | None) -> str:
+    if validation is None:
+        return ""
+    mean = results.value_of(validation, "mean_cosine")
+    return validation["verdict"] + ("" if mean is None else f" {mean:.4f}")

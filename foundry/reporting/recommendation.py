@@ -1,0 +1,213 @@
+"""Which variant to deploy, from what was measured here: for each use, length of texts and budget of quality.
+
+Only a variant that passed validation and was measured is ever named. Of several that are as fast within noise, and seem
+so too, it is the one whose embedding is nearest to torch's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypedDict
+
+from foundry.benchmarking import speeds
+from foundry.benchmarking.speeds import Benchmark
+from foundry.benchmarking.timings import Ratio, same_speed
+from foundry.reference.closeness import SAME_EMBEDDING
+from foundry.validation.results import Validation, changes_with_batch, value_of
+
+USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
+SAME_SIZE = 1.03
+# Of several that are as fast within noise, one that seems slower by more than this is not preferred for its quality.
+SEEMS_SLOWER = 1.05
+
+
+class Answer(TypedDict):
+    """Which variant to deploy for one use, and how sure that is."""
+
+    use: Literal["latency", "throughput", "size"]
+    texts: str | None  # the group of texts; None for size
+    budget: float  # how much quality may be lost, as a share
+    variant: str | None  # None where nothing that passed is within the budget
+    same_bytes: list[str]  # its other names
+    value: float | None
+    unit: Literal["ms", "texts/s", "MB"]
+    batch_size: int | None  # at which it was fastest
+    to_torch: Ratio | None  # its speed; for size, torch's size as a ratio to its own
+    runner_up: str | None  # the best of the others
+    to_runner_up: Ratio | None
+    same_within_noise: list[str]  # as good as it, and not nearer to torch
+    loss: float | None  # of quality, as a share
+    warning: str | None
+
+
+def quality_loss(validation: Validation) -> float:
+    """How much quality a variant loses, as a share: by the mean cosine to torch, or by its worst task if that is more.
+
+    An embedding that is torch's but for rounding has lost nothing; a score that moves all the same is a tie broken
+    differently.
+    """
+    mean = value_of(validation, "mean_cosine")
+    if mean is None:
+        return 1.0
+    if mean >= SAME_EMBEDDING:
+        return 0.0
+    ratios = [row["value"] for row in validation["checks"] if row["check"].startswith("task_ratio_")]
+    return max(1 - mean, *(1 - value for value in ratios if value is not None), 0.0)
+
+
+def candidates(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> list[str]:
+    """What passed, was measured, and keeps the budget; of files of the same bytes the first, under its own name."""
+    return [
+        name
+        for name, record in benchmark["variants"].items()
+        if name in validations
+        and validations[name]["verdict"] == "passed"
+        and record["error"] is None
+        and record["note"] is None
+        and record["setting_of"] is None
+        and (record["same_bytes_as"] is None or record["same_bytes_as"] not in validations)
+        and quality_loss(validations[name]) <= budget
+    ]
+
+
+def by_speed(
+    benchmark: Benchmark,
+    validations: Mapping[str, Validation],
+    use: Literal["latency", "throughput"],
+    group: str,
+    budget: float,
+) -> Answer:
+    """The fastest variant for single texts (`latency`) or for many (`throughput`, each at its best batch size)."""
+    size = speeds.SINGLE if use == "latency" else None
+    records = benchmark["variants"]
+    rates = {
+        name: rate
+        for name in candidates(benchmark, validations, budget)
+        if (rate := speeds.typical(speeds.rounds_of(records[name], group, size))) is not None
+    }
+    names = sorted(rates, key=lambda name: -rates[name])
+
+    def versus(one: str, other: str) -> Ratio | None:
+        return speeds.versus(benchmark, one, other, group, size)
+
+    answer = _answer(benchmark, validations, names, versus, same_speed)
+    answer |= {"use": use, "texts": group, "budget": budget, "unit": "ms" if use == "latency" else "texts/s"}
+    if (chosen := answer["variant"]) is not None:
+        latency = records[chosen]["latency"]
+        batch_size = size or speeds.best_batch(records[chosen], group)
+        answer["value"] = latency[group]["median_ms"] if use == "latency" else rates[chosen]
+        answer["batch_size"] = int(batch_size) if batch_size else None
+    return answer
+
+
+def by_size(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> Answer:
+    """The smallest file; of those that are as small, the nearest to torch."""
+    sizes = {name: record["size_mb"] for name, record in benchmark["variants"].items()}
+    names = sorted(candidates(benchmark, validations, budget), key=lambda name: sizes[name])
+
+    def versus(one: str, other: str) -> Ratio:
+        value = sizes[other] / sizes[one]
+        return {"median": value, "low": value, "high": value}
+
+    answer = _answer(benchmark, validations, names, versus, lambda value: value is None or value["median"] < SAME_SIZE)
+    answer |= {"budget": budget, "value": sizes[answer["variant"]] if answer["variant"] else None}
+    return answer
+
+
+def _answer(
+    benchmark: Benchmark,
+    validations: Mapping[str, Validation],
+    names: Sequence[str],
+    versus: Callable[[str, str], Ratio | None],
+    same: Callable[[Ratio | None], bool],
+) -> Answer:
+    """From `names`, best first: the best one, or the nearest to torch of those that are as good; and the next best."""
+    tied = [name for name in names if name == names[0] or same(versus(names[0], name))]
+    close = [name for name in tied if name == names[0] or _median(versus(names[0], name)) <= SEEMS_SLOWER]
+    chosen = min(close, key=lambda name: quality_loss(validations[name]), default=None)
+    runner_up = next((name for name in names if name != chosen), None)
+    twins = [name for name, record in benchmark["variants"].items() if chosen and record["same_bytes_as"] == chosen]
+    return {
+        "use": "size",
+        "texts": None,
+        "budget": 0.0,
+        "variant": chosen,
+        "same_bytes": twins,
+        "value": None,
+        "unit": "MB",
+        "batch_size": None,
+        "to_torch": versus(chosen, speeds.BASELINE) if chosen else None,
+        "runner_up": runner_up,
+        "to_runner_up": versus(chosen, runner_up) if chosen and runner_up else None,
+        "same_within_noise": [name for name in tied if name != chosen],
+        "loss": quality_loss(validations[chosen]) if chosen else None,
+        "warning": warning(validations[chosen]) if chosen else None,
+    }
+
+
+def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budgets: Sequence[float]) -> list[Answer]:
+    """An answer for each use, group of texts and budget."""
+    return [
+        *(by_speed(benchmark, validations, use, group, budget)
+          for use in USES for group in benchmark["groups"] for budget in budgets),
+        *(by_size(benchmark, validations, budget) for budget in budgets),
+    ]  # fmt: skip
+
+
+def budget_label(budget: float) -> str:
+    """`no loss`, or `up to 0.4%`."""
+    return f"up to {100 * budget:g}%" if budget else "no loss"
+
+
+def flowchart(answers: Sequence[Answer]) -> str:
+    """The answers as a Mermaid flowchart: from the use, over the length of texts and the budget, to the variant.
+
+    A question whose answers all lead to the same place is not asked.
+    """
+    lines = ["flowchart LR", '    start{"What counts?"}']
+    questions = {"latency": "one text at a time", "throughput": "many texts a second", "size": "the smallest file"}
+    leaves: dict[str, str] = {}
+    for use, label in questions.items():
+        choices: dict[str, tuple[tuple[float, str], ...]] = {}
+        for group in dict.fromkeys(answer["texts"] for answer in answers if answer["use"] == use):
+            some = [answer for answer in answers if answer["use"] == use and answer["texts"] == group]
+            choices[group or ""] = tuple((answer["budget"], _leaf(answer, leaves)) for answer in some)
+        ways: dict[tuple[tuple[float, str], ...], list[str]] = {}
+        for group, way in choices.items():
+            ways.setdefault(way, []).append(group)
+        arrow = f'start -->|"{label}"| '
+        if len(ways) > 1:
+            lines.append(f'    {arrow}{use}{{"Which texts?"}}')
+        for number, (way, groups) in enumerate(ways.items()):
+            source = f'{use} -->|"{", ".join(groups)}"| ' if len(ways) > 1 else arrow
+            lines += _by_budget(f"{use}_{number}", source, way)
+    named = [f'    {name}(["{leaf}"])' for leaf, name in leaves.items()]
+    return "\n".join([*lines, *named])
+
+
+def _leaf(answer: Answer, leaves: dict[str, str]) -> str:
+    """The name of the node that names the variant, one for each variant."""
+    if answer["variant"] is None:
+        text = "nothing passed within this budget"
+    else:
+        text = answer["variant"] + ("<br/>changes with the batch" if answer["warning"] else "")
+    return leaves.setdefault(text, f"leaf{len(leaves)}")
+
+
+def _by_budget(name: str, source: str, way: tuple[tuple[float, str], ...]) -> list[str]:
+    """The lines from `source` to the variants of one way, over the question of the budget where it decides."""
+    targets: dict[str, list[str]] = {}
+    for budget, leaf in way:
+        targets.setdefault(leaf, []).append(budget_label(budget))
+    if len(targets) == 1:
+        return [f"    {source}{next(iter(targets))}"]
+    arrows = [f'    {name} -->|"{" or ".join(labels)}"| {leaf}' for leaf, labels in targets.items()]
+    return [f'    {source}{name}{{"Quality that may be lost?"}}', *arrows]
+
+
+def warning(validation: Validation) -> str | None:
+    """What a user must know of a variant whose embedding of a text depends on the other texts in its batch."""
+    value = changes_with_batch(validation)
+    return None if value is None else f"changes with the batch ({value:.4f})"
+
+
+def _median(value: Ratio | None) -> float:
+    return float("inf") if value is None else value["median"]

@@ -1,0 +1,118 @@
+"""Templates, and the lines of code that they show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from foundry.benchmarking.timings import Ratio
+from foundry.variants import naming
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this folder with the context; a name that is not given is an error."""
+    import jinja2
+    from rich import filesize
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["closeness"] = lambda value: "" if value is None else f"{value:.4f}"
+    environment.filters["exact"] = lambda value: "not a number" if value is None else f"{value:.5g}"
+    environment.filters["ratio"] = lambda value: "" if value is None else f"{value:.2f}×"
+    environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
+    environment.filters["short"] = short
+    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
+    environment.filters["origin"] = origin
+    environment.filters["size"] = filesize.decimal
+    environment.globals["loading_lines"] = loading_lines
+    return environment.get_template(template).render(context)
+
+
+def short(value: float | None) -> str:
+    """Three digits, or all before the point."""
+    return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def origin(source: dict[str, Any]) -> str:
+    """Where a checkpoint comes from, as `download` recorded it."""
+    if "hub" in source:
+        return f"[{source['hub']}](https://huggingface.co/{source['hub']}) at `{source['revision']}`"
+    if "package" in source:
+        return f"the checkpoint in the package {', '.join(f'{k} {v}' for k, v in source['distribution'].items())}"
+    return "a local checkpoint"
+
+
+def ratio_text(value: Ratio | None) -> str:
+    """`1.60x (1.37 to 1.93)`: the median and its 95% interval."""
+    if value is None:
+        return ""
+    if value["low"] is None or value["low"] == value["high"]:
+        return f"{value['median']:.2f}×"
+    return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
+
+
+def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
+    """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
+
+    `facts` are the model's, as the reference has them.
+    """
+    plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
+    if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
+        return None
+    names = [name for name, _ in facts["modules"]]
+    pooling = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
+    backend = naming.backend(variant)
+    if backend == "torch" or names not in (["Pooling"], ["Pooling", "Normalize"]) or pooling not in ("mean", "cls"):
+        return None
+    graph = f"{where}/{backend}/{naming.file_name(variant)}"
+    pooled = {
+        "mean": 'mask = inputs["attention_mask"][..., None]\n'
+        "embeddings = (tokens * mask).sum(axis=1) / mask.sum(axis=1)",
+        "cls": "embeddings = tokens[:, 0]",
+    }[pooling]
+    runtime = {
+        "onnx": (
+            "import onnxruntime",
+            f'session = onnxruntime.InferenceSession("{graph}", providers=["CPUExecutionProvider"])',
+            "tokens = session.run(None, {node.name: inputs[node.name] for node in session.get_inputs()})[0]",
+        ),
+        "openvino": (
+            "import openvino",
+            f'model = openvino.compile_model("{graph}", "CPU", {json.dumps(naming.EXACT)})',
+            "tokens = model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]",
+        ),
+    }[backend]
+    lines = [
+        f"import numpy as np\n{runtime[0]}\nfrom transformers import AutoTokenizer\n",
+        f'tokenizer = AutoTokenizer.from_pretrained("{where}")',
+        f"{runtime[1]}\n",
+        'texts = ["A first text.", "And a second one."]',
+        f"inputs = tokenizer(texts, padding=True, truncation=True, max_length={facts['max_seq_length']}, "
+        'return_tensors="np")',
+        runtime[2],
+        pooled,
+    ]
+    if "Normalize" in names:
+        lines.append("embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)")
+    return "\n".join(lines)
+
+
+def loading_lines(where: str, variant: str, facts: dict[str, Any], revision: str | None = None) -> str:
+    """The Python lines that load a published variant of a model with these facts in Sentence Transformers."""
+    kind = facts["kind"]
+    backend = naming.backend(variant)
+    arguments = [f'"{where}"']
+    if backend != "torch":
+        arguments += [f'backend="{backend}"', f"model_kwargs={json.dumps(naming.model_kwargs(variant))}"]
+    if facts["trust_remote_code"]:
+        arguments.append("trust_remote_code=True")
+    if revision is not None:
+        arguments.append(f'revision="{revision}"')
+    return f"from sentence_transformers import {kind}\n\nmodel = {kind}({', '.join(arguments)})"

@@ -1,0 +1,17 @@
+"""Settings of the report."""
+
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from foundry.base.settings import Fraction, Section
+
+
+class Report(Section):
+    """What the report recommends for."""
+
+    quality_budgets: Annotated[list[Fraction], Field(min_length=1)] = Field(
+        description="How much quality may be lost, as shares: 0 is none, 0.01 is 1%."
+    )

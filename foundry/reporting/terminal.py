@@ -1,0 +1,60 @@
+"""The report in a terminal or a CI log."""
+
+from foundry.reporting import rows
+from foundry.reporting.recommendation import Answer, budget_label
+from foundry.reporting.rendering import ratio_text
+from foundry.reporting.report import Section
+from foundry.reporting.rows import SUMMARY
+
+
+def print_table(part: Section) -> None:
+    """The report in the terminal; as wide as it needs in a CI log."""
+    import sys
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    groups = part["groups"]
+    title = f"{part['model']}: closeness to torch, and speed in batches as a ratio to torch"
+    shown = Table(title=title, title_justify="left")
+    for name in ("variant", "verdict"):
+        shown.add_column(name, no_wrap=True)
+    for name in ("mean cos", "min cos", "hard", "own batch", "recall", "task", "MB", *groups):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("note")
+    colours = {"passed": "green", "failed": "bold red", "skipped": "yellow", "setting": "dim"}
+    for row in part["merged"]:
+        numbers = [row.get(key) for key in SUMMARY]
+        ratios = [row.get(f"{group}_speed_ratio") for group in groups]
+        shown.add_row(
+            row["variant"],
+            f"[{colours[row['verdict']]}]{row['verdict']}[/]",
+            *("" if value is None else f"{value:.4f}" for value in numbers),
+            "" if row["size_mb"] is None else f"{row['size_mb']:.0f}",
+            *("" if value is None else f"{value:.2f}x" for value in ratios),
+            escape(rows.note(row)),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(shown)
+    if part["answers"]:
+        advice = Table(title=f"{part['model']}: what to deploy on this machine", title_justify="left")
+        for name in ("use", "texts", "quality", "variant", "", "to torch", "no difference within noise"):
+            advice.add_column(name)
+        for answer in part["answers"]:
+            advice.add_row(*(escape(cell) for cell in answer_cells(answer)))
+        console.print(advice)
+
+
+def answer_cells(answer: Answer) -> list[str]:
+    """An answer as the cells of a table: use, texts, budget, variant, its value, its speed to torch, its equals."""
+    value = "" if answer["value"] is None else f"{answer['value']:.3g} {answer['unit']}"
+    return [
+        answer["use"],
+        answer["texts"] or "",
+        budget_label(answer["budget"]),
+        answer["variant"] or "nothing passed",
+        value + (f" in batches of {answer['batch_size']}" if answer["use"] == "throughput" and value else ""),
+        ratio_text(answer["to_torch"]),
+        ", ".join(answer["same_within_noise"]),
+    ]

@@ -1,0 +1,75 @@
+"""Settings of validation: what a variant must hold to pass."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+)
+
+from foundry.base.settings import Fraction, Positive, Section, Slug
+
+Precision = Literal["fp32", "fp16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
+
+
+class Thresholds(Section):
+    """What a variant must hold against torch to pass."""
+
+    mean_cosine: Fraction
+    p5_cosine: Fraction = Field(description="5th percentile.")
+    p1_cosine: Fraction = Field(description="1st percentile.")
+    min_cosine: Fraction
+    max_abs_diff: Positive = Field(description="The largest difference of any value of any embedding.")
+    hard_min_cosine: Fraction = Field(description="The lowest cosine on the fixed set of hard texts.")
+    consistency_mean_cosine: Fraction = Field(
+        description="The same text alone and in a batch, the mean over texts, in the worst kind of batch."
+    )
+    consistency_min_cosine: Fraction = Field(description="The same, for the worst text.")
+    recall_at_10: Fraction = Field(description="Of torch's ten nearest neighbours of each text, the share found.")
+    similarity_spearman: Fraction = Field(description="Rank correlation of all similarities with torch's.")
+    task_ratio: Positive = Field(description="The lowest score on a task, as a ratio to torch's.")
+    active_dimensions: Fraction = Field(
+        description="Of a SparseEncoder: the dimensions that are active in both, of those that are in either; the mean."
+    )
+    passage_order: Fraction = Field(
+        description="Of a CrossEncoder: any two passages of a query in torch's order, weighted by their distance."
+    )
+
+
+class ThresholdOverrides(Section):
+    """Thresholds that differ for one variant; what is left out is its precision class's."""
+
+    mean_cosine: Fraction | None = None
+    p5_cosine: Fraction | None = None
+    p1_cosine: Fraction | None = None
+    min_cosine: Fraction | None = None
+    max_abs_diff: Positive | None = None
+    hard_min_cosine: Fraction | None = None
+    consistency_mean_cosine: Fraction | None = None
+    consistency_min_cosine: Fraction | None = None
+    recall_at_10: Fraction | None = None
+    similarity_spearman: Fraction | None = None
+    task_ratio: Positive | None = None
+    active_dimensions: Fraction | None = None
+    passage_order: Fraction | None = None
+
+
+class ThresholdsByPrecision(Section):
+    """One set of thresholds per precision class."""
+
+    fp32: Thresholds
+    fp16: Thresholds
+    int8_dynamic: Thresholds
+    int8_static: Thresholds
+    int8_weights: Thresholds
+    int4_weights: Thresholds
+
+
+class Validate(Section):
+    """What a variant must hold against torch to pass."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    on_failure: Literal["exclude", "stop"] = Field(
+        default="exclude", description="A failed variant is left out of what is published, or stops the pipeline."
+    )
+    thresholds: ThresholdsByPrecision
+    overrides: dict[Slug, ThresholdOverrides] = Field(default={})

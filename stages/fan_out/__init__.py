@@ -1,1 +1,0 @@
-"""The stages of dvc.yaml on several machines at once, by Ray."""

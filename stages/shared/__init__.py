@@ -1,1 +1,0 @@
-"""What more than one stage needs, one small file per thing."""
