@@ -1,7 +1,24 @@
 """Measure every variant of a model, in rounds that interleave them, each time in a process of its own."""
 
-from foundry.base import command
-from foundry.benchmarking.session import main as main
+from pathlib import Path
+
+from foundry.base import command, files, settings
+from foundry.base.progress import say
+from foundry.benchmarking import session, speeds
+from foundry.benchmarking.settings import BenchmarkModel
+from foundry.data import texts
+
+
+def main(model: str, settings_file: Path, folder: Path, benchmark_texts: Path, host: Path, out: Path) -> None:
+    wanted = settings.read(settings_file, BenchmarkModel)
+    machine = files.read_json(host)
+    groups = texts.by_group(texts.read(benchmark_texts))
+    rows = session.rows(folder, wanted.variants, wanted.settings)
+    result = session.benchmark(model, folder, rows, groups, machine, wanted.effort_name, wanted.effort)
+    files.write_json(out / f"{machine['host']}.json", result)
+    for line in speeds.summary(result):
+        say(line)
+
 
 if __name__ == "__main__":
     command.run(main)

@@ -2,24 +2,28 @@
 
 from pathlib import Path
 
-from foundry.base import command
-from foundry.int8 import calibration
-from foundry.int8.search import Held
-from foundry.openvino.static_int8 import OpenVinoGraph
-from foundry.params import reading
+from foundry.base import command, settings
+from foundry.int8.search import EvaluationData
+from foundry.int8.settings import Calibrate
+from foundry.openvino import static_int8
 from foundry.variants import variant_folder
+from foundry.variants.settings import Build
 
 
 def main(
-    variant: str, openvino: Path, calibration_texts: Path, reference: Path, validation: Path, tasks: Path, out: Path
+    variant: str,
+    settings_file: Path,
+    openvino: Path,
+    calibration_texts: Path,
+    reference: Path,
+    validation_texts: Path,
+    tasks: Path,
+    out: Path,
 ) -> None:
-    settings = reading.read().of(out.parent.name)
-    if variant_folder.left_out(out, variant, openvino, settings):
-        return
-    row = settings.calibrate[variant]
-    graph = OpenVinoGraph.read(variant_folder.weights_path(openvino, "openvino"), row.int8_embeddings)
-    held = Held(reference, validation, tasks)
-    calibration.calibrate(variant, graph, openvino, calibration_texts, held, row, out)
+    build = settings.read(settings_file, Build[Calibrate])
+    if not variant_folder.skip_if_excluded(out, variant, openvino, build.skip):
+        evaluation = EvaluationData(reference, validation_texts, tasks)
+        static_int8.build(variant, openvino, build.row, calibration_texts, evaluation, out)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,15 @@
 """Fetch one checkpoint into its `torch` folder: only the files that are needed, each with its hash on record."""
 
-from foundry.base import command
-from foundry.checkpoints.fetching import main as main
+from pathlib import Path
+
+from foundry.base import command, settings
+from foundry.checkpoints import fetching
+from foundry.checkpoints.settings import Download
+
+
+def main(model: str, settings_file: Path, out: Path) -> None:
+    fetching.fetch(model, settings.read(settings_file, Download), out)
+
 
 if __name__ == "__main__":
     command.run(main)

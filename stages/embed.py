@@ -1,7 +1,15 @@
-"""Freeze the reference of every variant: torch's embeddings of the validation and of hard texts, and its scores."""
+"""Freeze the reference of every variant: torch's embeddings and scores."""
 
-from foundry.base import command
-from foundry.reference.freezing import main as main
+from pathlib import Path
+
+from foundry.base import command, settings
+from foundry.reference import freezing
+from foundry.reference.settings import Embed
+
+
+def main(settings_file: Path, torch: Path, validation_texts: Path, tasks: Path, out: Path) -> None:
+    freezing.build(torch, validation_texts, tasks, settings.read(settings_file, Embed).batch_size, out)
+
 
 if __name__ == "__main__":
     command.run(main)

@@ -1,7 +1,14 @@
-"""Write the profile of this machine and toolchain: what a benchmark is only valid for."""
+"""Write the profile of this machine and its library versions: on another machine the benchmark runs again."""
 
-from foundry.base import command
-from foundry.benchmarking.machine_profile import main as main
+from pathlib import Path
+
+from foundry.base import command, files
+from foundry.benchmarking import machine_profile
+
+
+def main(out: Path) -> None:
+    files.write_json(out, machine_profile.named())
+
 
 if __name__ == "__main__":
     command.run(main)

@@ -1,7 +1,37 @@
 """Compare one variant with the frozen reference of torch in every way that counts, and give a verdict."""
 
-from foundry.base import command
-from foundry.validation.validating import main as main
+from pathlib import Path
+
+from foundry.base import command, files, settings
+from foundry.base.errors import FoundryError
+from foundry.base.progress import say
+from foundry.data import texts
+from foundry.reference import reference
+from foundry.validation import results, validating
+from foundry.validation.settings import ValidateVariant
+
+STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+
+
+def main(
+    variant: str,
+    settings_file: Path,
+    folder: Path,
+    reference_folder: Path,
+    validation_texts: Path,
+    tasks: Path,
+    out: Path,
+) -> None:
+    limits = settings.read(settings_file, ValidateVariant)
+    chosen = [row["text"] for row in texts.read(validation_texts)]
+    expected = reference.read(reference_folder)
+    result = validating.validate(folder, variant, chosen, files.read_json(tasks), expected, limits)
+    files.write_json(out, result)
+    why = results.why_failed(result) or result["reason"]
+    say(f"{variant}: ", (result["verdict"], STYLES[result["verdict"]]), f" {why}" if why else "")
+    if result["verdict"] == "failed" and limits.on_failure == "stop":
+        raise FoundryError(f"{variant} failed, and validate.on_failure is stop: {why}")
+
 
 if __name__ == "__main__":
     command.run(main)

@@ -12,7 +12,9 @@ import yaml
 
 from foundry.validation.results import why_failed
 from foundry.variants.naming import backend
-from tests.conftest import ROOT, build, documents, validate_in
+from tests.support.projects import ROOT
+from tests.support.stages import build, validate_in
+from tests.support.texts import documents
 
 VOCABULARY = 600
 LENGTH = 64

@@ -17,7 +17,8 @@ from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.timings import half_width, ratio, same_speed
 from foundry.variants import variant_folder
 from stages import benchmark, host
-from tests.conftest import TINY_VARIANTS
+from tests.support.projects import TINY_VARIANTS
+from tests.support.stages import settings_file
 
 EFFORT = Effort(minutes=1.0, rounds=3, interval=0.02, batch_sizes=[8], seconds=0.1)
 
@@ -238,7 +239,14 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
     variant_folder.prepare(folder / broken, tiny / broken, broken).write_bytes(b"\x08\x01truncated")
     (root / "out").mkdir()
     (root / "out/another-host.json").write_text("{}")
-    benchmark.main("tiny", folder, tiny.parent.parent / "texts/tiny/benchmark.jsonl", root / "host.json", root / "out")
+    benchmark.main(
+        "tiny",
+        settings_file("benchmark"),
+        folder,
+        tiny.parent.parent / "texts/tiny/benchmark.jsonl",
+        root / "host.json",
+        root / "out",
+    )
     result = files.read_json(root / f"out/{name}.json")
     assert set(result["variants"]) == (set(TINY_VARIANTS) - {"onnx_O2"}) | {"openvino_f32"}
     assert "INVALID_PROTOBUF" in result["variants"][broken]["error"].upper().replace(

@@ -17,7 +17,7 @@ from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import checkpoint_folder, variant_folder
 from stages import calibrate
-from tests.conftest import measured_on
+from tests.support.stages import measured_on, settings_file
 
 VARIANT = "openvino_qint8_quantized"
 ROWS = [{"group": "short", "text": f"s{i}"} for i in range(30)] + [
@@ -65,7 +65,14 @@ def calibrated(
 
     root = project(change)
     calibration_texts = measured_on(tiny)[1].with_name("calibration.jsonl")
-    calibrate.main(VARIANT, source or tiny / "openvino", calibration_texts, *measured_on(tiny), root / "out")
+    calibrate.main(
+        VARIANT,
+        settings_file(f"build/{VARIANT}"),
+        source or tiny / "openvino",
+        calibration_texts,
+        *measured_on(tiny),
+        root / "out",
+    )
     return root / "out", root
 
 

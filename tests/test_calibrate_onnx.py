@@ -16,7 +16,7 @@ from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import variant_folder
 from stages import calibrate_onnx
-from tests.conftest import measured_on
+from tests.support.stages import measured_on, settings_file
 
 VARIANT = "onnx_qint8_static"
 
@@ -27,7 +27,9 @@ def calibrated(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) ->
 
     out = project(change) / "out"
     calibration_texts = measured_on(tiny)[1].with_name("calibration.jsonl")
-    calibrate_onnx.main(VARIANT, tiny / "onnx", calibration_texts, *measured_on(tiny), out)
+    calibrate_onnx.main(
+        VARIANT, settings_file(f"build/{VARIANT}"), tiny / "onnx", calibration_texts, *measured_on(tiny), out
+    )
     return out
 
 

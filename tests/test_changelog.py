@@ -17,7 +17,7 @@ from foundry.base import files
 from foundry.commands import changelog, verify
 from foundry.publishing import provenance
 from foundry.reporting.rendering import render
-from tests.conftest import ROOT
+from tests.support.projects import ROOT
 
 PIPELINE = {
     "stages": {"copy": {"cmd": "cp -r source artifacts/hub/tiny", "deps": ["source"], "outs": ["artifacts/hub/tiny"]}},

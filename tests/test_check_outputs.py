@@ -10,7 +10,7 @@ import pytest
 
 from foundry.base.errors import FoundryError
 from foundry.tracking import lock
-from tests.conftest import ROOT
+from tests.support.projects import ROOT
 
 PIPELINE = """
 stages:

@@ -9,7 +9,8 @@ from foundry.loading import loader
 from foundry.reference.closeness import cosines
 from foundry.variants import variant_folder
 from stages import compress
-from tests.conftest import documents
+from tests.support.stages import settings_file
+from tests.support.texts import documents
 
 
 @pytest.mark.parametrize(("weights", "at_least", "share"), [("fp16", 0.99999, 0.55), ("int8", 0.999, 0.75)])
@@ -24,7 +25,7 @@ def test_smaller_and_as_close(
         raw["validate"]["overrides"] = {}
 
     out = project(change) / "out"
-    compress.main(variant, tiny / "openvino", out)
+    compress.main(variant, settings_file(f"build/{variant}"), tiny / "openvino", out)
     chosen = documents()[:20]
     cosine = cosines(loader.load(out, variant).encode(chosen), loader.load(tiny / "torch", "torch").encode(chosen))
     assert cosine.min() > at_least

@@ -11,11 +11,12 @@ from foundry.base.errors import FoundryError
 from foundry.params import reading
 from foundry.variants import variant_folder
 from stages import configure, optimize, quantize
+from tests.support.stages import settings_file
 
 
 def settings_of(root: Path, name: str = "settings") -> dict[str, Any]:
     out = root / name
-    configure.main(out)
+    configure.main(Path("params.yaml"), out)
     return {path.as_posix(): files.read_json(out / path) for path in files.files_below(out)}
 
 
@@ -90,9 +91,15 @@ def test_what_a_model_goes_without_is_skipped_and_so_is_what_is_made_from_it(
     project: Callable[..., Path], tiny: Path
 ) -> None:
     folder = project(lambda raw: raw["models"]["tiny"].update(skip=["onnx_O2"])) / "models/tiny"
-    optimize.main("onnx_O2", tiny / "onnx", folder / "onnx_O2")
+    optimize.main("onnx_O2", settings_file("build/onnx_O2"), tiny / "onnx", folder / "onnx_O2")
     assert variant_folder.skipped(folder / "onnx_O2") == "params.yaml leaves it out for this model"
     variant_folder.skip(folder / "onnx", "onnx", "no exporter takes it")
     held = (folder / "reference", folder / "validation.jsonl", folder / "tasks.json")
-    quantize.main("onnx_qint8_avx512", folder / "onnx", *held, folder / "onnx_qint8_avx512")
+    quantize.main(
+        "onnx_qint8_avx512",
+        settings_file("build/onnx_qint8_avx512"),
+        folder / "onnx",
+        *held,
+        folder / "onnx_qint8_avx512",
+    )
     assert variant_folder.skipped(folder / "onnx_qint8_avx512") == "onnx is skipped: no exporter takes it"

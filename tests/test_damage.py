@@ -19,7 +19,8 @@ from foundry.loading import loader
 from foundry.reference import reference
 from foundry.validation import results
 from foundry.variants import variant_folder
-from tests.conftest import ROOT, validate_in
+from tests.support.projects import ROOT
+from tests.support.stages import validate_in
 
 pytestmark = pytest.mark.slow
 

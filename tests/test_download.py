@@ -15,8 +15,9 @@ from foundry.base.errors import FoundryError
 from foundry.checkpoints import fetching
 from foundry.data.settings import HubSource
 from stages import download
-from tests.conftest import ROOT
-from tests.hub_server import Hub
+from tests.support.hub_server import Hub
+from tests.support.projects import ROOT
+from tests.support.stages import settings_file
 
 
 def test_only_what_is_needed() -> None:
@@ -43,7 +44,7 @@ def test_pytorch_weights_are_kept_where_there_is_nothing_better() -> None:
 
 def test_record(project: Callable[..., Path], checkpoint: Path) -> None:
     out = project() / "torch"
-    download.main("tiny", out)
+    download.main("tiny", settings_file("download"), out)
     record = files.read_json(out / "source.json")
     assert record["source"] == {"path": str(checkpoint)}
     assert record["licence"] == "mit"
@@ -77,12 +78,12 @@ def test_what_is_no_model_is_refused_and_the_earlier_output_stays(
     project: Callable[..., Path], checkpoint: Path, tmp_path: Path, breaks: Callable[[Path], Any], message: str
 ) -> None:
     out = project() / "torch"
-    download.main("tiny", out)
+    download.main("tiny", settings_file("download"), out)
     before = dict.fromkeys(files.files_below(out))
     broken = broken_copy(checkpoint, tmp_path / "broken", breaks)
     project(lambda raw: raw["models"]["tiny"].update(source={"path": str(broken)}))
     with pytest.raises(FoundryError, match=message):
-        download.main("tiny", out)
+        download.main("tiny", settings_file("download"), out)
     assert dict.fromkeys(files.files_below(out)) == before
     assert not list(out.parent.glob(".partial-*"))
 
@@ -98,7 +99,7 @@ def test_what_is_no_model_is_refused_and_the_earlier_output_stays(
 def test_a_source_that_is_not_there(project: Callable[..., Path], source: dict[str, str], message: str) -> None:
     out = project(lambda raw: raw["models"]["tiny"].update(source=source)) / "torch"
     with pytest.raises(FoundryError, match=message):
-        download.main("tiny", out)
+        download.main("tiny", settings_file("download"), out)
     assert not out.exists()
 
 
@@ -109,7 +110,7 @@ def test_a_static_embedding_is_said_to_be_one(project: Callable[..., Path], chec
     static = broken_copy(checkpoint, tmp_path / "static", lambda folder: (folder / "modules.json").write_text(row))
     project(lambda raw: raw["models"]["tiny"].update(source={"path": str(static)}))
     with pytest.raises(FoundryError, match="StaticEmbedding model has no graph"):
-        download.main("tiny", tmp_path / "torch")
+        download.main("tiny", settings_file("download"), tmp_path / "torch")
 
 
 def test_an_offline_machine_says_so(tmp_path: Path) -> None:

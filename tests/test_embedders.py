@@ -12,7 +12,8 @@ import yaml
 from foundry.int8 import calibration
 from foundry.loading import encoders, loader
 from tests import architectures
-from tests.conftest import build, documents, validate_in
+from tests.support.stages import build, validate_in
+from tests.support.texts import documents
 
 pytestmark = pytest.mark.slow
 

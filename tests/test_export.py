@@ -11,7 +11,8 @@ from foundry.export import exporting, torch_model
 from foundry.loading import loader
 from foundry.variants import variant_folder
 from stages import export
-from tests.conftest import make_checkpoint
+from tests.support.checkpoints import make_checkpoint
+from tests.support.stages import settings_file
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
@@ -39,7 +40,7 @@ def test_a_graph_of_other_weights_is_refused(
         return real_export(checkpoint._replace(transformer=other), *rest)
 
     monkeypatch.setattr(exporting, "export", of_another)
-    export.main("onnx", tiny / "torch", out)
+    export.main("onnx", settings_file("build/onnx"), tiny / "torch", out)
     reason = variant_folder.skipped(out)
     assert reason is not None
     assert reason.count("away from torch") == len(exporting.EXPORTERS["onnx"]) == 3
@@ -55,4 +56,4 @@ def test_a_full_disk_is_noticed_before_the_export(
 
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(OSError, match="No space left"):
-        export.main("onnx", tiny / "torch", project() / "onnx")
+        export.main("onnx", settings_file("build/onnx"), tiny / "torch", project() / "onnx")

@@ -18,7 +18,7 @@ import yaml
 from foundry.base.errors import FoundryError
 from foundry.cluster import dag, workers
 from foundry.cluster.dag import Task
-from tests.conftest import ROOT
+from tests.support.projects import ROOT
 
 # In the form of the real one: a matrix, a stage that says what the machine is, one that measures, one that joins.
 PIPELINE = """

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from foundry.base import files
-from tests.conftest import ROOT, small_disk
+from tests.support.disks import small_disk
+from tests.support.projects import ROOT
 
 
 def test_an_error_leaves_the_earlier_output(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from foundry.publishing import provenance, signature
 from foundry.tracking import lock
 from foundry.variants import variant_folder
 from stages import publish, report
-from tests.conftest import ROOT, TINY_VARIANTS, validate_in
-from tests.hub_server import DROP, Hub
+from tests.support.hub_server import DROP, Hub
+from tests.support.projects import ROOT, TINY_VARIANTS
+from tests.support.stages import settings_file, validate_in
 from tests.test_publish import FACTS
 from tests.test_verify import make_key
 
@@ -58,7 +59,14 @@ def validated(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_params:
 def write_report(root: Path) -> None:
     files.write_json(root / "host.json", FACTS)
     (root / "benchmarks/tiny").mkdir(parents=True, exist_ok=True)
-    report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
+    report.main(
+        settings_file("report"),
+        root / "validation",
+        root / "benchmarks",
+        root / "host.json",
+        root / "report",
+        root / "metrics",
+    )
 
 
 class Project:
@@ -108,7 +116,7 @@ class Project:
 
     def publish(self) -> dict[str, Any]:
         self.receipt.unlink(missing_ok=True)
-        publish.main("tiny", *self.arguments)
+        publish.main("tiny", settings_file("publish"), *self.arguments)
         result: dict[str, Any] = files.read_json(self.receipt)
         return result
 

@@ -21,21 +21,15 @@ from foundry.validation import checking, settings
 from foundry.variants import checkpoint_folder
 from stages import download
 from tests import architectures
-from tests.conftest import TINY_VARIANTS, build, documents, make_kind, validate_in
+from tests.support.checkpoints import make_kind
+from tests.support.projects import LOOSE, TINY_VARIANTS
+from tests.support.stages import build, settings_file, validate_in
+from tests.support.texts import documents
 
 pytestmark = pytest.mark.slow
 
 KINDS = {"sparse": ("SparseEncoder", 1), "reranker": ("CrossEncoder", 1), "classifier": ("CrossEncoder", 3)}
 # Random weights leave little room: what matters here is that nothing is systematically wrong.
-LOOSE = {"mean_cosine": 0.8, "p5_cosine": 0.3, "p1_cosine": 0.0, "min_cosine": 0.0, "max_abs_diff": 2.0}
-LOOSE |= {
-    "hard_min_cosine": 0.0,
-    "recall_at_10": 0.3,
-    "similarity_spearman": 0.5,
-    "active_dimensions": 0.5,
-    "passage_order": 0.5,
-}
-LOOSE |= {"consistency_mean_cosine": 0.9, "consistency_min_cosine": 0.5}
 
 
 def kind_params(tiny_params: dict[str, Any], model: str, checkpoint: Path) -> dict[str, Any]:
@@ -176,9 +170,9 @@ def test_a_bare_model_becomes_the_kind_that_params_say(
     bare = architectures.make(tmp_path / "bare", "bert", head)
     root = project(lambda raw: raw["models"].update(tiny={"source": {"path": str(bare)}}))
     with pytest.raises(FoundryError, match=r"no modules\.json"):
-        download.main("tiny", root / "torch")
+        download.main("tiny", settings_file("download"), root / "torch")
     project(lambda raw: raw["models"].update(tiny={"source": {"path": str(bare)}, "kind": kind}))
-    download.main("tiny", root / "torch")
+    download.main("tiny", settings_file("download"), root / "torch")
     assert checkpoint_folder.kind(root / "torch") == kind
     expected = getattr(sentence_transformers, kind)(str(bare), device="cpu").encode(["one", "two"])
     got = loader.load(root / "torch", "torch").encode(["one", "two"])
@@ -191,7 +185,7 @@ def test_what_is_not_the_kind_that_params_say_is_an_error(project: Callable[...,
     (folder / "config.json").write_text("{}")
     root = project(lambda raw: raw["models"].update(tiny={"source": {"path": str(folder)}, "kind": "SparseEncoder"}))
     with pytest.raises(FoundryError, match="does not load as the SparseEncoder"):
-        download.main("tiny", root / "torch")
+        download.main("tiny", settings_file("download"), root / "torch")
     assert not (root / "torch").exists()
 
 

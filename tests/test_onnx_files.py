@@ -14,7 +14,9 @@ from foundry.loading import loader
 from foundry.onnx import graph_files
 from foundry.variants import naming, variant_folder
 from stages import calibrate_onnx, export, optimize, quantize
-from tests.conftest import TINY_VARIANTS, documents, measured_on
+from tests.support.projects import TINY_VARIANTS
+from tests.support.stages import measured_on, settings_file
+from tests.support.texts import documents
 from tests.test_publish import prepare, run
 
 LIMIT = 10_000
@@ -34,11 +36,24 @@ def large(project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPa
         "onnx",
         {name: one for name, one in exporting.EXPORTERS["onnx"].items() if name != "optimum"},
     )
-    export.main("onnx", folder / "torch", folder / "onnx")
-    optimize.main("onnx_O2", folder / "onnx", folder / "onnx_O2")
-    quantize.main("onnx_qint8_avx512", folder / "onnx", *held, folder / "onnx_qint8_avx512")
+    export.main("onnx", settings_file("build/onnx"), folder / "torch", folder / "onnx")
+    optimize.main("onnx_O2", settings_file("build/onnx_O2"), folder / "onnx", folder / "onnx_O2")
+    quantize.main(
+        "onnx_qint8_avx512",
+        settings_file("build/onnx_qint8_avx512"),
+        folder / "onnx",
+        *held,
+        folder / "onnx_qint8_avx512",
+    )
     calibration = held[1].with_name("calibration.jsonl")
-    calibrate_onnx.main("onnx_qint8_static", folder / "onnx", calibration, *held, folder / "onnx_qint8_static")
+    calibrate_onnx.main(
+        "onnx_qint8_static",
+        settings_file("build/onnx_qint8_static"),
+        folder / "onnx",
+        calibration,
+        *held,
+        folder / "onnx_qint8_static",
+    )
     return folder
 
 
@@ -98,7 +113,7 @@ def test_too_little_room_is_noticed_before_anything_is_written(large: Path, monk
     before = files.files_below(large)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(OSError, match="No space left on device"):
-        optimize.main("onnx_O2", large / "onnx", large / "onnx_O2")
+        optimize.main("onnx_O2", settings_file("build/onnx_O2"), large / "onnx", large / "onnx_O2")
     assert files.files_below(large) == before
 
 
@@ -119,7 +134,13 @@ def test_constants_in_a_sidecar_come_along(project: Callable[..., Path], tiny: P
     assert any(graph_files.is_external(one) for one in constants)
     hollow, _ = graph_files.hollowed(graph, tmp_path)
     assert not any(graph_files.is_external(one) for one in graph_files.constants(hollow.graph))
-    quantize.main("onnx_qint8_avx512", source, *measured_on(tiny), source.parent / "onnx_qint8_avx512")
+    quantize.main(
+        "onnx_qint8_avx512",
+        settings_file("build/onnx_qint8_avx512"),
+        source,
+        *measured_on(tiny),
+        source.parent / "onnx_qint8_avx512",
+    )
     some = documents()[:4]
     expected = loader.load(tiny / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)
     got = loader.load(source.parent / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)

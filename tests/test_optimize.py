@@ -13,6 +13,7 @@ from foundry.base.errors import FoundryError
 from foundry.loading import loader
 from foundry.variants import variant_folder
 from stages import optimize
+from tests.support.stages import settings_file
 
 
 def operators(folder: Path, variant: str) -> list[str]:
@@ -37,7 +38,7 @@ def test_own_fusions(project: Callable[..., Path], tiny: Path) -> None:
 
     root = project(change)
     for variant in ("onnx_plain", "onnx_half"):
-        optimize.main(variant, tiny / "onnx", root / variant)
+        optimize.main(variant, settings_file(f"build/{variant}"), tiny / "onnx", root / variant)
     assert "Attention" in operators(tiny / "onnx_O2", "onnx_O2")
     assert "SkipLayerNormalization" in operators(tiny / "onnx_O2", "onnx_O2")
     assert "Attention" not in operators(root / "onnx_plain", "onnx_plain")
@@ -58,10 +59,10 @@ def test_an_unknown_architecture_is_skipped_with_the_reason(
         raw["variants"]["onnx_O1"] = {}
 
     out = project(add_o1) / "out"
-    optimize.main("onnx_O2", source, out)
+    optimize.main("onnx_O2", settings_file("build/onnx_O2"), source, out)
     assert "brand-new" in str(variant_folder.skipped(out))
     assert [path.name for path in out.iterdir()] == ["skipped.json"]
-    optimize.main("onnx_O1", source, out)  # needs no knowledge of the architecture
+    optimize.main("onnx_O1", settings_file("build/onnx_O1"), source, out)  # needs no knowledge of the architecture
     assert variant_folder.skipped(out) is None
 
 
@@ -71,10 +72,10 @@ def test_a_truncated_graph_is_one_clear_error_and_the_earlier_output_stays(
 ) -> None:
     source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
     out = project() / "out"
-    optimize.main("onnx_O2", source, out)
+    optimize.main("onnx_O2", settings_file("build/onnx_O2"), source, out)
     before = dict(variant_folder.hashes(out))
     graph = variant_folder.weights_path(source, "onnx")
     graph.write_bytes(graph.read_bytes()[:keep])
     with pytest.raises(FoundryError, match=r"model.onnx is truncated or no ONNX graph"):
-        optimize.main("onnx_O2", source, out)
+        optimize.main("onnx_O2", settings_file("build/onnx_O2"), source, out)
     assert dict(variant_folder.hashes(out)) == before

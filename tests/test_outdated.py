@@ -13,7 +13,7 @@ import typer
 from foundry.base.errors import FoundryError
 from foundry.commands import outdated
 from foundry.params import reading
-from tests.hub_server import Hub
+from tests.support.hub_server import Hub
 
 
 def pinned(repo: str, revision: str) -> Callable[[dict[str, Any]], Any]:

@@ -16,7 +16,8 @@ from foundry.loading import loader
 from foundry.reporting.rendering import loading_lines
 from foundry.variants import checkpoint_folder, variant_folder
 from stages import download
-from tests.conftest import build, make_checkpoint, validate_in
+from tests.support.checkpoints import make_checkpoint
+from tests.support.stages import build, settings_file, validate_in
 
 CONFIGURATION = """
 from transformers import PretrainedConfig
@@ -79,7 +80,7 @@ def test_it_is_refused_and_says_what_to_read(project: Callable[..., Path], mixer
     with pytest.raises(
         FoundryError, match=r"configuration_mixer.py, modeling_mixer.py.*trust_remote_code: true"
     ) as error:
-        download.main("tiny", out)
+        download.main("tiny", settings_file("download"), out)
     assert "architecture mixer_of_the_tests" in str(error.value)
     assert not out.exists()
 
@@ -88,7 +89,7 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
     source = make_checkpoint(tmp_path / "bert")
     shutil.copy(mixer / "modeling_mixer.py", source)
     out = project(of(source)) / "torch"
-    download.main("tiny", out)
+    download.main("tiny", settings_file("download"), out)
     assert not checkpoint_folder.has_own_code(out)
     assert "modeling_mixer.py" not in files.read_json(out / variant_folder.SOURCE_RECORD)["files"]
 
@@ -96,7 +97,7 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
 def test_trusted_it_is_said_loudly(
     project: Callable[..., Path], mixer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    download.main("tiny", project(of(mixer, trust_remote_code=True)) / "torch")
+    download.main("tiny", settings_file("download"), project(of(mixer, trust_remote_code=True)) / "torch")
     assert "runs the checkpoint's own code: configuration_mixer.py, modeling_mixer.py" in capsys.readouterr().out
 
 

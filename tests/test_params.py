@@ -11,7 +11,7 @@ import pytest
 from foundry.base.errors import FoundryError
 from foundry.commands import check_params
 from foundry.params import reading
-from tests.conftest import REAL_VARIANTS, ROOT
+from tests.support.projects import REAL_VARIANTS, ROOT
 
 Change = Callable[[dict[str, Any]], Any]
 

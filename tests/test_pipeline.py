@@ -21,9 +21,11 @@ from foundry.base import files
 from foundry.loading import loader
 from foundry.loading.encoders import items
 from foundry.variants import checkpoint_folder, variant_folder
-from tests.conftest import TINY_VARIANTS, documents, make_kind, small_disk
-from tests.hub_server import Hub
-from tests.test_kinds import LOOSE
+from tests.support.checkpoints import make_kind
+from tests.support.disks import small_disk
+from tests.support.hub_server import Hub
+from tests.support.projects import LOOSE, TINY_VARIANTS
+from tests.support.texts import documents
 
 pytestmark = pytest.mark.slow
 

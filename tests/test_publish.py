@@ -15,7 +15,9 @@ from foundry.publishing import card as cards
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
 from stages import publish, report
-from tests.conftest import REAL_VARIANTS, TINY_VARIANTS, documents, validate_in
+from tests.support.projects import REAL_VARIANTS, TINY_VARIANTS
+from tests.support.stages import settings_file, validate_in
+from tests.support.texts import documents
 
 FACTS = {
     **{"host": "here", "processor": "CPU", "cores": 2, "memory_gb": 8, "instruction_sets": [], "gpus": []},
@@ -29,7 +31,14 @@ def prepare(root: Path, models_folder: Path, model: str) -> None:
         validate_in(root, models_folder, path.name, path)
     files.write_json(root / "host.json", FACTS)
     (root / f"benchmarks/{model}").mkdir(parents=True)
-    report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
+    report.main(
+        settings_file("report"),
+        root / "validation",
+        root / "benchmarks",
+        root / "host.json",
+        root / "report",
+        root / "metrics",
+    )
 
 
 @pytest.fixture

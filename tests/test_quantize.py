@@ -17,7 +17,8 @@ from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
 from stages import quantize
-from tests.conftest import documents, measured_on
+from tests.support.stages import measured_on, settings_file
+from tests.support.texts import documents
 
 TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
 
@@ -39,7 +40,7 @@ def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> 
         raw["variants"]["onnx_own"] = {}
 
     out = project(change) / "out"
-    quantize.main("onnx_own", tiny / "onnx", *measured_on(tiny), out)
+    quantize.main("onnx_own", settings_file("build/onnx_own"), tiny / "onnx", *measured_on(tiny), out)
     return out
 
 
@@ -133,5 +134,7 @@ def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny
     graph = variant_folder.weights_path(source, "onnx")
     graph.write_bytes(graph.read_bytes()[:5000])
     with pytest.raises(FoundryError, match=r"model.onnx is truncated or no ONNX graph"):
-        quantize.main("onnx_qint8_avx512", source, *measured_on(tiny), project() / "out")
+        quantize.main(
+            "onnx_qint8_avx512", settings_file("build/onnx_qint8_avx512"), source, *measured_on(tiny), project() / "out"
+        )
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,8 @@ from foundry.base import files
 from foundry.benchmarking import speeds
 from foundry.variants import naming
 from stages import report
-from tests.conftest import TINY_VARIANTS
+from tests.support.projects import TINY_VARIANTS
+from tests.support.stages import settings_file
 
 
 def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999, **more: Any) -> dict[str, Any]:
@@ -92,7 +93,14 @@ def written(project: Callable[..., Path]) -> Path:
         )
         files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured))
     files.write_json(root / "benchmarks/tiny/of-an-earlier-version.json", {"host": "x", "batch_size": 8})
-    report.main(root / "validation", root / "benchmarks", root / "host.json", root / "report", root / "metrics")
+    report.main(
+        settings_file("report"),
+        root / "validation",
+        root / "benchmarks",
+        root / "host.json",
+        root / "report",
+        root / "metrics",
+    )
     return root
 
 

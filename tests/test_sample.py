@@ -12,6 +12,7 @@ from foundry.base.errors import FoundryError
 from foundry.data import sampling, tables, texts
 from foundry.data.settings import PathTexts
 from stages import sample
+from tests.support.stages import settings_file
 
 NAMES = ("calibration", "validation", "benchmark")
 
@@ -22,19 +23,19 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_same_seed_same_bytes_other_seed_others(project: Callable[..., Path]) -> None:
     root = project()
-    sample.main("tiny", root / "a")
-    sample.main("tiny", root / "b")
+    sample.main(settings_file("sample"), root / "a")
+    sample.main(settings_file("sample"), root / "b")
     project(lambda raw: raw["sample"].update(seed=7))
-    sample.main("tiny", root / "c")
+    sample.main(settings_file("sample"), root / "c")
     assert hashes(root / "a") == hashes(root / "b")
     assert not set(hashes(root / "a").values()) & set(hashes(root / "c").values())
 
 
 def test_a_changed_set_leaves_the_others_alone(project: Callable[..., Path]) -> None:
     root = project()
-    sample.main("tiny", root / "a")
+    sample.main(settings_file("sample"), root / "a")
     project(lambda raw: raw["sample"]["benchmark"]["groups"]["short"].update(count=5))
-    sample.main("tiny", root / "b")
+    sample.main(settings_file("sample"), root / "b")
     before, after = hashes(root / "a"), hashes(root / "b")
     assert [name for name in NAMES if before[name] != after[name]] == ["benchmark"]
 
@@ -50,7 +51,7 @@ def test_sets_share_no_document(project: Callable[..., Path]) -> None:
             raw["sample"][name]["share"] = {"numbers": share}
 
     project(change)
-    sample.main("tiny", root / "texts")
+    sample.main(settings_file("sample"), root / "texts")
     numbers = []
     for name in NAMES:
         found = "".join(row["text"] + " " for row in texts.read(root / "texts" / f"{name}.jsonl"))
@@ -75,7 +76,7 @@ def test_pieces_have_the_length_asked_for_and_end_with_a_word() -> None:
 def test_too_few_is_an_error(project: Callable[..., Path]) -> None:
     root = project(lambda raw: raw["sample"]["benchmark"]["groups"]["long"].update(count=10**6))
     with pytest.raises(FoundryError, match=r"sample.benchmark.groups.long wants 1000000 texts"):
-        sample.main("tiny", root / "texts")
+        sample.main(settings_file("sample"), root / "texts")
     assert not (root / "texts").exists()
 
 
@@ -127,7 +128,7 @@ def test_an_empty_file_is_an_error(project: Callable[..., Path]) -> None:
     (root / "empty.txt").write_text("\n\n")
     project(lambda raw: raw["sample"]["sources"].update(news={"path": "empty.txt"}))
     with pytest.raises(FoundryError, match="source news holds no text"):
-        sample.main("tiny", root / "texts")
+        sample.main(settings_file("sample"), root / "texts")
 
 
 def test_line_separators_inside_a_text_survive(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from foundry.reference import closeness, reference, scoring
 from foundry.validation import checking, results, validating
 from foundry.validation.settings import Thresholds
 from foundry.variants import variant_folder
-from tests.conftest import TINY_VARIANTS, validate_in
+from tests.support.projects import TINY_VARIANTS
+from tests.support.stages import validate_in
 
 LOOSE = Thresholds(
     mean_cosine=0.9, p5_cosine=0.9, p1_cosine=0.9, min_cosine=0.9, max_abs_diff=0.1, hard_min_cosine=0.9,

@@ -12,7 +12,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import verify
 from foundry.publishing import provenance, signature
-from tests.conftest import TINY_VARIANTS
+from tests.support.projects import TINY_VARIANTS
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import yaml
 
 from benchmarks import build_cost
 from foundry.base import files
-from tests.conftest import ROOT
-from tests.hub_server import Hub
+from tests.support.hub_server import Hub
+from tests.support.projects import ROOT
 from tests.test_pipeline import ran
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))

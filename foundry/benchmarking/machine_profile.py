@@ -11,8 +11,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from foundry.base import command, files
-
 LIBRARIES = (
     "torch",
     "transformers",
@@ -72,10 +70,7 @@ def key(facts: dict[str, Any]) -> str:
     return f"{slug}-{facts['cores']}-cores-{digest}"
 
 
-def main(out: Path) -> None:
+def named() -> dict[str, Any]:
+    """The profile, with the name of the machine as `host`."""
     facts = profile()
-    files.write_json(out, {"host": key(facts), **facts})
-
-
-if __name__ == "__main__":
-    command.run(main)
+    return {"host": key(facts), **facts}

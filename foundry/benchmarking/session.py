@@ -13,16 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from foundry.base import command, files
-from foundry.base.progress import say
+from foundry.base import files
 from foundry.benchmarking import interleaving, measuring, peaks, speeds
 from foundry.benchmarking.interleaving import HOPELESS, PATIENCE_SECONDS
 from foundry.benchmarking.measuring import Measured, Workshops
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.speeds import BASELINE
-from foundry.data import texts
 from foundry.loading import loader
-from foundry.params import reading
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
 
@@ -209,26 +206,3 @@ def benchmark(
         "torch_threads": described["threads"],
         "variants": records,
     }
-
-
-def main(model: str, folder: Path, benchmark_texts: Path, host: Path, out: Path) -> None:
-    settings = reading.read()
-    groups = texts.by_group(texts.read(benchmark_texts))
-    wanted = rows(folder, settings.variant_names, settings.benchmark.settings)
-    effort = settings.benchmark.efforts[settings.benchmark.effort]
-    machine = files.read_json(host)
-    result = benchmark(model, folder, wanted, groups, machine, settings.benchmark.effort, effort)
-    files.write_json(out / f"{machine['host']}.json", result)
-    for variant, one in result["variants"].items():
-        ratios = {group: speeds.to_torch(result, variant, group) for group in groups}
-        shown = ", ".join(f"{group} {value['median']:.2f}x" for group, value in ratios.items() if value)
-        say(f"{variant}: {one['error'] or ', '.join(part for part in (shown, one['note']) if part)}")
-    widest = result["widest_interval"]
-    say(
-        f"{result['rounds']} rounds in {result['seconds']:.0f} s; ended by: {result['stopped']}"
-        + (f"; the least certain ratio is known to ±{100 * widest:.0f}%" if widest else "")
-    )
-
-
-if __name__ == "__main__":
-    command.run(main)

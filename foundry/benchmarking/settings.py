@@ -58,3 +58,12 @@ class Benchmark(Section):
         if self.effort not in self.efforts:
             raise ValueError(f"effort is {self.effort!r}; efforts are {', '.join(self.efforts)}")
         return self
+
+
+class BenchmarkModel(Section):
+    """What is measured of one model, as `configure` resolved it."""
+
+    variants: list[Slug]
+    effort_name: Slug
+    effort: Effort
+    settings: dict[Slug, Setting] = Field(default={})

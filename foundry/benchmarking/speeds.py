@@ -139,3 +139,16 @@ def tokenization_share(benchmark: Benchmark, variant: str, group: str) -> float 
     """The share of a variant's time that goes to tokenization, at its best batch size."""
     rate = typical(rounds_of(benchmark["variants"][variant], group))
     return None if rate is None else benchmark["groups"][group]["tokenization_ms_per_text"] / 1000 * rate
+
+
+def summary(benchmark: Benchmark) -> list[str]:
+    """What a benchmark found, in a line for each variant and one for the whole."""
+    lines = []
+    for variant, row in benchmark["variants"].items():
+        ratios = {group: to_torch(benchmark, variant, group) for group in benchmark["groups"]}
+        shown = ", ".join(f"{group} {value['median']:.2f}x" for group, value in ratios.items() if value)
+        lines.append(f"{variant}: {row['error'] or ', '.join(part for part in (shown, row['note']) if part)}")
+    widest = benchmark["widest_interval"]
+    certainty = f"; the least certain ratio is known to ±{100 * widest:.0f}%" if widest else ""
+    ended = f"{benchmark['rounds']} rounds in {benchmark['seconds']:.0f} s; ended by: {benchmark['stopped']}"
+    return [*lines, ended + certainty]

@@ -6,12 +6,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
+from foundry.checkpoints.settings import Download
 from foundry.data import sources
 from foundry.data.settings import HubSource, PackageSource, PathSource
-from foundry.params import reading
 from foundry.variants import checkpoint_folder, variant_folder
 from foundry.variants.checkpoint_folder import Kind
 
@@ -169,27 +169,25 @@ def licence(folder: Path) -> str | None:
     return None if data.license is None else str(data.license)
 
 
-def main(model: str, out: Path) -> None:
-    row = reading.read().models[model]
-    source = row.source
+def fetch(model: str, settings: Download, out: Path) -> None:
+    """Make the folder `out`: the checkpoint's needed files, and a record of where they come from, with their hashes.
+
+    Raises:
+        FoundryError: when the checkpoint cannot be had, or is not one that can be built from.
+    """
+    source = settings.source
     with files.replacing_folder(out) as partial:
-        record = fetch_hub(source, partial) if isinstance(source, HubSource) else fetch_local(source, partial)
-        if row.kind is not None and not (
-            (partial / "modules.json").is_file() and checkpoint_folder.kind(partial) == row.kind
-        ):
-            convert(partial, row.kind)
+        origin = fetch_hub(source, partial) if isinstance(source, HubSource) else fetch_local(source, partial)
+        is_saved = (partial / "modules.json").is_file()
+        if settings.kind is not None and not (is_saved and checkpoint_folder.kind(partial) == settings.kind):
+            convert(partial, settings.kind)
         check_loadable(partial)
-        keep_or_drop_code(partial, model, row.trust_remote_code)
-        contents: dict[str, dict[str, Any]] = {
+        keep_or_drop_code(partial, model, settings.trust_remote_code)
+        listing: dict[str, dict[str, Any]] = {
             name: {"sha256": digest, "size_bytes": (partial / name).stat().st_size}
             for name, digest in variant_folder.hashes(partial)
         }
-        files.write_json(
-            partial / variant_folder.SOURCE_RECORD, {"source": record, "licence": licence(partial), "files": contents}
-        )
-    size = sum(entry["size_bytes"] for entry in contents.values()) / 1e6
-    say(f"{model}: {len(contents)} files, {size:.1f} MB")
-
-
-if __name__ == "__main__":
-    command.run(main)
+        record = {"source": origin, "licence": licence(partial), "files": listing}
+        files.write_json(partial / variant_folder.SOURCE_RECORD, record)
+    size = sum(entry["size_bytes"] for entry in listing.values()) / 1e6
+    say(f"{model}: {len(listing)} files, {size:.1f} MB")

@@ -60,7 +60,7 @@ def check_patterns(names: Collection[str], patterns: Iterable[str]) -> None:
     """
     if strangers := [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]:
         kinds = dict.fromkeys(name.partition("@")[0] for name in names)
-        raise FoundryError(f"fan_out names {', '.join(strangers)}, which is no stage; there are {', '.join(kinds)}")
+        raise FoundryError(f"cluster names {', '.join(strangers)}, which is no stage; there are {', '.join(kinds)}")
 
 
 def upstream(everything: Collection[Task], targets: Collection[str]) -> list[Task]:

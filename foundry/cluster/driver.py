@@ -112,7 +112,7 @@ def main(
 
     if (local is None) == (address is None):
         raise FoundryError("give one of --local N and --address ADDRESS")
-    settings = reading.read().fan_out
+    settings = reading.read().cluster
     revision = committed_revision(shared=local is None and clone_from is None)
     repo = Repo()
     order = dag.tasks(repo, settings.placement, settings.alone)

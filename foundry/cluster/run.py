@@ -13,7 +13,7 @@ from foundry.cluster.view import State, View
 from foundry.cluster.workers import Job, Result
 
 ATTEMPTS = 3  # on another machine, when one is lost
-LOGS = Path(".dvc/tmp/fan_out/logs")
+LOGS = Path(".dvc/tmp/cluster/logs")
 
 
 class Place(NamedTuple):

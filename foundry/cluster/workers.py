@@ -86,7 +86,7 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
     if root is None:
         key = hashlib.sha256(job.git.encode()).hexdigest()[:12]
         shared = Path(tempfile.gettempdir()) / f"embedding-foundry-{os.getuid()}" / key
-        root = Path(job.git) / ".dvc/tmp/fan_out/clones" if job.cache else shared  # beside the cache, to link from it
+        root = Path(job.git) / ".dvc/tmp/cluster/clones" if job.cache else shared  # beside the cache, to link from it
     began, log = time.monotonic(), Log()
     try:
         with _free_folder(root) as folder:

@@ -5,12 +5,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.data import labelled, tables, texts
-from foundry.data.settings import TextGroup
-from foundry.params import reading
+from foundry.data.settings import Sample, TextGroup
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
@@ -85,8 +84,12 @@ def draw(
     return rows
 
 
-def main(model: str, out: Path) -> None:
-    settings = reading.read().of(model).sample
+def sample(settings: Sample, out: Path) -> None:
+    """Freeze the texts of every set and the labelled tasks in the folder `out`.
+
+    Raises:
+        FoundryError: when a source holds too few texts, or a task is not what it is said to be.
+    """
     hands: dict[str, list[str]] = {name: [] for name in settings.sets}
     for key, source in settings.sources.items():
         documents, empty, repeated = clean(tables.texts(source))
@@ -113,7 +116,3 @@ def main(model: str, out: Path) -> None:
     for name, frozen in tasks.items():
         size = frozen.get("scores") or frozen.get("queries") or ()
         say(f"task {name}: {frozen['kind']}, {len(size)} {'pairs' if 'scores' in frozen else 'queries'}")
-
-
-if __name__ == "__main__":
-    command.run(main)

@@ -17,24 +17,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.export import comparison, optimum, torch_exporters, torch_model
 from foundry.export.comparison import TOLERANCE
-from foundry.export.torch_model import Checkpoint
-from foundry.params import reading
+from foundry.export.settings import OnnxExport
+from foundry.export.torch_model import PROBES, Checkpoint
 from foundry.variants import checkpoint_folder, variant_folder
 
 Format = Literal["onnx", "openvino"]
 
-# Different lengths in one batch, so that padding is looked at, too; the last one is longer than any model takes.
-PROBES = (
-    "A man is playing a guitar.",
-    "Short",
-    "Wie wird das Wetter morgen in Zürich? 明日の天気は?",
-    "The committee met twice, and on the second evening it agreed on every point of the draft. " * 200,
-)
 # What exporters and the models inside them raise for an architecture that they do not take. A full disk or a lack of
 # memory is none of these, or is looked for.
 REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, AssertionError)
@@ -107,15 +100,12 @@ def first_line(message: str) -> str:
     return next((line.strip() for line in plain.splitlines() if line.strip()), "")[:200]
 
 
-def main(format: Format, torch: Path, out: Path) -> None:
-    settings = reading.read().of(out.parent.name)
-    if variant_folder.left_out(out, format, torch, settings):
-        return
-    opset = settings.export.onnx.opset if format == "onnx" and settings.export.onnx else None
+def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
+    """Make the folder `out` of the exported graph, or skip it where no exporter takes the architecture."""
     trusted = checkpoint_folder.has_own_code(torch)
     inputs = torch_model.tokenized(torch, trusted)
     checkpoint = Checkpoint(
-        torch / checkpoint_folder.transformer_path(torch), checkpoint_folder.task(torch), inputs, trusted, opset
+        torch / checkpoint_folder.transformer_path(torch), checkpoint_folder.task(torch), inputs, trusted, row.opset
     )
     expected = torch_model.expected_output(checkpoint)
     with files.replacing_folder(out) as partial:
@@ -124,20 +114,15 @@ def main(format: Format, torch: Path, out: Path) -> None:
             partial, 2 * sum(path.stat().st_size for path in variant_folder.weights_files(torch, "torch"))
         )
         graph, record = export(checkpoint, partial / "exported", format, expected)
-        tried = "; ".join(f"{name}: {reason}" for name, reason in record["tried_before"].items())
         if graph is not None:
             target = variant_folder.prepare(partial, torch, format)
             for path in graph.parent.glob(f"{graph.stem}.*"):
                 path.rename(target.parent / path.name)
             variant_folder.write_record(partial, torch, record)
             files.remove(partial / "exported")
+    tried = "; ".join(f"{name}: {reason}" for name, reason in record["tried_before"].items())
     if graph is None:
         variant_folder.skip(out, format, f"no exporter gives torch's numbers for this architecture: {tried}")
         say(f"{out}: ", ("skipped", "yellow"), f", {tried}")
-        return
-    if tried:
+    elif tried:
         say(f"  not by {tried}")
-
-
-if __name__ == "__main__":
-    command.run(main)

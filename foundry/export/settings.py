@@ -1,12 +1,12 @@
 """Settings of the export."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from foundry.base.settings import Empty, Section
+
+Format = Literal["onnx", "openvino"]
 
 
 class OnnxExport(Section):

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundry.base.errors import FoundryError
-from foundry.export.exporting import PROBES
 from foundry.variants import checkpoint_folder
 
 # optimum's names of the tasks, transformers' class, and what transformers and optimum call the output.
@@ -16,6 +15,14 @@ TASKS: dict[checkpoint_folder.Task, tuple[str, str, str]] = {
     "fill-mask": ("fill-mask", "AutoModelForMaskedLM", "logits"),
     "sequence-classification": ("text-classification", "AutoModelForSequenceClassification", "logits"),
 }
+
+# Different lengths in one batch, so that padding is looked at, too; the last one is longer than any model takes.
+PROBES = (
+    "A man is playing a guitar.",
+    "Short",
+    "Wie wird das Wetter morgen in Zürich? 明日の天気は?",
+    "The committee met twice, and on the second evening it agreed on every point of the draft. " * 200,
+)
 
 
 class Checkpoint(NamedTuple):

@@ -139,7 +139,7 @@ def calibrate(
     graph: Graph,
     folder: Path,
     calibration_texts: Path,
-    held: search.Held,
+    evaluation: search.EvaluationData,
     row: Calibrate,
     out: Path,
 ) -> None:
@@ -172,7 +172,7 @@ def calibrate(
             if "outlier_copies" not in row.model_fields_set
         }
         builders = {label: builder(one) for label, one in settings.items()}
-        search.search(variant, folder, units, builders, held, row.budget, row.search, out)
+        search.search(variant, folder, units, builders, evaluation, row.budget, row.search, out)
         return
     with files.replacing_folder(out) as partial:
         builder(row)(variant_folder.prepare(partial, folder, variant), frozenset())

@@ -35,7 +35,7 @@ Build = Callable[[Path, frozenset[str]], None]
 
 
 @dataclass(frozen=True)
-class Held:
+class EvaluationData:
     """What a searched graph is measured on: the validation texts and tasks, and torch's results on them."""
 
     reference: Path
@@ -89,12 +89,20 @@ class _Trials:
     """Builds and measures graphs, and keeps count."""
 
     def __init__(
-        self, variant: str, folder: Path, held: Held, budget: Budget, limits: SearchLimits, scratch: Path
+        self,
+        variant: str,
+        folder: Path,
+        evaluation: EvaluationData,
+        budget: Budget,
+        limits: SearchLimits,
+        scratch: Path,
     ) -> None:
         self._variant, self._budget, self._limits, self._folder = variant, budget, limits, scratch
-        self._expected = reference.read(held.reference)
-        self._texts = [row["text"] for row in texts.read(held.validation)]
-        self._tasks: dict[str, labelled.Task] = files.read_json(held.tasks) if budget.task_ratio is not None else {}
+        self._expected = reference.read(evaluation.reference)
+        self._texts = [row["text"] for row in texts.read(evaluation.validation)]
+        self._tasks: dict[str, labelled.Task] = (
+            files.read_json(evaluation.tasks) if budget.task_ratio is not None else {}
+        )
         self._until = time.monotonic() + limits.minutes * 60
         self.graph = variant_folder.prepare(scratch, folder, variant)
         self._float = loader.load(folder, naming.backend(variant))
@@ -168,7 +176,7 @@ def search(
     folder: Path,
     parts: Sequence[Unit],
     builders: Mapping[str, Build],
-    held: Held,
+    evaluation: EvaluationData,
     budget: Budget,
     limits: SearchLimits,
     out: Path,
@@ -179,7 +187,7 @@ def search(
     `folder` is that of the exported graph, and `builders` the settings to try, by what they are called.
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        trials = _Trials(variant, folder, held, budget, limits, Path(scratch))
+        trials = _Trials(variant, folder, evaluation, budget, limits, Path(scratch))
         found = _find(trials, merged(parts, limits.trials // 2), builders)
         asked = budget.model_dump(exclude_none=True)
         result: Search = {

@@ -10,8 +10,10 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.base.progress import say
 from foundry.onnx import graph_files
 from foundry.onnx.settings import Optimize
+from foundry.variants import checkpoint_folder, variant_folder
 
 # What ONNX Runtime's transformers optimizer calls the pattern that an architecture's attention follows; the rows are
 # optimum's. An architecture that is not here has no fusions.
@@ -72,6 +74,26 @@ def fusions(operators: dict[str, int], config: dict[str, Any]) -> dict[str, dict
         part: {"found": min(sum(operators.get(name, 0) for name in names), count), "expected": count}
         for part, (names, count) in expected.items()
     }
+
+
+def build(variant: str, onnx: Path, row: Optimize, out: Path) -> None:
+    """Make the variant's folder `out` from the exported graph in `onnx`, or skip it where this graph is not known."""
+    config = checkpoint_folder.config(onnx)
+    if reason := unsupported(config, row):
+        variant_folder.skip(out, variant, reason)
+        say(f"{out}: ", ("skipped", "yellow"), f", {reason}")
+        return
+    with files.replacing_folder(out) as partial:
+        target = variant_folder.prepare(partial, onnx, variant)
+        operators = optimize(variant_folder.weights_path(onnx, "onnx"), target, config, row)
+        record: dict[str, Any] = (
+            {} if row.level == "O1" else {"operators": operators, "fusions": fusions(operators, config)}
+        )
+        variant_folder.write_record(partial, onnx, record)
+    say(f"{out}: {', '.join(f'{count} {name}' for name, count in operators.items()) or 'basic optimizations'}")
+    for name, fusion in record.get("fusions", {}).items():
+        if fusion["found"] < fusion["expected"]:
+            say("  ", (f"{fusion['found']} of {fusion['expected']} {name} fused", "yellow"))
 
 
 def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -> dict[str, int]:

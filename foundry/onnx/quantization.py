@@ -9,13 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.int8 import search
 from foundry.onnx import graph_files, optimization
 from foundry.onnx.settings import Optimize, Quantize
-from foundry.params import reading
 from foundry.variants import checkpoint_folder, variant_folder
 
 WEIGHTED = ("MatMul", "Gemm", "Attention")  # operators whose second input may be a constant weight
@@ -137,36 +136,26 @@ def search_settings(row: Quantize) -> dict[str, Quantize]:
     return settings
 
 
-def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Path, out: Path) -> None:
-    settings = reading.read().of(out.parent.name)
-    if variant_folder.left_out(out, variant, onnx, settings):
-        return
-    row, config = settings.quantize[variant], checkpoint_folder.config(onnx)
-    fuse = None if row.source == "onnx" else Optimize.model_validate({"level": row.source.removeprefix("onnx_")})
-    if fuse and (reason := optimization.unsupported(config, fuse)):
+def build(variant: str, onnx: Path, row: Quantize, evaluation: search.EvaluationData, out: Path) -> None:
+    """Make the variant's folder `out` from the exported graph in `onnx`; or skip it where the graph that it is made
+    `from` is not known."""
+    config = checkpoint_folder.config(onnx)
+    level = None if row.source == "onnx" else Optimize.model_validate({"level": row.source.removeprefix("onnx_")})
+    if level and (reason := optimization.unsupported(config, level)):
         variant_folder.skip(out, variant, reason)
-        say(f"{out}: skipped, {reason}")
+        say(f"{out}: ", ("skipped", "yellow"), f", {reason}")
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         graph = variant_folder.weights_path(onnx, "onnx")
-        if fuse:
+        if level:
             # Made on the spot, in a second or two, so that this stage depends on `onnx` alone.
-            fused = Path(scratch) / graph.name
-            optimization.optimize(graph, fused, config, fuse)
-            graph = fused
-
-        def builder(settings: Quantize) -> search.Build:
-            def build(target: Path, excluded: frozenset[str]) -> None:
-                names = [*settings.exclude_nodes, *sorted(excluded)]
-                quantize(graph, target, settings.model_copy(update={"exclude_nodes": names}))
-
-            return build
-
+            optimized = Path(scratch) / graph.name
+            optimization.optimize(graph, optimized, config, level)
+            graph = optimized
         if row.budget is not None:
-            builders = {label: builder(one) for label, one in search_settings(row).items()}
-            held = search.Held(reference, validation, tasks)
-            search.search(variant, onnx, search_units(graph), builders, held, row.budget, row.search, out)
+            builders = {label: builder(graph, settings) for label, settings in search_settings(row).items()}
+            search.search(variant, onnx, search_units(graph), builders, evaluation, row.budget, row.search, out)
             return
         with files.replacing_folder(out) as partial:
             counts = quantize(graph, variant_folder.prepare(partial, onnx, variant), row)
@@ -174,5 +163,11 @@ def main(variant: str, onnx: Path, reference: Path, validation: Path, tasks: Pat
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
 
 
-if __name__ == "__main__":
-    command.run(main)
+def builder(graph: Path, row: Quantize) -> search.Build:
+    """What a search calls to write the graph by this row, with some operators left in fp32."""
+
+    def write(target: Path, excluded: frozenset[str]) -> None:
+        names = [*row.exclude_nodes, *sorted(excluded)]
+        quantize(graph, target, row.model_copy(update={"exclude_nodes": names}))
+
+    return write

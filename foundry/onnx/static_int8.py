@@ -5,6 +5,7 @@ dequantized pair, and takes over the bias that the fusions had put into the node
 """
 
 import contextlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from foundry.int8 import calibration
 from foundry.int8.planning import SMALLEST_TABLE, Plan, Product, quantize_rows
+from foundry.int8.search import EvaluationData
+from foundry.int8.settings import Calibrate
 from foundry.onnx import graph_files, optimization
 from foundry.onnx.settings import Fusions, Optimize
+from foundry.variants import checkpoint_folder, variant_folder
 
 # Attention whose products with weights stand outside, so that they can be quantized.
 BASE = Optimize(level="O3", fusions=Fusions(multi_head_attention=True))
@@ -265,3 +270,14 @@ class _Writer:
         if not any(one.domain == "com.microsoft" for one in self._model.opset_import):
             self._model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
         return self._model
+
+
+def build(
+    variant: str, onnx: Path, row: Calibrate, calibration_texts: Path, evaluation: EvaluationData, out: Path
+) -> None:
+    """Make the variant's folder `out` from the exported graph in `onnx`."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        exported = variant_folder.weights_path(onnx, "onnx")
+        graph = OnnxGraph.read(exported, Path(scratch), checkpoint_folder.config(onnx), row.int8_embeddings)
+        calibration.calibrate(variant, graph, onnx, calibration_texts, evaluation, row, out)

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from foundry.base.errors import FoundryError
+from foundry.int8 import calibration
 from foundry.int8.planning import SMALLEST_TABLE, Plan, Product, quantize_rows
-from foundry.variants import naming
+from foundry.int8.search import EvaluationData
+from foundry.int8.settings import Calibrate
+from foundry.variants import naming, variant_folder
 
 
 class OpenVinoGraph:
@@ -235,3 +238,11 @@ def _constant(values: Any, name: str) -> Any:
     from openvino import opset13 as ops
 
     return ops.constant(np.ascontiguousarray(values, dtype=np.float32), name=name)
+
+
+def build(
+    variant: str, openvino: Path, row: Calibrate, calibration_texts: Path, evaluation: EvaluationData, out: Path
+) -> None:
+    """Make the variant's folder `out` from the exported graph in `openvino`."""
+    graph = OpenVinoGraph.read(variant_folder.weights_path(openvino, "openvino"), row.int8_embeddings)
+    calibration.calibrate(variant, graph, openvino, calibration_texts, evaluation, row, out)

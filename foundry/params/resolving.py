@@ -1,49 +1,148 @@
-"""Write what each stage is to do for each model, so that a changed setting reruns what it touches and nothing else.
+"""What holds for one model, and the settings file of each of its stages.
 
-The stages read params.yaml themselves; these files are what DVC compares. It cannot track "this row, unless this model
-overrides it" by itself.
+DVC cannot track "this row, unless this model overrides it" by itself: `configure` writes it down, and a stage depends
+on its own file, so that a changed setting reruns what it touches and nothing else.
 """
 
-from pathlib import Path
 from typing import Any
 
-from foundry.base import command, files
-from foundry.base.progress import say
-from foundry.params import reading
+from pydantic import ValidationError
+
+from foundry.base.errors import FoundryError
+from foundry.base.settings import Section
+from foundry.benchmarking.settings import BenchmarkModel
+from foundry.checkpoints.settings import Download
+from foundry.int8.settings import Budget
+from foundry.params import rules
+from foundry.params.mistakes import explain
 from foundry.params.schema import Params
+from foundry.publishing.settings import PublishModel
+from foundry.reference.settings import Embed
+from foundry.reporting.settings import ReportAll
+from foundry.validation.settings import Precision, Thresholds, ValidateVariant
+from foundry.variants.settings import Build
 
 
-def resolved(settings: Params, model: str) -> dict[str, Any]:
-    """What holds for one model, by the file that a stage depends on."""
-    own = settings.of(model).model_dump(mode="json", by_alias=True)
-    row = own["models"][model]
-    found: dict[str, Any] = {
-        "download": {key: row[key] for key in ("source", "kind", "trust_remote_code")},
-        "sample": own["sample"],
-        "embed": {"batch_size": own["validate"]["batch_size"]},
+def validated(raw: Any) -> Params:
+    """The settings, checked.
+
+    Raises:
+        FoundryError: with a line for each mistake: the key, the value, and what is allowed.
+    """
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [explain(detail, Params) for detail in error.errors(include_url=False)]
+        raise FoundryError("\n".join(lines)) from error
+    lines = rules.broken(params)
+    for model in params.models if not lines else ():
+        try:
+            for_model(params, model)
+        except FoundryError as error:
+            lines += [f"models.{model}.overrides: {line}" for line in str(error).splitlines()]
+    if lines:
+        raise FoundryError("\n".join(lines))
+    return params
+
+
+def for_model(params: Params, model: str) -> Params:
+    """What holds for one model: the settings with its overrides in their places.
+
+    Raises:
+        FoundryError: when an override is not allowed where it stands.
+    """
+    overrides = params.models[model].overrides
+    if not overrides:
+        return params
+    raw = params.model_dump(by_alias=True, exclude_unset=True)
+    for row in raw["models"].values():
+        row.pop("overrides", None)
+    for section, keys in overrides.items():
+        raw[section] = {**raw.get(section, {}), **keys}
+    return validated(raw)
+
+
+def row(params: Params, variant: str) -> Section | None:
+    """The row of one variant; None for torch."""
+    if variant in ("onnx", "openvino"):
+        return getattr(params.export, variant, None)
+    sections = (params.optimize, params.quantize, params.calibrate_onnx, params.compress, params.calibrate)
+    return next((section[variant] for section in sections if variant in section), None)
+
+
+def precision(params: Params, variant: str) -> Precision:
+    """The precision class of a variant: which thresholds are its."""
+    if variant in params.calibrate or variant in params.calibrate_onnx:
+        return "int8_static"
+    if (quantized := params.quantize.get(variant)) is not None:
+        kinds: dict[str | None, Precision] = {"int8": "int8_weights", "int4": "int4_weights"}
+        return kinds.get(quantized.weights, "int8_dynamic")
+    if (compressed := params.compress.get(variant)) is not None:
+        return "int8_weights" if compressed.weights == "int8" else "fp16"
+    optimized = params.optimize.get(variant)
+    if optimized is None:
+        return "fp32"
+    is_half = optimized.fp16 if optimized.fp16 is not None else optimized.level == "O4"
+    return "fp16" if is_half else "fp32"
+
+
+def thresholds(params: Params, variant: str) -> Thresholds:
+    """The thresholds of a variant: its precision class's, then its row's budget, then its own overrides."""
+    limits: Thresholds = getattr(params.validate_.thresholds, precision(params, variant))
+    for changes in (budget(params, variant), params.validate_.overrides.get(variant)):
+        if changes is not None:
+            limits = limits.model_copy(update=changes.model_dump(exclude_none=True))
+    return limits
+
+
+def budget(params: Params, variant: str) -> Budget | None:
+    """What a searched variant must hold, or None for a row without a budget."""
+    return getattr(row(params, variant), "budget", None)
+
+
+def model_settings(params: Params, model: str) -> dict[str, Section]:
+    """The settings of every stage of one model, by the name of its file."""
+    own = for_model(params, model)
+    checkpoint = params.models[model]
+    settings: dict[str, Section] = {
+        "download": Download.model_validate(checkpoint.model_dump(include=set(Download.model_fields))),
+        "sample": own.sample,
+        "embed": Embed(batch_size=own.validate_.batch_size),
+        "benchmark": BenchmarkModel(
+            variants=own.variant_names,
+            effort_name=own.benchmark.effort,
+            effort=own.benchmark.efforts[own.benchmark.effort],
+            settings=own.benchmark.settings,
+        ),
+        "publish": PublishModel(
+            **own.publish.model_dump(exclude={"repos"}),
+            repo=own.publish.repos[model] if own.publish.to == "hub" else None,
+            variants={name: _dumped_row(own, name) for name in own.variant_names},
+        ),
     }
-    for variant in settings.variant_names:
-        if variant != "torch":
-            found[f"build/{variant}"] = {"skip": settings.skips(model, variant), "row": settings.of(model).row(variant)}
-        found[f"validate/{variant}"] = {
-            "batch_size": own["validate"]["batch_size"],
-            "on_failure": own["validate"]["on_failure"],
-            "precision": settings.of(model).precision(variant),
-            "thresholds": settings.of(model).thresholds(variant).model_dump(),
-        }
-    return found
+    for variant in own.variant_names:
+        variant_row = row(own, variant)
+        if variant_row is not None:
+            build = Build[Any]
+            settings[f"build/{variant}"] = build(skip=variant in checkpoint.skip, row=variant_row)
+        settings[f"validate/{variant}"] = ValidateVariant(
+            batch_size=own.validate_.batch_size,
+            on_failure=own.validate_.on_failure,
+            precision=precision(own, variant),
+            thresholds=thresholds(own, variant),
+        )
+    return settings
 
 
-def main(out: Path) -> None:
-    settings = reading.read()
-    with files.replacing_folder(out) as partial:
-        for model in settings.models:
-            for name, value in resolved(settings, model).items():
-                path = partial / model / f"{name}.json"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                files.write_json(path, value)
-    say(f"{len(settings.models)} models, {len(settings.variant_names)} variants each")
+def report_settings(params: Params) -> ReportAll:
+    """The settings of the report, which is of all models."""
+    return ReportAll(
+        models=list(params.models),
+        variants=params.variant_names,
+        quality_budgets=params.report.quality_budgets,
+    )
 
 
-if __name__ == "__main__":
-    command.run(main)
+def _dumped_row(params: Params, variant: str) -> dict[str, Any]:
+    variant_row = row(params, variant)
+    return {} if variant_row is None else variant_row.model_dump(mode="json", by_alias=True)

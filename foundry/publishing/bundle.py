@@ -6,11 +6,11 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.params.schema import Params
 from foundry.publishing import card, provenance, signature
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
+from foundry.publishing.settings import PublishModel
 from foundry.reporting.rendering import loading_lines, render
 from foundry.validation.results import Validation
 from foundry.variants import naming, variant_folder
@@ -124,7 +124,7 @@ def assemble(
     validation: Path,
     report: Path,
     hashes: dict[str, str],
-    settings: Params,
+    settings: PublishModel,
     target: Path,
 ) -> Bundle:
     """Copy all but the model card and foundry.json into `target`, and gather what these are to say.
@@ -144,7 +144,7 @@ def assemble(
             own,
             card.speeds(next(row for row in rows if row["variant"] == name)),
             variant_folder.built(models_folder / name),
-            settings.row(name),
+            settings.variants[name],
             hashes.get((models_folder / name).as_posix()),
         )
         for name, own in published.items()
@@ -165,5 +165,5 @@ def assemble(
             name: next(row["threshold"] for row in one["checks"] if row["check"] == "min_cosine")
             for name, one in checked.items()
         },
-        signed=settings.publish.sign,
+        signed=settings.sign,
     )

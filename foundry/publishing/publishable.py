@@ -5,7 +5,6 @@ from pathlib import Path
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.publishing import leaks
-from foundry.publishing.settings import Publish
 from foundry.tracking import lock
 from foundry.validation import results
 from foundry.variants import variant_folder
@@ -25,15 +24,15 @@ def why_not(folder: Path, checked: Path) -> str | None:
     return None
 
 
-def check_licence(licence: str | None, target: Publish) -> None:
+def check_licence(licence: str | None, allowed: list[str]) -> None:
     """
     Raises:
         FoundryError: when the checkpoint's licence is not one that params.yaml lets go to the Hub.
     """
-    if (licence or "unknown") not in target.licences:
+    if (licence or "unknown") not in allowed:
         raise FoundryError(
             f"the checkpoint's licence is {licence or 'unknown: its model card names none'}, and publish.licences "
-            f"allows {', '.join(target.licences) or 'none'}. Where you may publish it, add "
+            f"allows {', '.join(allowed) or 'none'}. Where you may publish it, add "
             f"{licence or 'unknown'!r} there"
         )
 

@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say, track
-from foundry.params import reading
 from foundry.publishing import bundle, changes, hub, provenance, publishable
 from foundry.publishing.bundle import Bundle
 from foundry.publishing.changes import Changes
 from foundry.publishing.hub import Revision, Sent
-from foundry.publishing.settings import Publish
+from foundry.publishing.settings import PublishModel, Target
 from foundry.variants import variant_folder
 
 CHECKED_TEXTS = 16  # of the validation texts, with every variant that was downloaded again
@@ -34,7 +33,7 @@ def compare(one: Bundle, there: Revision, repo: str) -> Changes:
     return changes.compare(one.folder, one.names, there.files, there.record, graphs, sha256_there)
 
 
-def propose(one: Bundle, repo: str, target: Publish) -> tuple[Changes, Sent | None]:
+def propose(one: Bundle, repo: str, target: Target) -> tuple[Changes, Sent | None]:
     """Look at the repository, complete the folder to go there, and send what is not there yet; nothing on a dry run.
 
     Raises:
@@ -102,7 +101,7 @@ def check(folder: Path, record: provenance.Provenance, one: Bundle, reference: P
     return found
 
 
-def to_hub(one: Bundle, repo: str, target: Publish, reference: Path, texts: Path) -> dict[str, Any]:
+def to_hub(one: Bundle, repo: str, target: Target, reference: Path, texts: Path) -> dict[str, Any]:
     """Publish a folder in a repository; give what the receipt says of it.
 
     Raises:
@@ -141,39 +140,41 @@ def to_hub(one: Bundle, repo: str, target: Publish, reference: Path, texts: Path
     return {**said, "address": done.url, "pull_request": done.num, "commit": done.commit, "checked": checked}
 
 
-def main(
-    model: str, folder: Path, validation: Path, report: Path, reference: Path, texts: Path, out: Path, receipt: Path
-) -> None:
-    settings = reading.read()
-    target: Publish = settings.publish
-    refused = {name: publishable.why_not(folder / name, validation / f"{name}.json") for name in settings.variant_names}
+def publish(
+    model: str,
+    settings: PublishModel,
+    folder: Path,
+    validation: Path,
+    report: Path,
+    reference: Path,
+    validation_texts: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Make the folder `out` of all that passed, send it to the Hub where it is to go there, and give the receipt.
+
+    Raises:
+        FoundryError: when torch itself may not be published, or the Hub refuses.
+    """
+    refused = {name: publishable.why_not(folder / name, validation / f"{name}.json") for name in settings.variants}
     passed = [name for name, reason in refused.items() if reason is None]
     left_out = {name: reason for name, reason in refused.items() if reason is not None}
     if "torch" not in passed:
         raise FoundryError(f"torch itself cannot be published, so nothing is: {refused['torch']}")
-    repo = target.repos[model] if target.to == "hub" else None
     source = files.read_json(folder / "torch" / variant_folder.SOURCE_RECORD)
-    if repo is not None:
-        publishable.check_licence(source["licence"], target)
+    if settings.repo is not None:
+        publishable.check_licence(source["licence"], settings.licences)
     outputs = [path for name in passed for path in (folder / name, validation / f"{name}.json")]
-    hashes = publishable.locked([*outputs, report], strict=repo is not None)
+    hashes = publishable.locked([*outputs, report], strict=settings.repo is not None)
     weights = [path for name in passed for path in variant_folder.weights_files(folder / name, name)]
     files.require_space(out, sum(path.stat().st_size for path in weights))
     with files.replacing_folder(out) as beside:
-        one = bundle.assemble(model, folder, passed, left_out, validation, report, hashes, settings.of(model), beside)
-        if repo is None:
-            one.write_card(str(out), None)
-            one.write_record([], None)
-            said: dict[str, Any] = {"address": str(out)}
+        bundled = bundle.assemble(model, folder, passed, left_out, validation, report, hashes, settings, beside)
+        if settings.repo is None:
+            bundled.write_card(str(out), None)
+            bundled.write_record([], None)
+            sent: dict[str, Any] = {"address": str(out)}
         else:
             publishable.check_secrets(beside)
-            said = to_hub(one, repo, target, reference, texts)
-    published = {name: row["files"] for name, row in one.variants.items()}
-    files.write_json(receipt, {"model": model, "to": target.to, **said, "published": published, "left_out": left_out})
-    say(f"{model}: {len(published)} variants in {said['address'] or out}")
-    for name, reason in left_out.items():
-        say(f"  left out: {name}, {reason}")
-
-
-if __name__ == "__main__":
-    command.run(main)
+            sent = to_hub(bundled, settings.repo, settings, reference, validation_texts)
+    published = {name: row["files"] for name, row in bundled.variants.items()}
+    return {"model": model, "to": settings.to, **sent, "published": published, "left_out": left_out}

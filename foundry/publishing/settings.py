@@ -1,19 +1,16 @@
 """Settings of publishing."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from foundry.base.settings import Repo, Section, Slug
 
 
-class Publish(Section):
-    """Where what passed goes."""
+class Target(Section):
+    """Where what passed goes, and how."""
 
     to: Literal["folder", "hub"] = "folder"
-    repos: dict[Slug, Repo] = Field(default={}, description="With `to: hub`, the repository of each model: org/name.")
     create_pr: bool = Field(default=True, description="Open a pull request instead of committing to main.")
     private: bool = Field(default=True, description="Whether a repository that is not there yet is made a private one.")
     licences: list[str] = Field(
@@ -22,3 +19,16 @@ class Publish(Section):
     )
     sign: bool = Field(default=False, description="Sign foundry.json with the key that FOUNDRY_SIGNING_KEY names.")
     dry_run: bool = Field(default=False, description="Only say what would change on the Hub, file by file.")
+
+
+class Publish(Target):
+    """Where what passed goes, for all models."""
+
+    repos: dict[Slug, Repo] = Field(default={}, description="With `to: hub`, the repository of each model: org/name.")
+
+
+class PublishModel(Target):
+    """Where one model goes, as `configure` resolved it."""
+
+    repo: Repo | None = Field(default=None, description="Its repository on the Hub; None with `to: folder`.")
+    variants: dict[Slug, dict[str, Any]] = Field(description="Every variant, and its row of params.yaml.")

@@ -5,20 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.data import texts
 from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.encoders import items
-from foundry.params import reading
 from foundry.reference import reference
 from foundry.reference.reference import Reference
 from foundry.reference.scoring import score_tasks
 
 
-def refer(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int) -> Reference:
+def freeze(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int) -> Reference:
     """The reference that a torch model gives.
 
     Raises:
@@ -49,14 +48,18 @@ def refer(model: Any, chosen: list[str], tasks: dict[str, Task], batch_size: int
     )
 
 
-def main(torch: Path, validation: Path, tasks: Path, out: Path) -> None:
-    batch_size = reading.read().of(out.name).validate_.batch_size
-    chosen = [row["text"] for row in texts.read(validation)]
+def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out: Path) -> None:
+    """Write the reference of the model in `torch` to the folder `out`.
+
+    Raises:
+        FoundryError: when Sentence Transformers cannot load the model, and as `freeze` does.
+    """
+    chosen = [row["text"] for row in texts.read(validation_texts)]
     try:
         model = loader.load(torch, "torch")
     except loader.load_errors() as error:
         raise FoundryError(f"{torch} does not load with Sentence Transformers: {error}") from error
-    result = refer(model, chosen, files.read_json(tasks), batch_size)
+    result = freeze(model, chosen, files.read_json(tasks), batch_size)
     with files.replacing_folder(out) as partial:
         reference.write(partial, result)
     count, width = result.embeddings.shape
@@ -64,7 +67,3 @@ def main(torch: Path, validation: Path, tasks: Path, out: Path) -> None:
     say(f"{out}: {count} texts and {len(result.hard)} hard ones, {width} dimensions, {covered}")
     for name, value in result.scores.items():
         say(f"  {name}: {value:.4f}")
-
-
-if __name__ == "__main__":
-    command.run(main)

@@ -1,46 +1,25 @@
 """Put validation and benchmarks of all models into one report: terminal, Markdown, HTML, CSV, JSON, DVC metrics."""
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
-from foundry.base import command, files
+from foundry.base import files
 from foundry.benchmarking import speeds
-from foundry.params import reading, schema
-from foundry.reporting import charts, rows, terminal
-from foundry.reporting.recommendation import Answer, budget_label, flowchart, recommend
+from foundry.reporting import charts, rows
+from foundry.reporting.recommendation import budget_label, flowchart, recommend
 from foundry.reporting.rendering import loading_lines, plain_lines, ratio_text, render
-from foundry.reporting.rows import SUMMARY, Row
-from foundry.validation import results
+from foundry.reporting.rows import SUMMARY, Row, Section
+from foundry.reporting.settings import ReportAll
 
 
-class Section(TypedDict):
-    """What the report shows of one model."""
-
-    model: str
-    rows: list[Row]  # every variant, then the settings
-    merged: list[Row]  # the same, files of the same bytes as one
-    groups: list[str]
-    benchmark: speeds.Benchmark | None  # of this host
-    answers: list[Answer]
-    flowchart: str  # Mermaid
-    texts: int
-    vocabulary: str
-    validations: dict[str, results.Validation]
-    others: dict[str, list[Row]]  # by host
-    charts: dict[str, str]  # SVG, by file name
-    card: dict[str, bytes]  # PNG, by file name
-    searches: dict[str, str]  # SVG, by variant with a budget
-    loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
-
-
-def section(model: str, settings: schema.Params, validation: Path, benchmarks: Path, host: str) -> Section:
+def section(model: str, settings: ReportAll, validation: Path, benchmarks: Path, host: str) -> Section:
     """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
-    validations = {name: files.read_json(validation / model / f"{name}.json") for name in settings.variant_names}
+    validations = {name: files.read_json(validation / model / f"{name}.json") for name in settings.variants}
     measured = speeds.read((benchmarks / model).glob("*.json"))
     here: speeds.Benchmark | None = measured.pop(host, None)
     table = rows.rows(model, validations, here)
     groups = list(here["groups"]) if here else []
-    answers = recommend(here, validations, settings.report.quality_budgets) if here else []
+    answers = recommend(here, validations, settings.quality_budgets) if here else []
     once = rows.merged(table)
     return {
         "model": model,
@@ -96,12 +75,11 @@ def loading(where: str, variant: str, facts: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def main(validation: Path, benchmarks: Path, host: Path, report: Path, metrics_folder: Path) -> None:
-    settings = reading.read()
-    machine = files.read_json(host)
+def build(
+    settings: ReportAll, validation: Path, benchmarks: Path, machine: dict[str, Any], report: Path, metrics_folder: Path
+) -> list[Section]:
+    """Write the report to the folder `report` and the metrics to `metrics_folder`; give the part of each model."""
     sections = [section(model, settings, validation, benchmarks, machine["host"]) for model in settings.models]
-    for part in sections:
-        terminal.print_table(part)
     everything = [row for part in sections for row in part["rows"]]
     with files.replacing_folder(report) as partial:
         files.write_json(partial / "report.json", {"host": machine, "rows": everything})
@@ -132,7 +110,4 @@ def main(validation: Path, benchmarks: Path, host: Path, report: Path, metrics_f
                 if row["verdict"] != "setting":
                     path = partial / row["model"] / f"{row['variant']}.json"
                     files.write_json(path, rows.metrics(row, part["groups"]))
-
-
-if __name__ == "__main__":
-    command.run(main)
+    return sections

@@ -3,10 +3,10 @@
 import csv
 from pathlib import Path
 from statistics import geometric_mean
-from typing import Any
+from typing import Any, TypedDict
 
 from foundry.benchmarking import speeds
-from foundry.reporting.recommendation import quality_loss, warning
+from foundry.reporting.recommendation import Answer, quality_loss, warning
 from foundry.validation import results
 
 Row = dict[str, Any]
@@ -25,6 +25,26 @@ SUMMARY = {
 
 # What `dvc metrics` shows; of every group of texts also the two speeds.
 METRICS = ("verdict", "mean_cosine", "min_cosine", "recall_at_10", "task_ratio", "size_mb", "memory_mb")
+
+
+class Section(TypedDict):
+    """What the report shows of one model."""
+
+    model: str
+    rows: list[Row]  # every variant, then the settings
+    merged: list[Row]  # the same, files of the same bytes as one
+    groups: list[str]
+    benchmark: speeds.Benchmark | None  # of this host
+    answers: list[Answer]
+    flowchart: str  # Mermaid
+    texts: int
+    vocabulary: str
+    validations: dict[str, results.Validation]
+    others: dict[str, list[Row]]  # by host
+    charts: dict[str, str]  # SVG, by file name
+    card: dict[str, bytes]  # PNG, by file name
+    searches: dict[str, str]  # SVG, by variant with a budget
+    loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
 
 
 def same_bytes(validations: dict[str, results.Validation]) -> dict[str, str]:

@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
-from foundry.base.settings import Fraction, Section
+from foundry.base.settings import Fraction, Section, Slug
 
 
 class Report(Section):
@@ -15,3 +13,10 @@ class Report(Section):
     quality_budgets: Annotated[list[Fraction], Field(min_length=1)] = Field(
         description="How much quality may be lost, as shares: 0 is none, 0.01 is 1%."
     )
+
+
+class ReportAll(Report):
+    """What the report is of, as `configure` wrote it."""
+
+    models: list[Slug]
+    variants: list[Slug]

@@ -3,8 +3,7 @@
 from foundry.reporting import rows
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text
-from foundry.reporting.report import Section
-from foundry.reporting.rows import SUMMARY
+from foundry.reporting.rows import SUMMARY, Section
 
 
 def print_table(part: Section) -> None:

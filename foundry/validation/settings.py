@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from foundry.base.settings import Fraction, Positive, Section, Slug
 
@@ -73,3 +71,12 @@ class Validate(Section):
     )
     thresholds: ThresholdsByPrecision
     overrides: dict[Slug, ThresholdOverrides] = Field(default={})
+
+
+class ValidateVariant(Section):
+    """What holds for one variant of one model, as `configure` resolved it."""
+
+    batch_size: Annotated[int, Field(ge=1)]
+    on_failure: Literal["exclude", "stop"]
+    precision: Precision
+    thresholds: Thresholds

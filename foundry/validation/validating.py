@@ -10,37 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from foundry.base import command, files
-from foundry.base.errors import FoundryError
-from foundry.base.progress import say
-from foundry.data import texts
 from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.encoders import Query, items
-from foundry.params import reading, schema
-from foundry.reference import reference
 from foundry.reference.closeness import (
     cosines,
 )
 from foundry.reference.reference import Reference
 from foundry.reference.scoring import score_tasks
 from foundry.validation import checking, results
-from foundry.validation.settings import Thresholds
+from foundry.validation.settings import Thresholds, ValidateVariant
 from foundry.variants import variant_folder
 
 WORST = 10
-
-
-# --- What is the same file and the same kind of model ----------------------------------------------------
-
-
-# --- Closeness -------------------------------------------------------------------------------------------
-
-
-# --- Agreement with itself -------------------------------------------------------------------------------
-
-
-# --- All of it -------------------------------------------------------------------------------------------
 
 
 def worst_texts(names: Sequence[str], embeddings: np.ndarray, expected: np.ndarray) -> list[results.WorstText]:
@@ -87,12 +69,17 @@ def measure(
 
 
 def validate(
-    folder: Path, variant: str, chosen: list[str], tasks: dict[str, Task], expected: Reference, settings: schema.Params
+    folder: Path,
+    variant: str,
+    chosen: list[str],
+    tasks: dict[str, Task],
+    expected: Reference,
+    settings: ValidateVariant,
 ) -> results.Validation:
     """The verdict on one variant, for the bytes whose hashes stand beside it."""
     base: results.Validation = {
         "variant": variant,
-        "precision": settings.precision(variant),
+        "precision": settings.precision,
         "verdict": "skipped",
         "reason": variant_folder.skipped(folder),
         "texts": len(chosen),
@@ -108,7 +95,7 @@ def validate(
     if base["reason"] is not None:
         return base
     base["files"] = dict(variant_folder.hashes(folder))
-    limits, batch_size = settings.thresholds(variant), settings.validate_.batch_size
+    limits, batch_size = settings.thresholds, settings.batch_size
     try:
         model = loader.load(folder, variant)
         measured = measure(model, chosen, tasks, expected, limits, batch_size)
@@ -121,20 +108,3 @@ def validate(
     checks = [checking.at_most("changed_files", changed, 0), *measured.pop("checks")]
     verdict = "passed" if all(row["passed"] for row in checks) else "failed"
     return {**base, **measured, "checks": checks, "verdict": verdict}  # type: ignore[typeddict-item]
-
-
-def main(variant: str, folder: Path, reference_folder: Path, validation: Path, tasks: Path, out: Path) -> None:
-    settings = reading.read().of(out.parent.name)
-    chosen = [row["text"] for row in texts.read(validation)]
-    expected = reference.read(reference_folder)
-    result = validate(folder, variant, chosen, files.read_json(tasks), expected, settings)
-    files.write_json(out, result)
-    style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[result["verdict"]]
-    why = results.why_failed(result) or result["reason"]
-    say(f"{variant}: ", (result["verdict"], style), f" {why}" if why else "")
-    if result["verdict"] == "failed" and settings.validate_.on_failure == "stop":
-        raise FoundryError(f"{variant} failed, and validate.on_failure is stop: {why}")
-
-
-if __name__ == "__main__":
-    command.run(main)

@@ -11,7 +11,6 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.progress import say
-from foundry.params.schema import Params
 from foundry.variants import checkpoint_folder, naming
 from foundry.variants.checkpoint_folder import TORCH_WEIGHTS
 
@@ -72,11 +71,11 @@ def skip(folder: Path, variant: str, reason: str, search: Any = None) -> None:
         )
 
 
-def left_out(out: Path, variant: str, source: Path, settings: Params) -> bool:
-    """Whether a model goes without a variant, by its own settings or because it has no `source` to make it from; then
-    `out` is written as skipped."""
+def skip_if_excluded(out: Path, variant: str, source: Path, excluded: bool) -> bool:
+    """Whether a model goes without a variant, because its settings exclude it or it has no `source` to make it from;
+    then `out` is written as skipped."""
     reason = None
-    if settings.skips(out.parent.name, variant):
+    if excluded:
         reason = "params.yaml leaves it out for this model"
     elif why := skipped(source):
         reason = f"{source.name} is skipped: {why}"

@@ -1,0 +1,17 @@
+"""Settings of the download of one checkpoint."""
+
+from pydantic import Field
+
+from foundry.base.settings import Section
+from foundry.data.settings import Source
+from foundry.variants.checkpoint_folder import Kind
+
+
+class Download(Section):
+    """One checkpoint: where it is, and what it may do."""
+
+    source: Source
+    kind: Kind | None = Field(default=None, description="By default what the checkpoint itself says.")
+    trust_remote_code: bool = Field(
+        default=False, description="Run the Python code that the checkpoint brings along. Read it first."
+    )

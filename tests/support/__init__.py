@@ -1,0 +1,1 @@
+"""What tests share: small checkpoints, projects that use them, a Hub on loopback."""

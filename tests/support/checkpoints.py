@@ -1,0 +1,89 @@
+"""Tiny random checkpoints, as Sentence Transformers saves them."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+from tests.support.texts import documents
+
+
+def make_checkpoint(folder: Path, seed: int = 0) -> Path:
+    """A BERT of two layers and 32 dimensions with random weights, and a WordPiece tokenizer for real text."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(parents=True)
+    # The commonest words and every character: unlike a trained vocabulary, the same on every run.
+    words = Counter(re.findall(r"[a-z]+", " ".join(documents()).lower()))
+    common = [word for word, _ in sorted(words.items(), key=lambda item: (-item[1], item[0]))[:500] if len(word) > 1]
+    characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = [*special, *characters, *(f"##{character}" for character in characters), *common]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=64).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # spread-out embeddings, so that damage shows
+    )
+    BertModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    kinds = ("Transformer", "Pooling", "Normalize")
+    rows = [
+        {
+            "idx": i,
+            "name": str(i),
+            "path": "" if i == 0 else f"{i}_{kind}",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for i, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": False}))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
+    (folder / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    (folder / "README.md").write_text("---\nlicense: mit\ntags:\n- tiny\n---\n# A tiny model\n\nIts own words.\n")
+    return folder
+
+
+def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
+    """A tiny SparseEncoder or CrossEncoder: the same BERT with another head, as Sentence Transformers saves it."""
+    import sentence_transformers
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+    base = make_checkpoint(folder / "base")
+    torch.manual_seed(1)
+    if kind == "SparseEncoder":
+        model = BertForMaskedLM(BertConfig.from_pretrained(base))
+        with torch.no_grad():
+            model.cls.predictions.bias -= 2.0  # or nearly every dimension would be active
+    else:
+        model = BertForSequenceClassification(BertConfig.from_pretrained(base, num_labels=labels))
+    model.eval().save_pretrained(folder / "bare")
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder / "bare")
+    getattr(sentence_transformers, kind)(str(folder / "bare"), device="cpu").save_pretrained(str(folder / "saved"))
+    return folder / "saved"
+
+
+def write_own_task(checkpoint: Path) -> Path:
+    """Similarity data on which random weights score: the checkpoint's own similarities, coarsely rounded."""
+    from foundry.loading import loader
+    from foundry.reference import closeness
+
+    some = documents()[:12]
+    similar = closeness.similarities(loader.load(checkpoint, "torch").encode(some))
+    path = checkpoint.parent / "own.jsonl"
+    rows = [
+        {"sentence1": some[i], "sentence2": some[j], "score": round(float(similar[i, j]), 2)}
+        for i in range(len(some))
+        for j in range(i)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
