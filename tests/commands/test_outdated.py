@@ -1,6 +1,7 @@
 """outdated: what has moved on is named, pinned anew on request, and gives its own exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from foundry.base.errors import FoundryError
 from foundry.commands import outdated
 from foundry.params import pins, reading, toolchain
 from tests.support.hub_server import Hub
+from tests.support.projects import ROOT
 
 
 def pinned(repo: str, revision: str) -> Callable[[dict[str, Any]], Any]:
@@ -83,6 +85,7 @@ def test_the_toolchain(
 def test_the_exit_codes(project: Callable[..., Path]) -> None:
     root = project(lambda raw: raw.update(nonsense=1))
     command = [sys.executable, "-m", "foundry", "outdated", "--no-toolchain"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nonsense" in done.stderr
