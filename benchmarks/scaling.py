@@ -78,7 +78,7 @@ def build() -> dict[str, Any]:
         one = project(Path(scratch) / "one", raw)
         two = project(Path(scratch) / "two", raw)
         timings = Path(scratch) / "timings.json"
-        fan_out = clock(two, sys.executable, "-m", "foundry.cluster.driver", "--local", "2", "--timings", str(timings))
+        fan_out = clock(two, sys.executable, "-m", "foundry", "cluster", "--local", "2", "--timings", str(timings))
         print(f"two workers: {fan_out:.0f} s", file=sys.stderr)
         sequential = clock(one, "dvc", "repro")
         took: dict[str, list[float]] = json.loads(timings.read_text())
@@ -117,7 +117,7 @@ def dependencies(folder: Path) -> dict[str, tuple[list[str], bool]]:
     """What each stage of a project needs, and whether it is alone on its machine."""
     code = (
         "import json; from dvc.repo import Repo; from foundry.cluster import dag;"
-        "print(json.dumps({t.name: [t.needs, t.alone] for t in dag.tasks(Repo(), {}, ['benchmark@*'])}))"
+        "print(json.dumps({t.name: [t.needs, t.alone] for t in dag.read_tasks(Repo(), {}, ['benchmark@*'])}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True
@@ -201,7 +201,7 @@ def overhead() -> dict[str, Any]:
                     clock(folder, "ray", "start", "--head", "--num-cpus=1", "--include-dashboard=false")
                     where = ["--address", "auto", "--clone-from", str(folder)]
                 try:
-                    clock(folder, sys.executable, "-m", "foundry.cluster.driver", *where, "--timings", str(timings))
+                    clock(folder, sys.executable, "-m", "foundry", "cluster", *where, "--timings", str(timings))
                 finally:
                     if way == "remote":
                         clock(folder, "ray", "stop", "--force")

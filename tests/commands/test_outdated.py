@@ -1,6 +1,7 @@
 """outdated: what has moved on is named, pinned anew on request, and gives its own exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import typer
 
 from foundry.base.errors import FoundryError
 from foundry.commands import outdated
-from foundry.params import reading
+from foundry.params import pins, reading, toolchain
 from tests.support.hub_server import Hub
+from tests.support.projects import ROOT
 
 
 def pinned(repo: str, revision: str) -> Callable[[dict[str, Any]], Any]:
@@ -25,7 +27,7 @@ def test_every_source_on_the_hub_is_found(project: Callable[..., Path]) -> None:
         "models": {"a": {"source": {"hub": "o/a", "revision": "1"}}, "b": {"source": {"path": "x"}}},
         "sample": {"sources": {"c": {"hub": "o/c", "revision": "2", "column": "text"}}},
     }
-    assert [tuple(one) for one in outdated.pinned_sources(raw)] == [
+    assert [tuple(source) for source in pins.pinned_sources(raw)] == [
         ("models.a.source", "o/a", "model", "1"),
         ("sample.sources.c", "o/c", "dataset", "2"),
     ]
@@ -66,7 +68,7 @@ def test_the_toolchain(
     def listed(*rows: tuple[str, str, str]) -> None:
         said = [{"name": name, "version": version, "latest_version": latest} for name, version, latest in rows]
         done = subprocess.CompletedProcess([], 0, stdout=json.dumps(said), stderr="")
-        monkeypatch.setattr(outdated.subprocess, "run", lambda *arguments, **options: done)
+        monkeypatch.setattr(toolchain.subprocess, "run", lambda *arguments, **options: done)
 
     project()
     listed(("transformers", "4.57.6", "5.1"), ("no-dependency-of-ours", "1", "2"))
@@ -82,7 +84,8 @@ def test_the_toolchain(
 
 def test_the_exit_codes(project: Callable[..., Path]) -> None:
     root = project(lambda raw: raw.update(nonsense=1))
-    command = [sys.executable, "-m", "foundry.commands.outdated", "--no-toolchain"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "foundry", "outdated", "--no-toolchain"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nonsense" in done.stderr

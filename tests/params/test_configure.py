@@ -29,27 +29,29 @@ def two_models(raw: dict[str, Any], **other: Any) -> None:
 
 
 def test_a_file_for_everything_that_a_stage_depends_on(project: Callable[..., Path]) -> None:
-    found = settings_of(project())
-    assert {"tiny/download.json", "tiny/sample.json", "tiny/embed.json", "tiny/build/onnx.json"} <= found.keys()
-    assert {"tiny/build/onnx_qint8_avx512.json", "tiny/validate/torch.json"} <= found.keys()
-    assert "tiny/build/torch.json" not in found
-    assert found["tiny/build/onnx_O2.json"]["row"]["level"] == "O2"
-    assert found["tiny/build/onnx_O2.json"]["skip"] is False
-    assert found["tiny/validate/onnx.json"]["thresholds"]["mean_cosine"] == 0.9999
+    written = settings_of(project())
+    assert {"tiny/download.json", "tiny/sample.json", "tiny/embed.json", "tiny/build/onnx.json"} <= written.keys()
+    assert {"tiny/build/onnx_qint8_avx512.json", "tiny/validate/torch.json"} <= written.keys()
+    assert "tiny/build/torch.json" not in written
+    assert written["tiny/build/onnx_O2.json"]["row"]["level"] == "O2"
+    assert written["tiny/build/onnx_O2.json"]["skip"] is False
+    assert written["tiny/validate/onnx.json"]["thresholds"]["mean_cosine"] == 0.9999
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda raw: raw["quantize"].update(onnx_qint8_avx512={"isa": "avx2"}), {"build/onnx_qint8_avx512"}),
+        (lambda raw: raw["quantize"].update(onnx_qint8_avx512={"isa": "avx2"}),
+         {"build/onnx_qint8_avx512", "publish"}),  # what is published says how it was built
         (lambda raw: raw["sample"].update(seed=7), {"sample"}),
         (lambda raw: raw["models"]["tiny"].update(skip=["onnx_O2"]), {"build/onnx_O2"}),
         (lambda raw: raw["models"]["tiny"].update(kind="SentenceTransformer"), {"download"}),
         (lambda raw: raw["validate"]["overrides"].update(onnx={"min_cosine": 0.5}), {"validate/onnx"}),
-        (lambda raw: raw["models"]["tiny"].update(overrides={"export": {"onnx": {"opset": 15}}}), {"build/onnx"}),
-        (lambda raw: raw["benchmark"]["efforts"]["tiny"].update(seconds=0.03), set()),
+        (lambda raw: raw["models"]["tiny"].update(overrides={"export": {"onnx": {"opset": 15}}}),
+         {"build/onnx", "publish"}),
+        (lambda raw: raw["benchmark"]["efforts"]["tiny"].update(seconds=0.03), {"benchmark"}),
     ],
-)
+)  # fmt: skip
 def test_a_changed_setting_changes_what_it_touches(
     project: Callable[..., Path], change: Callable[[dict[str, Any]], Any], expected: set[str]
 ) -> None:
@@ -58,14 +60,17 @@ def test_a_changed_setting_changes_what_it_touches(
 
 
 def test_an_override_is_one_models_alone(project: Callable[..., Path]) -> None:
-    own = {"quantize": {"onnx_qint8_avx512": {"isa": "arm64", "per_channel": False}}, "sample": {"seed": 3}}
-    found = settings_of(project(lambda raw: two_models(raw, overrides=own)))
-    assert found["other/build/onnx_qint8_avx512.json"]["row"]["isa"] == "arm64"
-    assert found["tiny/build/onnx_qint8_avx512.json"]["row"]["isa"] == "avx512"
-    assert found["other/sample.json"]["seed"] == 3
-    assert found["other/sample.json"]["sources"] == found["tiny/sample.json"]["sources"]
-    same = {name for name, value in found.items() if name.startswith("other/") and value == found["tiny" + name[5:]]}
-    assert len(same) == len(found) / 2 - 2
+    overrides = {"quantize": {"onnx_qint8_avx512": {"isa": "arm64", "per_channel": False}}, "sample": {"seed": 3}}
+    written = settings_of(project(lambda raw: two_models(raw, overrides=overrides)))
+    assert written["other/build/onnx_qint8_avx512.json"]["row"]["isa"] == "arm64"
+    assert written["tiny/build/onnx_qint8_avx512.json"]["row"]["isa"] == "avx512"
+    assert written["other/sample.json"]["seed"] == 3
+    assert written["other/sample.json"]["sources"] == written["tiny/sample.json"]["sources"]
+    same = {
+        name for name, value in written.items() if name.startswith("other/") and value == written["tiny" + name[5:]]
+    }
+    others = {name for name in written if name.startswith("other/")}
+    assert others - same == {"other/build/onnx_qint8_avx512.json", "other/sample.json", "other/publish.json"}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +99,12 @@ def test_what_a_model_goes_without_is_skipped_and_so_is_what_is_made_from_it(
     optimize.main("onnx_O2", settings_file("build/onnx_O2"), tiny / "onnx", folder / "onnx_O2")
     assert variant_folder.skipped(folder / "onnx_O2") == "params.yaml leaves it out for this model"
     variant_folder.skip(folder / "onnx", "onnx", "no exporter takes it")
-    held = (folder / "reference", folder / "validation.jsonl", folder / "tasks.json")
+    measured_on = (folder / "reference", folder / "validation.jsonl", folder / "tasks.json")
     quantize.main(
         "onnx_qint8_avx512",
         settings_file("build/onnx_qint8_avx512"),
         folder / "onnx",
-        *held,
+        *measured_on,
         folder / "onnx_qint8_avx512",
     )
     assert variant_folder.skipped(folder / "onnx_qint8_avx512") == "onnx is skipped: no exporter takes it"

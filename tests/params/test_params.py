@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.commands import check_params
-from foundry.params import reading
+from foundry.params import json_schema, reading, resolving
 from tests.support.projects import REAL_VARIANTS, ROOT
 
 Change = Callable[[dict[str, Any]], Any]
@@ -87,14 +86,15 @@ def test_every_mistake_at_once(project: Callable[..., Path]) -> None:
 
 def test_a_key_that_stands_twice(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text("models: {}\nmodels: {}\n")
-    with pytest.raises(FoundryError, match="stands twice"):
+    path.write_text("models: {}\nsample: {}\nmodels: {hub: secret}\n")
+    with pytest.raises(FoundryError) as error:
         reading.read(path)
+    assert str(error.value) == f'{path}, line 3 is not valid YAML: found duplicate key "models"'
 
 
 def test_command_line_ends_in_one_error(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("models: [1\n")
-    command = [sys.executable, "-m", "foundry.commands.check_params", "--path", str(tmp_path / "params.yaml")]
+    command = [sys.executable, "-m", "foundry", "check-params", "--path", str(tmp_path / "params.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
@@ -102,8 +102,8 @@ def test_command_line_ends_in_one_error(tmp_path: Path) -> None:
 
 
 def test_schema_for_editors_is_in_step() -> None:
-    assert (ROOT / "params.schema.json").read_text() == check_params.json_schema(), (
-        "run: python -m foundry.commands.check_params --write-schema"
+    assert (ROOT / "params.schema.json").read_text() == json_schema.json_schema(), (
+        "run: foundry check-params --write-schema"
     )
     assert "params.schema.json" in (ROOT / "params.yaml").read_text().splitlines()[0]
 
@@ -111,19 +111,19 @@ def test_schema_for_editors_is_in_step() -> None:
 def test_default_params() -> None:
     settings = reading.read(ROOT / "params.yaml")
     assert settings.variant_names == REAL_VARIANTS
-    assert settings.precision("onnx_O3") == "fp32"
-    assert settings.precision("onnx_O4") == "fp16"
-    assert settings.precision("onnx_quint8_avx2") == "int8_dynamic"
-    assert settings.precision("onnx_qint8_static") == "int8_static"
-    assert settings.precision("openvino_fp16") == "fp16"
-    assert settings.precision("openvino_qint8_quantized") == "int8_static"
+    assert resolving.precision(settings, "onnx_O3") == "fp32"
+    assert resolving.precision(settings, "onnx_O4") == "fp16"
+    assert resolving.precision(settings, "onnx_quint8_avx2") == "int8_dynamic"
+    assert resolving.precision(settings, "onnx_qint8_static") == "int8_static"
+    assert resolving.precision(settings, "openvino_fp16") == "fp16"
+    assert resolving.precision(settings, "openvino_qint8_quantized") == "int8_static"
 
 
 def test_overrides_replace_single_thresholds(project: Callable[..., Path]) -> None:
     project(put("validate", "overrides", value={"onnx_O2": {"min_cosine": 0.5}}))
     settings = reading.read()
-    assert settings.thresholds("onnx_O2").min_cosine == 0.5
-    assert settings.thresholds("onnx_O2").mean_cosine == settings.thresholds("onnx").mean_cosine
+    assert resolving.thresholds(settings, "onnx_O2").min_cosine == 0.5
+    assert resolving.thresholds(settings, "onnx_O2").mean_cosine == resolving.thresholds(settings, "onnx").mean_cosine
 
 
 def test_a_budget_is_what_the_variant_must_hold(project: Callable[..., Path]) -> None:
@@ -133,6 +133,8 @@ def test_a_budget_is_what_the_variant_must_hold(project: Callable[..., Path]) ->
             raw["validate"].update(overrides={}),
         )
     )
-    limits, plain = (reading.read().thresholds(name) for name in ("openvino_qint8_quantized", "onnx_qint8_static"))
+    settings = reading.read()
+    limits = resolving.thresholds(settings, "openvino_qint8_quantized")
+    plain = resolving.thresholds(settings, "onnx_qint8_static")
     assert limits.mean_cosine == 0.9991
     assert limits.min_cosine == plain.min_cosine

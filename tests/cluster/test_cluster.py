@@ -1,4 +1,4 @@
-"""fan_out: on several machines, which are raylets here, the same dvc.lock as on one; with a machine that is killed."""
+"""cluster: on several machines, which are raylets here, the same dvc.lock as on one; with a machine that is killed."""
 
 import contextlib
 import json
@@ -102,7 +102,7 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
     (tmp_path / "gitconfig").write_text("[user]\nname = a\nemail = a@b\n[init]\ndefaultBranch = main\n")
     raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    raw["fan_out"] = {"placement": {}, "alone": ["measure@*"]}
+    raw["cluster"] = {"placement": {}, "alone": ["measure@*"]}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     (root / "source.txt").write_text("source ")
     (root / "work.py").write_text(WORK)
@@ -148,7 +148,7 @@ def test_on_this_machine(project: Path) -> None:
     run(project, "git", "commit", "-qam", "no remote")
     expected = sequential(project)
     forget_notes(project)
-    command = [sys.executable, "-m", "foundry.cluster.driver", "--local", "2"]
+    command = [sys.executable, "-m", "foundry", "cluster", "--local", "2"]
     said = run(project, *command)
     assert "8 of 8 stages to run" in said
     assert "8 stages run: good" in said
@@ -163,7 +163,7 @@ def test_on_this_machine(project: Path) -> None:
     assert any(
         a < d and c < b for a, b in when["a"] + when["b"] for c, d in when["b"] + when["c"] if (a, b) != (c, d)
     ), "nothing ran side by side"
-    log = (project / ".dvc/tmp/fan_out/logs/middle@a.log").read_text()
+    log = (project / ".dvc/tmp/cluster/logs/middle@a.log").read_text()
     assert "Running stage 'middle@a'" in log
 
     # Nothing has changed but, as always, what says which machine it is: that is asked, and measured with.
@@ -204,14 +204,14 @@ def cluster(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def place(project: Path, placement: dict[str, Any]) -> None:
     raw = yaml.safe_load((project / "params.yaml").read_text())
-    raw["fan_out"]["placement"] = placement
+    raw["cluster"]["placement"] = placement
     (project / "params.yaml").write_text(yaml.safe_dump(raw))
     run(project, "git", "commit", "-qam", "placed")
 
 
-def fan_out(project: Path, cluster: Any) -> subprocess.Popen[str]:
+def start(project: Path, cluster: Any) -> subprocess.Popen[str]:
     command = [
-        sys.executable, "-m", "foundry.cluster.driver", "--address", cluster.address, "--clone-from", str(project)
+        sys.executable, "-m", "foundry", "cluster", "--address", cluster.address, "--clone-from", str(project)
     ]  # fmt: skip
     return subprocess.Popen(
         command, cwd=project, env=environment(project), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -228,7 +228,7 @@ def test_a_machine_that_is_lost_in_mid_stage(how: signal.Signals, project: Path,
     notes = project.parent / "notes"
     forget_notes(project)
     (notes / "b.slow").touch()
-    with fan_out(project, cluster) as process:
+    with start(project, cluster) as process:
         end = time.monotonic() + 240
         while not list(notes.glob("b-*.begin")) and time.monotonic() < end and process.poll() is None:
             time.sleep(0.2)
@@ -284,7 +284,7 @@ def running(words: str) -> list[psutil.Process]:
 def test_machines_of_one_kind_measure(project: Path, cluster: Any) -> None:
     for name, kind in (("one", "many"), ("two", "many"), ("three", "single")):
         cluster.add_node(num_cpus=1, env_vars={"KIND": kind, "RAY_NODE": name})
-    with fan_out(project, cluster) as process:
+    with start(project, cluster) as process:
         said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert {path.read_text() for path in (project.parent / "notes").glob("*.on")} == {"manyone", "manytwo"}
@@ -295,21 +295,21 @@ def test_machines_of_one_kind_measure(project: Path, cluster: Any) -> None:
 def test_what_no_machine_offers_and_what_fails(project: Path, cluster: Any) -> None:
     cluster.add_node(num_cpus=2)
     place(project, {"middle@c": {"gpu": 1}})
-    with fan_out(project, cluster) as process:
+    with start(project, cluster) as process:
         said, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "error: middle@c needs {'gpu': 1.0}, which no machine offers" in said
     assert not list((project.parent / "notes").iterdir())  # before anything runs
     place(project, {})
     (project.parent / "notes/b.broken").touch()
-    with fan_out(project, cluster) as process:
+    with start(project, cluster) as process:
         said, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "middle@b: failed, on " in said
-    assert "see .dvc/tmp/fan_out/logs/middle@b.log" in said
+    assert "see .dvc/tmp/cluster/logs/middle@b.log" in said
     assert "measure@b: failed, not run, because of middle@b" in said
     assert "error: 3 stages failed: middle@b, measure@b, join" in said
-    assert "broken on purpose" in (project / ".dvc/tmp/fan_out/logs/middle@b.log").read_text()
+    assert "broken on purpose" in (project / ".dvc/tmp/cluster/logs/middle@b.log").read_text()
     assert (project / "out/measure-a").is_file()  # what does not depend on it is done
     locked = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     assert {"first", "middle@a", "middle@c", "measure@a"} <= set(locked)
@@ -317,13 +317,13 @@ def test_what_no_machine_offers_and_what_fails(project: Path, cluster: Any) -> N
 
 
 def test_mistakes(project: Path) -> None:
-    command = [sys.executable, "-m", "foundry.cluster.driver"]
+    command = [sys.executable, "-m", "foundry", "cluster"]
     assert "error: give one of --local N and --address" in run(project, *command, succeeds=False)
     (project / "source.txt").write_text("changed")
     assert "error: not committed: source.txt" in run(project, *command, "--local", "1", succeeds=False)
     run(project, "git", "checkout", "-q", "source.txt")
     place(project, {"measured@*": {"gpu": 1}})
-    assert "error: fan_out names measured@*, which is no stage" in run(
+    assert "error: cluster names measured@*, which is no stage" in run(
         project, *command, "--local", "1", succeeds=False
     )
 

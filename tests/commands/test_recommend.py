@@ -11,17 +11,11 @@ from typer.testing import CliRunner
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import recommend
-from foundry.reporting import recommendation
-from tests.test_report import benchmark, record, validation
-
-NOISY = [0.8, 1.25, 1.0, 1.2, 0.85]
+from foundry.params import reading
+from foundry.reporting import advice, recommendation
+from tests.support.results import benchmark, noisy, record, validation
 
 FACTS = {"kind": "SentenceTransformer", "trust_remote_code": False}
-
-
-def noisy(speed: float) -> dict[str, Any]:
-    rounds = [100 * speed * factor for factor in NOISY]
-    return record(speed) | {"texts_per_second": {"short": {"1": rounds, "8": rounds}}}
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ def test_a_variant_that_changes_with_the_batch_carries_its_warning_and_its_other
     answer = recommendation.by_speed(*measured, "throughput", "short", 0.01)
     assert answer["warning"] == "changes with the batch (0.9800)"
     assert answer["same_bytes"] == ["onnx_twin"]
-    assert any(line.startswith("Beware") for line in recommend.advise(answer, "x", FACTS))
+    assert any(line.startswith("Beware") for line in advice.advise(answer, "x", FACTS))
     assert recommendation.by_speed(*measured, "latency", "short", 0.004)["warning"] is None
 
 
@@ -97,7 +91,7 @@ def test_within_noise_it_says_so_and_prefers_the_nearer_to_torch(measured: tuple
     answer = recommendation.by_speed(speeds, validations, "throughput", "short", 0.01)
     assert answer["variant"] == "onnx_static"
     assert answer["same_within_noise"] == ["onnx_dynamic"]
-    assert any("no difference within noise" in line for line in recommend.advise(answer, "x", FACTS))
+    assert any("no difference within noise" in line for line in advice.advise(answer, "x", FACTS))
 
 
 def test_but_not_one_that_seems_slower(measured: tuple[Any, Any]) -> None:
@@ -123,7 +117,7 @@ def test_nothing_within_the_budget_is_an_answer(measured: tuple[Any, Any]) -> No
         validations[name]["verdict"] = "failed"
     answer = recommendation.by_speed(speeds, validations, "latency", "short", 0.0)
     assert (answer["variant"], answer["value"], answer["runner_up"]) == (None, None, None)
-    assert recommend.advise(answer, "x", FACTS) == ["Nothing that passed validation keeps the budget: no loss."]
+    assert advice.advise(answer, "x", FACTS) == ["Nothing that passed validation keeps the budget: no loss."]
 
 
 def test_the_flowchart_leads_to_every_answer_and_asks_only_what_decides(measured: tuple[Any, Any]) -> None:
@@ -155,7 +149,7 @@ def built(project: Callable[..., Path], tiny: Path) -> Path:
     root = project()
     (root / "artifacts/models").mkdir(parents=True)
     (root / "artifacts/models/tiny").symlink_to(tiny)
-    for variant in recommend.params.read().variant_names:
+    for variant in reading.read().variant_names:
         files.write_json(root / f"artifacts/validation/tiny/{variant}.json", validation(variant))
     return root
 

@@ -1,4 +1,4 @@
-"""check_outputs and prune: a flipped byte is found wherever it is, and what is left over goes; with a server of S3."""
+"""audit and prune: a flipped byte is found wherever it is, and what is left over goes; with a server of S3."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ folder.with_name(f"{folder.name}-fresh.txt").write_text("not in the cache")
 """
 
 
-WHO = ("-c", "user.name=a", "-c", "user.email=a@b")
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
 
 
 def run(project: Path, *command: str, succeeds: bool = True) -> str:
@@ -49,7 +49,7 @@ def run(project: Path, *command: str, succeeds: bool = True) -> str:
 
 
 def check(project: Path, *options: str, succeeds: bool = True) -> str:
-    return run(project, sys.executable, "-m", "foundry.tracking.audit", *options, succeeds=succeeds)
+    return run(project, sys.executable, "-m", "foundry", "audit", *options, succeeds=succeeds)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Path:
     run(root, "dvc", "repro")
     run(root, "dvc", "push")
     run(root, "git", "add", "-A")
-    run(root, "git", *WHO, "commit", "-qm", "built")
+    run(root, "git", *AUTHOR, "commit", "-qm", "built")
     return root
 
 
@@ -166,9 +166,9 @@ def test_prune(project: Path) -> None:
     (project / "params.yaml").write_text("names: {first: 1}\n")
     (project / "artifacts/runs.jsonl").write_text("kept")
     gone = cached(project, lock.digest(project / "artifacts/second.txt"))
-    prune = [sys.executable, "-m", "foundry.tracking.pruning"]
+    prune = [sys.executable, "-m", "foundry", "prune"]
     said = run(project, *prune, "--dry-run")
-    assert "would go: artifacts/second\n" in said
+    assert "would be removed: artifacts/second\n" in said
     assert (project / "artifacts/second").is_dir()
     said = run(project, *prune)
     gone_too = [f"removed: artifacts/{name}\n" for name in ("second", "second.txt", "second-fresh.txt")]
@@ -186,7 +186,7 @@ def test_prune(project: Path) -> None:
     check(project)
     assert "up to date" in run(project, "dvc", "status")
     run(project, "git", "add", "-A")
-    run(project, "git", *WHO, "commit", "-qm", "one less", "--amend")
+    run(project, "git", *AUTHOR, "commit", "-qm", "one less", "--amend")
     run(project, *prune)
     assert not gone.exists()
     check(project)

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from foundry.base import files
-from foundry.commands import changelog, verify
-from foundry.publishing import provenance
+from foundry.commands import verify
+from foundry.publishing import provenance, version_differences
 from foundry.reporting.rendering import render
 from tests.support.projects import ROOT
 
@@ -26,15 +26,17 @@ PIPELINE = {
 
 
 def render_difference(before: provenance.Provenance, after: provenance.Provenance) -> str:
-    return render("changelog.md.j2", model="tiny", before="v1", after="v2", **changelog.difference(before, after))
+    return render(
+        "changelog.md.j2", model="tiny", before="v1", after="v2", **version_differences.difference(before, after)
+    )
 
 
 @pytest.fixture
 def record(published: Path) -> provenance.Provenance:
-    found = provenance.read(published)
-    for row in found["variants"].values():
+    read = provenance.read(published)
+    for row in read["variants"].values():
         row["speed"] = {"short": {"median": 2.0, "low": 1.9, "high": 2.1}}
-    return found
+    return read
 
 
 def test_nothing_has_changed(record: provenance.Provenance) -> None:
@@ -112,7 +114,7 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     # From another clone, and without one.
     run(tmp_path, "git", "clone", "-q", str(project), "clone")
     clone = tmp_path / "clone"
-    said = run(clone, sys.executable, "-m", "foundry.commands.changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
+    said = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
     assert "## tiny: tiny@v1.0.0 to tiny@v1.1.0" in said
     assert "| `onnx_O2` | level | O2 | O3 |" in said
     run(tmp_path, "dvc", "artifacts", "get", str(project), "tiny", "--rev", "v1.0.0", "--out", "first")
@@ -121,6 +123,6 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "second/foundry.json") == after
     text = dvc.api.read("artifacts/hub/tiny/foundry.json", repo=str(project), rev="tiny@v1.0.0")
     assert '"level": "O2"' in text
-    said = run(clone, sys.executable, "-m", "foundry.commands.changelog", "tiny", "tiny@v9.9.9", succeeds=False)
+    said = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v9.9.9", succeeds=False)
     assert "error: artifacts/hub/tiny/foundry.json of tiny@v9.9.9 cannot be had" in said
     assert "Traceback" not in said
