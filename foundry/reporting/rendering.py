@@ -1,8 +1,8 @@
 """Templates, and the lines of code that they show."""
 
 import json
-from pathlib import Path
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from foundry.benchmarking.timings import Ratio
