@@ -25,7 +25,7 @@ def operators(folder: Path, variant: str) -> list[str]:
 def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, level: str) -> None:
     from sentence_transformers import export_optimized_onnx_model
 
-    export_optimized_onnx_model(loader.load(real / "onnx", "onnx"), level, str(tmp_path))
+    export_optimized_onnx_model(loader.load(real / "onnx", "onnx").model, level, str(tmp_path))
     theirs = tmp_path / f"onnx/model_{level}.onnx"
     assert files.sha256(variant_folder.weights_path(real / f"onnx_{level}", f"onnx_{level}")) == files.sha256(theirs)
 

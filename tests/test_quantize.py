@@ -28,7 +28,7 @@ TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni":
 def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, isa: str) -> None:
     from sentence_transformers import export_dynamic_quantized_onnx_model
 
-    export_dynamic_quantized_onnx_model(loader.load(real / "onnx", "onnx"), isa, str(tmp_path))
+    export_dynamic_quantized_onnx_model(loader.load(real / "onnx", "onnx").model, isa, str(tmp_path))
     variant = f"onnx_{TARGETS[isa]}_{isa}"
     theirs = tmp_path / "onnx" / naming.file_name(variant)
     assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(theirs)

@@ -46,9 +46,9 @@ def swap_layers(model: Any) -> None:
     for name, tensor in by_node.items():
         if "layer.1/" in name:
             other = by_node[name.replace("layer.1/", "layer.4/")]
-            own, theirs = numpy_helper.to_array(tensor).copy(), numpy_helper.to_array(other).copy()
-            set_value(tensor, theirs)
-            set_value(other, own)
+            first, second = numpy_helper.to_array(tensor).copy(), numpy_helper.to_array(other).copy()
+            set_value(tensor, second)
+            set_value(other, first)
 
 
 def zero_a_tensor(model: Any) -> None:
@@ -210,7 +210,7 @@ def test_dynamic_int8_changes_with_the_batch_and_that_is_said(real: Path, tmp_pa
         for variant in ("onnx_qint8_avx512", "onnx_qint8_static", "openvino_qint8_quantized")
     )
     assert results.changes_with_batch(dynamic) is not None
-    assert [results.changes_with_batch(one) for one in static] == [None, None]
+    assert [results.changes_with_batch(validation) for validation in static] == [None, None]
 
 
 def test_two_vocabulary_rows_swapped(real: Path, tmp_path: Path, default_params: None) -> None:
@@ -253,7 +253,7 @@ def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, def
             lambda self, preprocess_function, **_: rows.map(preprocess_function, batched=True),
         )
         config = optimum_openvino.OVQuantizationConfig(num_samples=len(chosen))
-        export_static_quantized_openvino_model(loader.load(real / "openvino", "openvino"), config, str(folder))
+        export_static_quantized_openvino_model(loader.load(real / "openvino", "openvino").model, config, str(folder))
     result = validate_in(tmp_path, real, variant, folder)
     assert "mean_cosine" in failed(result)
 

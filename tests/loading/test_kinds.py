@@ -15,9 +15,9 @@ from foundry.base.errors import FoundryError
 from foundry.benchmarking import session
 from foundry.benchmarking.settings import Effort
 from foundry.checkpoints import fetching
-from foundry.loading import encoders, loader
+from foundry.loading import items, loader
 from foundry.reporting.rendering import loading_lines
-from foundry.validation import checking, settings
+from foundry.validation import parity, settings
 from foundry.variants import checkpoint_folder
 from stages import download
 from tests import architectures
@@ -49,10 +49,6 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return build(root, request.param)
 
 
-def some_items(folder: Path) -> list[encoders.Item]:
-    return encoders.items(documents()[:6], checkpoint_folder.kind(folder) == "CrossEncoder")
-
-
 def test_the_kind_and_its_task_are_found(kind: Path) -> None:
     name, _ = KINDS[kind.name]
     task = "fill-mask" if name == "SparseEncoder" else "sequence-classification"
@@ -62,11 +58,12 @@ def test_the_kind_and_its_task_are_found(kind: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["onnx", "onnx_O2", "openvino"])
 def test_a_variant_gives_torchs_numbers(kind: Path, variant: str) -> None:
-    some = some_items(kind / "torch")
-    expected = loader.load(kind / "torch", "torch").encode(some)
-    assert expected.shape[0] == len(some)
+    torch, loaded = loader.load(kind / "torch", "torch"), loader.load(kind / variant, variant)
+    assert torch.kind == loaded.kind == KINDS[kind.name][0]
+    expected = torch.encode(torch.items(documents()[:6]))
+    assert (expected.shape[0], expected.dtype) == (6, "float32")
     assert np.ptp(expected) > 0.01  # numbers that could differ
-    assert abs(loader.load(kind / variant, variant).encode(some) - expected).max() < 1e-4
+    assert abs(loaded.encode(loaded.items(documents()[:6])) - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("variant", TINY_VARIANTS)
@@ -125,14 +122,14 @@ def test_it_is_measured(kind: Path, tmp_path: Path) -> None:
 def test_passages_in_another_order_are_found() -> None:
     limits = settings.Thresholds.model_construct(passage_order=0.9)
     expected = np.array([[3.0, 2.0, 1.0, 0.99], [0.0, 1.0, 2.0, 5.0]])[..., None]
-    assert checking.passage_order(expected * 2 + 1, expected, limits)["value"] == 1.0
+    assert parity.passage_order(expected * 2 + 1, expected, limits)["value"] == 1.0
     nearly = expected.copy()
     nearly[0, 2:] = nearly[0, :1:-1]  # the two that torch hardly tells apart
-    assert 0.99 < checking.passage_order(nearly, expected, limits)["value"] < 1.0  # type: ignore[operator]
+    assert 0.99 < parity.passage_order(nearly, expected, limits)["value"] < 1.0  # type: ignore[operator]
     swapped = expected.copy()
     swapped[1, [0, 3]] = swapped[1, [3, 0]]
-    assert not checking.passage_order(swapped, expected, limits)["passed"]
-    assert not checking.passage_order(np.zeros_like(expected), expected, limits)["passed"]
+    assert not parity.passage_order(swapped, expected, limits)["passed"]
+    assert not parity.passage_order(np.zeros_like(expected), expected, limits)["passed"]
 
 
 # --- Without a build -------------------------------------------------------------------------------------
@@ -191,9 +188,10 @@ def test_what_is_not_the_kind_that_params_say_is_an_error(project: Callable[...,
 
 def test_items_are_texts_or_queries_with_passages() -> None:
     texts = ["one two three four", "five six", "seven"]
-    assert encoders.items(texts, of_pairs=False) == texts
-    first, _, last = encoders.items(texts, of_pairs=True, passages=2)
-    assert isinstance(first, encoders.Query)
+    assert items.make_items(texts, "SentenceTransformer") == items.make_items(texts, "SparseEncoder") == texts
+    first, second, last = items.make_queries(texts, passages_per_query=2)
+    assert items.make_items(texts, "CrossEncoder", passages_per_query=2) == [first, second, last]
     assert first.pairs == [("one two", "one two three four"), ("one two", "five six")]
-    assert isinstance(last, encoders.Query)
     assert last.pairs == [("seven", "seven"), ("seven", "one two three four")]
+    assert items.tokenizer_inputs(["a text", last]) == ["a text", *last.pairs]
+    assert [items.first_tokenizer_input(item) for item in ("a text", last)] == ["a text", last.pairs[0]]

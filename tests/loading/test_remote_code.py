@@ -59,7 +59,7 @@ def mixer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    folder = make_checkpoint(tmp_path_factory.mktemp("own") / "mixer")
+    folder = make_checkpoint(tmp_path_factory.mktemp("remote_code") / "mixer")
     vocabulary = len((folder / "vocab.txt").read_text().splitlines())
     (folder / "configuration_mixer.py").write_text(CONFIGURATION)
     (folder / "modeling_mixer.py").write_text(MODELLING)
@@ -71,12 +71,12 @@ def mixer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def of(checkpoint: Path, **more: Any) -> Callable[[dict[str, Any]], Any]:
+def from_checkpoint(checkpoint: Path, **more: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda raw: raw["models"].update(tiny={"source": {"path": str(checkpoint)}, **more})
 
 
 def test_it_is_refused_and_says_what_to_read(project: Callable[..., Path], mixer: Path) -> None:
-    out = project(of(mixer)) / "torch"
+    out = project(from_checkpoint(mixer)) / "torch"
     with pytest.raises(
         FoundryError, match=r"configuration_mixer.py, modeling_mixer.py.*trust_remote_code: true"
     ) as error:
@@ -88,7 +88,7 @@ def test_it_is_refused_and_says_what_to_read(project: Callable[..., Path], mixer
 def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_path: Path, mixer: Path) -> None:
     source = make_checkpoint(tmp_path / "bert")
     shutil.copy(mixer / "modeling_mixer.py", source)
-    out = project(of(source)) / "torch"
+    out = project(from_checkpoint(source)) / "torch"
     download.main("tiny", settings_file("download"), out)
     assert not checkpoint_folder.has_own_code(out)
     assert "modeling_mixer.py" not in files.read_json(out / variant_folder.SOURCE_RECORD)["files"]
@@ -97,7 +97,8 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
 def test_trusted_it_is_said_loudly(
     project: Callable[..., Path], mixer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    download.main("tiny", settings_file("download"), project(of(mixer, trust_remote_code=True)) / "torch")
+    out = project(from_checkpoint(mixer, trust_remote_code=True)) / "torch"
+    download.main("tiny", settings_file("download"), out)
     assert "runs the checkpoint's own code: configuration_mixer.py, modeling_mixer.py" in capsys.readouterr().out
 
 
@@ -106,7 +107,7 @@ def test_trusted_it_is_built_and_checked(
     project: Callable[..., Path], mixer: Path, tiny_params: dict[str, Any], tmp_path: Path
 ) -> None:
     raw = json.loads(json.dumps(tiny_params))
-    of(mixer, trust_remote_code=True)(raw)
+    from_checkpoint(mixer, trust_remote_code=True)(raw)
     raw["sample"]["tasks"] = {}
     raw |= {"quantize": {}, "compress": {}, "calibrate": {}, "calibrate_onnx": {}}
     raw |= {"variants": {name: {} for name in ("torch", "onnx", "onnx_O2", "openvino")}}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from foundry.int8 import calibration
-from foundry.loading import encoders, loader
+from foundry.loading import loader
 from tests import architectures
 from tests.support.stages import build, validate_in
 from tests.support.texts import documents
@@ -72,26 +72,25 @@ def test_it_passes(built: tuple[str, Path], variant: str, tmp_path: Path, monkey
 @pytest.mark.parametrize("variant", ["onnx", "openvino"])
 def test_sentence_transformers_own_class_gives_torchs_vectors(built: tuple[str, Path], variant: str) -> None:
     shape, folder = built
-    some = ["a short one", *documents()[:5]]
-    torch, loaded = (loader.load(folder / name, name) for name in ("torch", variant))
-    if shape == "prompts":
-        torch, loaded = torch.model, loaded.model
-    for how in ("encode", "encode_query", "encode_document"):
-        expected, got = (getattr(one, how)(some, batch_size=3) for one in (torch, loaded))
+    texts = ["a short one", *documents()[:5]]
+    torch, loaded = (loader.load(folder / name, name).model for name in ("torch", variant))
+    for method in ("encode", "encode_query", "encode_document"):
+        expected, got = (getattr(model, method)(texts, batch_size=3) for model in (torch, loaded))
         assert expected.shape == (6, {"dense": 24, "half the dimensions": 16}.get(shape, 32))
         assert np.abs(got - expected).max() < 1e-5 * max(1, np.abs(expected).max())
     if shape == "prompts":
-        assert np.abs(torch.encode_query(some) - torch.encode_document(some)).max() > 0.01
+        assert np.abs(torch.encode_query(texts) - torch.encode_document(texts)).max() > 0.01
 
 
 # --- Prompts ---------------------------------------------------------------------------------------------
 
 
 def test_a_text_gets_the_prompt_of_what_it_is_taken_for(tmp_path: Path) -> None:
-    model = loader.load(architectures.make_embedder(tmp_path, "bert", prompts=PROMPTS), "torch")
+    loaded = loader.load(architectures.make_embedder(tmp_path, "bert", prompts=PROMPTS), "torch")
+    model = loaded.model
     short, long = "who won", "The committee met twice, and on the second evening it agreed on every point."
-    rows = model.encode([long, short, long])
-    assert isinstance(model, encoders.Prompted)
+    rows = loaded.encode([long, short, long])
+    assert loaded.has_prompts
     assert np.abs(rows[1] - model.encode_query([short])[0]).max() < 1e-6
     assert np.abs(rows[0] - model.encode_document([long])[0]).max() < 1e-6
     assert np.abs(rows[2] - rows[0]).max() < 1e-6
@@ -102,6 +101,6 @@ def test_calibration_reads_what_the_model_reads(tmp_path: Path) -> None:
     folder = architectures.make_embedder(tmp_path, "bert", prompts=PROMPTS)
     short, long = "who won", "The committee met twice, and on the second evening it agreed on every point."
     tokens = calibration.tokenize(folder, [short, long], {"input_ids"})
-    own = loader.load(folder, "torch").model
-    for text, name, one in zip((short, long), PROMPTS, tokens, strict=True):
-        assert one["input_ids"].tolist() == own.preprocess([PROMPTS[name] + text])["input_ids"].tolist()
+    model = loader.load(folder, "torch").model
+    for text, name, features in zip((short, long), PROMPTS, tokens, strict=True):
+        assert features["input_ids"].tolist() == model.preprocess([PROMPTS[name] + text])["input_ids"].tolist()
