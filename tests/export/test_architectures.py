@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import architectures
+from tests.support import architectures
 
 pytestmark = pytest.mark.slow
 

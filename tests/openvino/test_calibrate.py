@@ -1,7 +1,7 @@
-"""calibrate: the mix of texts is kept, and static int8 keeps the embedding in OpenVINO."""
+"""calibrate: static int8 keeps the embedding in OpenVINO."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.data import texts
-from foundry.int8 import calibration, planning
+from foundry.int8 import calibration
 from foundry.loading import loader
 from foundry.reference import reference
 from foundry.reference.closeness import cosines
@@ -20,21 +20,6 @@ from stages import calibrate
 from tests.support.stages import measured_on, settings_file
 
 VARIANT = "openvino_qint8_quantized"
-ROWS = [{"group": "short", "text": f"s{i}"} for i in range(30)] + [
-    {"group": "long", "text": f"l{i}"} for i in range(10)
-]
-
-
-def test_fewer_samples_keep_the_mix() -> None:
-    assert calibration.choose(ROWS, None) == [row["text"] for row in ROWS]
-    chosen = calibration.choose(ROWS, 12)
-    assert len(set(chosen)) == 12
-    assert sum(text.startswith("l") for text in chosen) == 3
-
-
-def test_more_samples_than_texts_is_an_error() -> None:
-    with pytest.raises(FoundryError, match="samples is 41, and there are 40"):
-        calibration.choose(ROWS, 41)
 
 
 def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: Path) -> None:
@@ -203,18 +188,3 @@ def test_the_real_model_keeps_its_embedding(real: Path) -> None:
     )
     assert cosine.mean() > 0.998
     assert cosine.min() > 0.98
-
-
-def test_what_comes_after_pooling_is_left_in_float() -> None:
-    class Pooled:
-        input_names = frozenset({"input_ids"})
-
-        def run(self, inputs: Any, sources: Any) -> Iterator[dict[str, np.ndarray]]:
-            for one in inputs:
-                count = one["input_ids"].shape[1]
-                yield {"tokens": np.ones((count, 4), np.float32), "pooled": np.ones((1, 4), np.float32)}
-
-    inputs = [{"input_ids": np.zeros((1, count), np.int64)} for count in (1, 30, 5)]
-    seen = calibration.watch(Pooled(), inputs, ["pooled", "tokens"])  # type: ignore[arg-type]
-    assert list(seen) == ["tokens"]
-    assert len(seen["tokens"].sample) == 1 + planning.TOKENS_PER_TEXT + 5

@@ -1,4 +1,4 @@
-"""quantize: Sentence Transformers' bytes, rows of own settings, and names that are not there are refused."""
+"""quantize: Sentence Transformers' bytes, rows with other settings, and unknown names are refused."""
 
 import shutil
 from collections.abc import Callable
@@ -17,20 +17,24 @@ from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
 from stages import quantize
+from tests.support import sentence_transformers_export
 from tests.support.stages import measured_on, settings_file
 from tests.support.texts import documents
 
 TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
 
 
+@pytest.fixture(scope="module")
+def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dynamic int8 graph for each instruction set, by Sentence Transformers."""
+    return sentence_transformers_export.run("quantize", real / "onnx", tmp_path_factory.mktemp("int8"), TARGETS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", TARGETS)
-def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, isa: str) -> None:
-    from sentence_transformers import export_dynamic_quantized_onnx_model
-
-    export_dynamic_quantized_onnx_model(loader.load(real / "onnx", "onnx"), isa, str(tmp_path))
+def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, isa: str) -> None:
     variant = f"onnx_{TARGETS[isa]}_{isa}"
-    theirs = tmp_path / "onnx" / naming.file_name(variant)
+    theirs = graphs_of_sentence_transformers / naming.file_name(variant)
     assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(theirs)
 
 
