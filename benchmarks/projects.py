@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-# A project's copy of the code comes first in Python's path; PYTHONPATH is for projects without a copy. The folder of Ray
-# has a short name because it puts sockets there, whose paths may have 107 characters.
+# A project's copy of the code comes first in Python's path; PYTHONPATH is for projects without a copy. Ray puts sockets
+# into its folder, whose paths may have 107 characters, so the folder has a short name.
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(ROOT),

@@ -153,7 +153,7 @@ with (path / "weights").open("wb") as file:
 
 
 def overhead() -> dict[str, Any]:
-    """Seconds of a job apart from its stage: for a clone, DVC, and in a cluster a remote, here a folder on this disk."""
+    """Seconds of a job apart from its stage: clone, DVC, and in a cluster a remote, here a folder on the same disk."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for way in ("local", "remote"):
