@@ -1,4 +1,4 @@
-"""Graphs that a file of ONNX cannot hold: the limit is lowered, so that the tiny model is one."""
+"""Graphs that one ONNX file cannot hold: the limit is lowered, so that the tiny model has such graphs."""
 
 import shutil
 from collections.abc import Callable
@@ -28,13 +28,13 @@ def large(project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPa
     """artifacts/models/tiny, with a sidecar beside every ONNX graph."""
     monkeypatch.setattr(graph_files, "LARGEST_GRAPH_BYTES", LIMIT)
     folder = project() / "artifacts/models/tiny"
-    held = measured_on(tiny)
+    evaluation = measured_on(tiny)
     for name in ("torch", "openvino", "openvino_fp16", "openvino_qint8_quantized"):
         shutil.copytree(tiny / name, folder / name)
     monkeypatch.setitem(
         exporting.EXPORTERS,
         "onnx",
-        {name: one for name, one in exporting.EXPORTERS["onnx"].items() if name != "optimum"},
+        {name: exporter for name, exporter in exporting.EXPORTERS["onnx"].items() if name != "optimum"},
     )
     export.main("onnx", settings_file("build/onnx"), folder / "torch", folder / "onnx")
     optimize.main("onnx_O2", settings_file("build/onnx_O2"), folder / "onnx", folder / "onnx_O2")
@@ -42,38 +42,39 @@ def large(project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPa
         "onnx_qint8_avx512",
         settings_file("build/onnx_qint8_avx512"),
         folder / "onnx",
-        *held,
+        *evaluation,
         folder / "onnx_qint8_avx512",
     )
-    calibration = held[1].with_name("calibration.jsonl")
+    calibration = evaluation[1].with_name("calibration.jsonl")
     calibrate_onnx.main(
         "onnx_qint8_static",
         settings_file("build/onnx_qint8_static"),
         folder / "onnx",
         calibration,
-        *held,
+        *evaluation,
         folder / "onnx_qint8_static",
     )
     return folder
 
 
 def test_every_graph_has_its_sidecar_and_gives_what_it_gave(large: Path, tiny: Path) -> None:
-    some = documents()[:6]
+    sample = documents()[:6]
     for variant in ("onnx", *ONNX):
         graph, sidecar = variant_folder.weights_files(large / variant, variant)
         assert sidecar.name == f"{graph.name}_data"  # the name that Sentence Transformers asks the Hub for
         assert sidecar.stat().st_size > 0
-        expected = loader.load(tiny / variant, variant).encode(some)
-        assert np.abs(loader.load(large / variant, variant).encode(some) - expected).max() < 1e-5
+        expected = loader.load(tiny / variant, variant).encode(sample)
+        assert np.abs(loader.load(large / variant, variant).encode(sample) - expected).max() < 1e-5
 
 
 def test_a_sidecar_is_whole_and_the_graph_names_no_other(large: Path) -> None:
     for variant in ("onnx", *ONNX):
         graph = variant_folder.weights_path(large / variant, variant)
-        tensors = [one for one in graph_files.load_structure(graph).graph.initializer if graph_files.is_external(one)]
-        infos = [onnx.external_data_helper.ExternalDataInfo(one) for one in tensors]
+        weights = graph_files.load_structure(graph).graph.initializer
+        tensors = [tensor for tensor in weights if graph_files.is_external(tensor)]
+        infos = [onnx.external_data_helper.ExternalDataInfo(tensor) for tensor in tensors]
         assert {info.location for info in infos} == {f"{graph.name}_data"}
-        assert [info.length for info in infos] == [graph_files.size_bytes(one) for one in tensors]
+        assert [info.length for info in infos] == [graph_files.size_bytes(tensor) for tensor in tensors]
         assert max(info.offset + info.length for info in infos) == graph_files.sidecar_path(graph).stat().st_size
 
 
@@ -152,9 +153,9 @@ def test_constants_in_a_sidecar_come_along(project: Callable[..., Path], tiny: P
         convert_attribute=True,
     )  # fmt: skip
     constants = list(graph_files.node_constants(graph_files.load_structure(graph).graph))
-    assert any(graph_files.is_external(one) for one in constants)
+    assert any(map(graph_files.is_external, constants))
     loaded, _ = graph_files.load_without_weights(graph, tmp_path)
-    assert not any(graph_files.is_external(one) for one in graph_files.node_constants(loaded.graph))
+    assert not any(map(graph_files.is_external, graph_files.node_constants(loaded.graph)))
     quantize.main(
         "onnx_qint8_avx512",
         settings_file("build/onnx_qint8_avx512"),
@@ -162,7 +163,7 @@ def test_constants_in_a_sidecar_come_along(project: Callable[..., Path], tiny: P
         *measured_on(tiny),
         source.parent / "onnx_qint8_avx512",
     )
-    some = documents()[:4]
-    expected = loader.load(tiny / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)
-    got = loader.load(source.parent / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(some)
-    assert np.abs(got - expected).max() < 1e-5
+    sample = documents()[:4]
+    expected = loader.load(tiny / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(sample)
+    embeddings = loader.load(source.parent / "onnx_qint8_avx512", "onnx_qint8_avx512").encode(sample)
+    assert np.abs(embeddings - expected).max() < 1e-5

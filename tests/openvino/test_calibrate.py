@@ -62,9 +62,9 @@ def calibrated(
 
 
 def embed(folder: Path, tiny: Path) -> np.ndarray:
-    chosen = [row["text"] for row in texts.read(measured_on(tiny)[1])]
-    rows: np.ndarray = loader.load(folder, VARIANT).encode(chosen)
-    return rows
+    validation_texts = [row["text"] for row in texts.read(measured_on(tiny)[1])]
+    embeddings: np.ndarray = loader.load(folder, VARIANT).encode(validation_texts)
+    return embeddings
 
 
 def closeness(folder: Path, tiny: Path) -> float:
@@ -140,18 +140,18 @@ def test_a_reachable_budget_is_held_and_twice_the_same(project: Callable[..., Pa
     row = {"budget": budget, "outlier_copies": 16}
     out, _ = calibrated(project, tiny, row)
     assert closeness(out, tiny) >= budget["mean_cosine"]
-    found = files.read_json(out / variant_folder.SEARCHED)
-    assert found["budget"] == budget
-    assert 0 < len(found["in_float"]) < 12
-    chosen = [trial for trial in found["trials"] if trial["holds"]]
-    assert max(trial["estimated_speed"] for trial in chosen) == next(
-        trial["estimated_speed"] for trial in chosen if trial["in_float"] == found["in_float"]
+    search = files.read_json(out / variant_folder.SEARCHED)
+    assert search["budget"] == budget
+    assert 0 < len(search["in_float"]) < 12
+    holding = [trial for trial in search["trials"] if trial["holds"]]
+    assert max(trial["estimated_speed"] for trial in holding) == next(
+        trial["estimated_speed"] for trial in holding if trial["in_float"] == search["in_float"]
     )
     again, _ = calibrated(project, tiny, row)
     graphs = [variant_folder.weights_files(folder, VARIANT) for folder in (out, again)]
     assert [files.sha256(path) for path in graphs[0]] == [files.sha256(path) for path in graphs[1]]
     timed = ("measured_speed",)
-    assert [{key: value for key, value in trial.items() if key not in timed} for trial in found["trials"]] == [
+    assert [{key: value for key, value in trial.items() if key not in timed} for trial in search["trials"]] == [
         {key: value for key, value in trial.items() if key not in timed}
         for trial in files.read_json(again / variant_folder.SEARCHED)["trials"]
     ]
@@ -182,9 +182,9 @@ def test_the_trials_are_limited(project: Callable[..., Path], tiny: Path) -> Non
 
 @pytest.mark.slow
 def test_the_real_model_keeps_its_embedding(real: Path) -> None:
-    chosen = [row["text"] for row in texts.read(measured_on(real)[1])]
+    validation_texts = [row["text"] for row in texts.read(measured_on(real)[1])]
     cosine = cosines(
-        loader.load(real / VARIANT, VARIANT).encode(chosen), reference.read(measured_on(real)[0]).embeddings
+        loader.load(real / VARIANT, VARIANT).encode(validation_texts), reference.read(measured_on(real)[0]).embeddings
     )
     assert cosine.mean() > 0.998
     assert cosine.min() > 0.98
