@@ -9,7 +9,6 @@
 """
 
 import argparse
-import heapq
 import itertools
 import json
 import shlex
@@ -23,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import projects
+from benchmarks import projects, scheduling
 from foundry.tracking import lock
 
 CLUSTER = (sys.executable, "-m", "foundry", "cluster")
@@ -65,7 +64,7 @@ def build() -> dict[str, Any]:
     alone = {tuple(row["command"]): row["seconds"] + dvc_seconds_per_stage for row in stage_runs}
     # A benchmark has the machine for itself in both builds.
     shared = [name for name in job_seconds if not name.startswith("benchmark")]
-    simulated = simulate({name: (needs[name], whole) for name, (whole, _) in job_seconds.items()}, 2)
+    simulated = scheduling.simulate({name: (needs[name], whole) for name, (whole, _) in job_seconds.items()}, 2)
     slowdown = sum(job_seconds[name][1] for name in shared) / sum(
         alone[_command(locks[0][name]["cmd"])] for name in shared
     )
@@ -102,44 +101,6 @@ def dependencies(folder: Path) -> dict[str, tuple[list[str], bool]]:
         [sys.executable, "-c", code], cwd=folder, env=projects.ENVIRONMENT, capture_output=True, text=True, check=True
     )
     return {name: (needs, alone) for name, (needs, alone) in json.loads(done.stdout.splitlines()[-1]).items()}
-
-
-def simulate(
-    tasks: dict[str, tuple[list[str], float]], workers: int, workers_per_benchmark: int | None = None
-) -> float:
-    """Seconds until all tasks are done, if each starts when what it needs is done and a worker is free.
-
-    A task is the tasks that it needs, and its seconds. A benchmark takes several workers at once, by default all.
-    """
-    waiting_for = {name: len([need for need in needs if need in tasks]) for name, (needs, _) in tasks.items()}
-    users: dict[str, list[str]] = {name: [] for name in tasks}
-    for name, (needs, _) in tasks.items():
-        for need in needs:
-            if need in users:
-                users[need].append(name)
-    takes = {name: (workers_per_benchmark or workers) if name.startswith("benchmark") else 1 for name in tasks}
-    ready = [name for name in tasks if not waiting_for[name]]
-    running: list[tuple[float, str]] = []
-    now, free = 0.0, workers
-    while ready or running:
-        not_started = []
-        for index, name in enumerate(ready):
-            if takes[name] <= free:
-                free -= takes[name]
-                heapq.heappush(running, (now + tasks[name][1], name))
-            else:
-                not_started.append(name)
-            if not free:
-                not_started += ready[index + 1 :]
-                break
-        ready = not_started
-        now, done = heapq.heappop(running)
-        free += takes[done]
-        for user in users[done]:
-            waiting_for[user] -= 1
-            if not waiting_for[user]:
-                ready.append(user)
-    return now
 
 
 STAGE = """
@@ -243,12 +204,12 @@ def plan(sizes: Path, overhead_seconds: float, benchmark_seconds: float, slowdow
     tasks = tasks_of_models(sizes, overhead_seconds, benchmark_seconds, slowdown)
     work = sum(seconds for name, (_, seconds) in tasks.items() if not name.startswith("benchmark"))
     measuring = sum(seconds for name, (_, seconds) in tasks.items() if name.startswith("benchmark"))
-    longest_path = max(_ends_without_limit(tasks).values())
+    longest_path = max(scheduling.ends_without_limit(tasks).values())
     rows = []
     for machines in (1, 4, 16, 64):
         # Each machine runs two stages at once; a benchmark takes the whole machine.
         formula = max((work / 2 + measuring) / machines, longest_path)
-        simulated = simulate(tasks, 2 * machines, workers_per_benchmark=2)
+        simulated = scheduling.simulate(tasks, 2 * machines, workers_per_benchmark=2)
         rows.append(
             {
                 "machines": machines,
@@ -304,14 +265,6 @@ def _mean_seconds(rows: list[dict[str, Any]]) -> dict[str, float]:
     for row in rows:
         seconds.setdefault(row["stage"], []).append(row["seconds"])
     return {stage: statistics.fmean(values) for stage, values in seconds.items()}
-
-
-def _ends_without_limit(tasks: dict[str, tuple[list[str], float]]) -> dict[str, float]:
-    """When each task ends, in seconds, if there are workers for all."""
-    ends: dict[str, float] = {}
-    for name, (needs, seconds) in tasks.items():  # what a task needs comes before it
-        ends[name] = seconds + max((ends[need] for need in needs if need in ends), default=0.0)
-    return ends
 
 
 def main() -> None:

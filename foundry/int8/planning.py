@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from foundry.base.progress import track
+from foundry.int8.error_feedback import round_with_feedback
 from foundry.int8.settings import Calibrate
 
 ALPHAS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
@@ -33,8 +34,6 @@ TOKENS_FOR_SMOOTHING = 768  # on which the smoothing is selected
 LARGEST_UINT8 = 255
 INT16_MAX = 32767
 SAFE_WEIGHT = 64  # 2 * 255 * 64 fits into 16 bits
-DAMPING = 0.1  # added to the Hessian's diagonal, as a share of its mean
-CHANNELS_PER_BLOCK = 128
 FEEDBACK_MARGIN = 1.02  # error feedback moves single weights by a step or two; rows that then overflow go without it
 SMALLEST_TABLE = 1_000_000  # values; a smaller table of embeddings is not worth a second lookup
 SMALLEST_CHANNEL = 1e-4  # as a share of the largest, so that a channel that is always zero has a scale
@@ -145,39 +144,6 @@ def quantize_rows(weight: np.ndarray, largest: np.ndarray | int = 127) -> tuple[
     scales = np.abs(weight).max(axis=1) / limits
     scales = np.where(scales == 0, 1, scales).astype(np.float32)
     return np.round(weight / scales[:, None]).astype(np.int8), scales
-
-
-def round_with_feedback(
-    weight: np.ndarray, scales: np.ndarray, limits: np.ndarray, tokens: np.ndarray, importance: np.ndarray
-) -> np.ndarray:
-    """A weight (outputs, channels) as int8 with the given scale of each row (outputs,). The channels after a channel
-    make up for its rounding error, as far as they correlate with it in the tokens (tokens, channels).
-
-    No integer is larger than its row's limit (outputs,). `importance` (tokens,) weighs the tokens. GPTQ, Frantar et al.
-    2023, algorithm 1.
-    """
-    from scipy.linalg import cholesky
-    from scipy.linalg.lapack import dtrtri
-
-    hessian = ((tokens * importance[:, None]).T @ tokens).astype(np.float64)
-    hessian[np.diag_indices_from(hessian)] += DAMPING * np.diag(hessian).mean() + 1e-12
-    # The upper Cholesky factor of the inverse: row j says how an error in channel j is spread over those after it.
-    # Computed as the inverse of the lower factor with the channels in reverse order, it takes a quarter of the time.
-    factor, _ = dtrtri(cholesky(hessian[::-1, ::-1], lower=True, check_finite=False), lower=1)
-    spread = factor[::-1, ::-1].astype(np.float32)
-    remaining = np.ascontiguousarray((weight / scales[:, None]).T)  # (channels, outputs)
-    integers = np.zeros(remaining.shape, np.int8)
-    for start in range(0, len(remaining), CHANNELS_PER_BLOCK):
-        end = min(start + CHANNELS_PER_BLOCK, len(remaining))
-        errors = np.zeros((end - start, remaining.shape[1]), np.float32)
-        for channel in range(start, end):
-            rounded = np.clip(np.round(remaining[channel]), -limits, limits)
-            integers[channel] = rounded
-            error = (remaining[channel] - rounded) / spread[channel, channel]
-            remaining[channel:end] -= np.outer(spread[channel, channel:end], error)
-            errors[channel - start] = error
-        remaining[end:] -= spread[start:end, end:].T @ errors
-    return np.ascontiguousarray(integers.T)
 
 
 def largest_sums(integers: np.ndarray, tokens: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from foundry.int8.planning import SMALLEST_TABLE, InputPlan, Plan, Product, Quan
 from foundry.int8.search import EvaluationData
 from foundry.int8.settings import Calibrate
 from foundry.onnx import graph_files, optimization
+from foundry.onnx.graph_writer import GraphWriter
 from foundry.onnx.settings import Fusions, Optimize
 from foundry.variants import checkpoint_folder, variant_folder
 
@@ -105,7 +106,7 @@ class OnnxGraph:
         """Write the graph with the plan's products in int8."""
         from onnxruntime.transformers.onnx_model import OnnxModel
 
-        writer = _Writer(self._model, self._folder)
+        writer = GraphWriter(self._model, self._folder)
         products = [node for node in writer.nodes if self._is_product(node) and node.name in plan.weights]
         copied: dict[str, np.ndarray] = {}  # by the product that gives its outputs several times
         for node in products:
@@ -127,7 +128,7 @@ class OnnxGraph:
         with contextlib.chdir(self._folder):
             graph_files.save(OnnxModel(writer.finish()), target)
 
-    def _copy_channels(self, writer: "_Writer", node: Any, plan: Plan) -> tuple[str, np.ndarray]:
+    def _copy_channels(self, writer: GraphWriter, node: Any, plan: Plan) -> tuple[str, np.ndarray]:
         """Make the product and activation before a product give some channels several times; return the name of that
         earlier product, and for each channel after copying the channel that it copies."""
         indices = plan.inputs[node.input[0]].indices
@@ -138,7 +139,7 @@ class OnnxGraph:
             writer.set_input(before, 1, self._array(before.input[1])[:, indices])
         return before.name, indices
 
-    def _quantize_input(self, writer: "_Writer", node: Any, input_plan: InputPlan) -> None:
+    def _quantize_input(self, writer: GraphWriter, node: Any, input_plan: InputPlan) -> None:
         """Smooth and quantize the tensor that a product multiplies, in nodes before the product."""
         from onnx import helper
 
@@ -157,7 +158,7 @@ class OnnxGraph:
             ),
         )
 
-    def _replace_product(self, writer: "_Writer", node: Any, weight: QuantizedWeight) -> None:
+    def _replace_product(self, writer: GraphWriter, node: Any, weight: QuantizedWeight) -> None:
         """Put a product on integers, with its bias, in the place of one in fp32."""
         from onnx import helper
 
@@ -196,7 +197,7 @@ class OnnxGraph:
         used_once = all(len(self._consumers[name]) == 1 for name in (node.input[0], activation.input[0]))
         return used_once and before is not None and self._is_product(before) and activation.input[1] in self._constants
 
-    def _take_bias(self, writer: "_Writer", node: Any) -> np.ndarray | float:
+    def _take_bias(self, writer: GraphWriter, node: Any) -> np.ndarray | float:
         """Remove the constant bias from the fused node after a product, which runs faster without; return the bias,
         (outputs,), or 0 if there is none."""
         consumers = self._consumers.get(node.output[0], [])
@@ -213,7 +214,7 @@ class OnnxGraph:
         consumer.op_type = without_bias
         return bias
 
-    def _quantize_tables(self, writer: "_Writer") -> None:
+    def _quantize_tables(self, writer: GraphWriter) -> None:
         """Store large tables of embeddings in int8, with a scale for each row."""
         from onnx import TensorProto, helper
 
@@ -238,79 +239,6 @@ class OnnxGraph:
                 helper.make_node("Cast", [rows], [f"{rows}_float"], f"{node.name}/cast", to=TensorProto.FLOAT),
             )
             writer.replace(node, helper.make_node("Mul", [f"{rows}_float", scale], [output], node.name))
-
-
-class _Writer:
-    """A copy of a model whose nodes are replaced in place, and whose unused constants are dropped at the end."""
-
-    def __init__(self, model: Any, folder: Path) -> None:
-        self._folder = folder
-        self._model = type(model)()
-        self._model.CopyFrom(model)
-        self._constants = {tensor.name: tensor for tensor in self._model.graph.initializer}
-        self.nodes: list[Any] = list(self._model.graph.node)
-        self._by_output = {name: node for node in self.nodes for name in node.output}
-
-    def producer(self, tensor: str) -> Any:
-        """The node that gives a tensor."""
-        return self._by_output[tensor]
-
-    def current(self, node: Any) -> Any:
-        """The copy's node for a node of the model."""
-        return self._by_output[node.output[0]]
-
-    def is_constant(self, tensor: str) -> bool:
-        """Whether a tensor is a constant of the graph."""
-        return tensor in self._constants
-
-    def array(self, tensor: str) -> np.ndarray:
-        """The values of a constant."""
-        from onnx import numpy_helper
-
-        values: np.ndarray = numpy_helper.to_array(self._constants[tensor], str(self._folder))
-        return values
-
-    def constant(self, name: str, values: Any) -> str:
-        """Add a constant; return its name."""
-        from onnx import numpy_helper
-
-        self._constants[name] = numpy_helper.from_array(np.asarray(values), name)
-        return name
-
-    def set_input(self, node: Any, index: int, values: np.ndarray) -> None:
-        """Give a node other constant values for one of its inputs."""
-        node.input[index] = self.constant(f"{node.input[index]}_copied", np.ascontiguousarray(values))
-
-    def insert_before(self, node: Any, *added: Any) -> None:
-        """Insert nodes before a node."""
-        index = self._index(node)
-        self.nodes[index:index] = added
-
-    def replace(self, node: Any, other: Any) -> None:
-        """Put another node in the place of a node."""
-        self.nodes[self._index(node)] = other
-        self._by_output[other.output[0]] = other
-
-    def finish(self) -> Any:
-        """The changed model."""
-        graph = self._model.graph
-        # Copies: protobuf empties the messages of the lists that are cleared below.
-        nodes = [type(node).FromString(node.SerializeToString()) for node in self.nodes]
-        used = {name for node in nodes for name in node.input} | {value.name for value in graph.output}
-        constants = [
-            type(tensor).FromString(tensor.SerializeToString())
-            for name, tensor in self._constants.items()
-            if name in used
-        ]
-        del graph.node[:], graph.initializer[:]
-        graph.node.extend(nodes)
-        graph.initializer.extend(constants)
-        graph_files.use_microsoft_operators(self._model)
-        return self._model
-
-    def _index(self, node: Any) -> int:
-        # By identity: comparing two nodes would compare all that is in them.
-        return next(index for index, other in enumerate(self.nodes) if other is node)
 
 
 def build(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foundry.int8 import planning
+from foundry.int8 import error_feedback, planning
 from foundry.int8.settings import Calibrate
 
 RNG = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_error_feedback_makes_up_for_rounding() -> None:
     mixed = RNG.normal(size=(600, 12)) @ RNG.normal(size=(12, 64)) + 0.1 * RNG.normal(size=(600, 64))
     tokens, weight = mixed.astype(np.float32), RNG.normal(size=(32, 64)).astype(np.float32)
     integers, scales = planning.quantize_rows(weight, 15)  # coarse, so that rounding is what counts
-    better = planning.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
+    better = error_feedback.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
 
     def distance(rounded: np.ndarray) -> float:
         return float(np.linalg.norm(tokens @ (rounded * scales[:, None] - weight).T))
