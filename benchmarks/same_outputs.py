@@ -3,9 +3,9 @@
     python -m benchmarks.same_outputs BEFORE.lock AFTER.lock > same_outputs.json
 
 Both have to come from the same machine with the same number of threads (OMP_NUM_THREADS): static int8 and the reference
-are computed in floating point, and differ in their last bits between processors and numbers of threads. Outputs that measure or judge (validate, host, benchmark and all after them) hold
-times and versions, and are not compared. The exit code is 1 if an output differs or is missing from either file, or if
-there was nothing to compare.
+are computed in floating point, and differ in their last bits between processors and numbers of threads. Outputs that
+measure or judge (validate, host, benchmark and all after them) hold times and versions, and are not compared. The exit
+code is 1 if an output differs or is missing from either file, or if there was nothing to compare.
 """
 
 import argparse
