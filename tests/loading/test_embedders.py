@@ -11,7 +11,7 @@ import yaml
 
 from foundry.int8 import calibration
 from foundry.loading import loader
-from tests import architectures
+from tests.support import architectures
 from tests.support.stages import build, validate_in
 from tests.support.texts import documents
 

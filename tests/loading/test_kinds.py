@@ -20,7 +20,7 @@ from foundry.reporting.rendering import loading_lines
 from foundry.validation import parity, settings
 from foundry.variants import checkpoint_folder
 from stages import download
-from tests import architectures
+from tests.support import architectures
 from tests.support.checkpoints import make_kind
 from tests.support.projects import LOOSE, TINY_VARIANTS
 from tests.support.stages import build, settings_file, validate_in

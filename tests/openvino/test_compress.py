@@ -26,8 +26,8 @@ def test_smaller_and_as_close(
 
     out = project(change) / "out"
     compress.main(variant, settings_file(f"build/{variant}"), tiny / "openvino", out)
-    chosen = documents()[:20]
-    cosine = cosines(loader.load(out, variant).encode(chosen), loader.load(tiny / "torch", "torch").encode(chosen))
+    sample = documents()[:20]
+    cosine = cosines(loader.load(out, variant).encode(sample), loader.load(tiny / "torch", "torch").encode(sample))
     assert cosine.min() > at_least
 
     def size(folder: Path, name: str) -> int:

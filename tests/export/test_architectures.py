@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import architectures
+from tests.support import architectures
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def test_every_reason_names_a_tool() -> None:
 
 
 # One of each way to export, to fuse, to pool and to pad; all of them take a quarter of an hour.
-SOME = [
+SAMPLE = [
     ("SentenceTransformer", "mpnet"),
     ("SentenceTransformer", "t5"),
     ("SentenceTransformer", "qwen2"),
@@ -46,12 +46,14 @@ SOME = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), architectures.combinations() if os.environ.get("EVERY_ARCHITECTURE") else SOME
+    ("kind", "name"), architectures.combinations() if os.environ.get("EVERY_ARCHITECTURE") else SAMPLE
 )
 def test_a_line_is_what_comes_out(kind: str, name: str, tmp_path: Path) -> None:
     line, reasons = architectures.row(name, kind, architectures.results(tmp_path, name, kind))
     cells = committed_rows()[kind, name]
-    told = {key: committed_reasons().get(cell) for key, cell in zip(architectures.VARIANTS, cells[2:], strict=False)}
-    assert {key: reason for key, reason in told.items() if reason} == reasons
+    committed = {
+        variant: committed_reasons().get(cell) for variant, cell in zip(architectures.VARIANTS, cells[2:], strict=False)
+    }
+    assert {variant: reason for variant, reason in committed.items() if reason} == reasons
     fresh = line.strip("| ").split(" | ")[2:]
     assert [cell for cell in fresh if "{" not in cell] == [cell for cell in cells if not cell.isdigit()]

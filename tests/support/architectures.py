@@ -133,7 +133,8 @@ def make(
 
     kind = ARCHITECTURES[name]
     tokenizer = train_tokenizer(kind)
-    ids = {f"{one}_token_id": getattr(tokenizer, f"{one}_token_id") for one in ("pad", "cls", "sep", "bos", "eos")}
+    keys = [f"{token}_token_id" for token in ("pad", "cls", "sep", "bos", "eos")]
+    ids = {key: getattr(tokenizer, key) for key in keys}
     settings = {**kind.config, "vocab_size": len(tokenizer), **{key: id for key, id in ids.items() if id is not None}}
     change(settings)
     torch.manual_seed(0)
@@ -193,8 +194,8 @@ HALF = {
 INTRODUCTION = """# What works
 
 Every kind of Sentence Transformers model with every architecture, as tiny models with random weights: exported, every
-variant built, and validated as any other model is. Written by `python -m tests.architectures`;
-tests/test_architectures.py builds it anew and compares.
+variant built, and validated as any other model is. Written by `python -m tests.support.architectures`;
+tests/export/test_architectures.py builds it anew and compares.
 
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of
@@ -258,18 +259,21 @@ def results(root: Path, name: str, kind: str) -> dict[str, Any]:
         return {variant: validate_in(root, folder, variant, folder / variant) for variant in VARIANTS}
 
 
-def row(name: str, kind: str, found: dict[str, Any]) -> tuple[str, dict[str, str]]:
+def row(name: str, kind: str, verdicts: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """The line of the table, with a place for the number of each reason; and the reasons, by variant."""
-    made = [found[variant]["built"].get("exporter", "none").partition(" (")[0] for variant in ("onnx", "openvino")]
-    fusions = found["onnx_O2"]["built"].get("fusions", {})
-    fused = ", ".join(f"{one['found']}/{one['expected']}" for one in fusions.values())
-    reasons = {key: one["reason"] for key, one in found.items() if one["verdict"] == "skipped"}
+    exporters = [
+        verdicts[variant]["built"].get("exporter", "none").partition(" (")[0] for variant in ("onnx", "openvino")
+    ]
+    fusions = verdicts["onnx_O2"]["built"].get("fusions", {})
+    fused = ", ".join(f"{fusion['found']}/{fusion['expected']}" for fusion in fusions.values())
+    reasons = {key: verdict["reason"] for key, verdict in verdicts.items() if verdict["verdict"] == "skipped"}
     tools = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
-    for key, one in found.items():
-        if one["verdict"] == "failed":
-            reasons[key] = f"{tools[backend(key)]}, with these random weights: {why_failed(one) or one['reason']}"
+    for key, verdict in verdicts.items():
+        if verdict["verdict"] == "failed":
+            why = why_failed(verdict) or verdict["reason"]
+            reasons[key] = f"{tools[backend(key)]}, with these random weights: {why}"
     cells = [f"{{{key}}}" if key in reasons else "✓" for key in VARIANTS]
-    return f"| {kind} | {name} | {' | '.join([*made, *cells, fused])} |", reasons
+    return f"| {kind} | {name} | {' | '.join([*exporters, *cells, fused])} |", reasons
 
 
 def table(rows: list[tuple[str, dict[str, str]]]) -> str:

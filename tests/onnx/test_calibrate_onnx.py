@@ -34,12 +34,12 @@ def calibrated(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) ->
 
 
 def closeness(folder: Path, models_folder: Path) -> np.ndarray:
-    chosen = [row["text"] for row in texts.read(measured_on(models_folder)[1])]
+    validation_texts = [row["text"] for row in texts.read(measured_on(models_folder)[1])]
     expected = reference.read(measured_on(models_folder)[0]).embeddings
-    return cosines(loader.load(folder, VARIANT).encode(chosen), expected)
+    return cosines(loader.load(folder, VARIANT).encode(validation_texts), expected)
 
 
-def kinds(folder: Path) -> Counter[str]:
+def operators(folder: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(variant_folder.weights_path(folder, VARIANT)).graph.node)
 
 
@@ -60,19 +60,19 @@ def test_every_setting_gives_a_graph_that_is_close(
     assert 0.97 < closeness(calibrated(project, tiny, row), tiny).mean() < 1
 
 
-def test_every_product_runs_on_integers_with_its_own_bias(project: Callable[..., Path], tiny: Path) -> None:
-    found = kinds(calibrated(project, tiny, {}))
-    assert found["MatMulIntegerToFloat"] == 12
-    assert found["QuantizeLinear"] == 8
-    assert found["MatMul"] == 0
+def test_every_product_runs_on_integers_with_its_bias(project: Callable[..., Path], tiny: Path) -> None:
+    counts = operators(calibrated(project, tiny, {}))
+    assert counts["MatMulIntegerToFloat"] == 12
+    assert counts["QuantizeLinear"] == 8
+    assert counts["MatMul"] == 0
     graph = onnx.load(variant_folder.weights_path(calibrated(project, tiny, {}), VARIANT)).graph
     assert all(len(node.input) == 4 for node in graph.node if node.op_type == "SkipLayerNormalization")
     assert all(len(node.input) == 1 for node in graph.node if node.op_type == "FastGelu")
 
 
 def test_products_in_the_ignored_scope_stay_in_float(project: Callable[..., Path], tiny: Path) -> None:
-    found = kinds(calibrated(project, tiny, {"ignored_scope": {"patterns": ["layer.1/output"]}}))
-    assert (found["MatMul"], found["MatMulIntegerToFloat"]) == (1, 11)
+    counts = operators(calibrated(project, tiny, {"ignored_scope": {"patterns": ["layer.1/output"]}}))
+    assert (counts["MatMul"], counts["MatMulIntegerToFloat"]) == (1, 11)
 
 
 def test_a_budget_is_held(project: Callable[..., Path], tiny: Path) -> None:
@@ -80,8 +80,8 @@ def test_a_budget_is_held(project: Callable[..., Path], tiny: Path) -> None:
     wanted = round(1 - (1 - float(at_once)) / 2, 6)
     out = calibrated(project, tiny, {"outlier_copies": 0, "budget": {"mean_cosine": wanted}})
     assert closeness(out, tiny).mean() >= wanted
-    found = files.read_json(out / variant_folder.SEARCHED)
-    assert kinds(out)["MatMul"] == len(found["in_float"]) > 0
+    search = files.read_json(out / variant_folder.SEARCHED)
+    assert operators(out)["MatMul"] == len(search["in_float"]) > 0
 
 
 @pytest.mark.slow
@@ -90,5 +90,5 @@ def test_the_real_model_keeps_its_embedding_in_every_batch(real: Path) -> None:
     assert cosine.mean() > 0.997
     assert cosine.min() > 0.98
     model = loader.load(real / VARIANT, VARIANT)
-    chosen = [row["text"] for row in texts.read(measured_on(real)[1])][:32]
-    np.testing.assert_allclose(model.encode(chosen, batch_size=32), model.encode(chosen, batch_size=1), atol=1e-5)
+    batch = [row["text"] for row in texts.read(measured_on(real)[1])][:32]
+    np.testing.assert_allclose(model.encode(batch, batch_size=32), model.encode(batch, batch_size=1), atol=1e-5)

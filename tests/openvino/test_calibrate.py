@@ -1,7 +1,7 @@
-"""calibrate: the mix of texts is kept, and static int8 keeps the embedding in OpenVINO."""
+"""calibrate: static int8 keeps the embedding in OpenVINO."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.data import texts
-from foundry.int8 import calibration, planning
+from foundry.int8 import calibration
 from foundry.loading import loader
 from foundry.reference import reference
 from foundry.reference.closeness import cosines
@@ -20,21 +20,6 @@ from stages import calibrate
 from tests.support.stages import measured_on, settings_file
 
 VARIANT = "openvino_qint8_quantized"
-ROWS = [{"group": "short", "text": f"s{i}"} for i in range(30)] + [
-    {"group": "long", "text": f"l{i}"} for i in range(10)
-]
-
-
-def test_fewer_samples_keep_the_mix() -> None:
-    assert calibration.choose(ROWS, None) == [row["text"] for row in ROWS]
-    chosen = calibration.choose(ROWS, 12)
-    assert len(set(chosen)) == 12
-    assert sum(text.startswith("l") for text in chosen) == 3
-
-
-def test_more_samples_than_texts_is_an_error() -> None:
-    with pytest.raises(FoundryError, match="samples is 41, and there are 40"):
-        calibration.choose(ROWS, 41)
 
 
 def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: Path) -> None:
@@ -77,9 +62,9 @@ def calibrated(
 
 
 def embed(folder: Path, tiny: Path) -> np.ndarray:
-    chosen = [row["text"] for row in texts.read(measured_on(tiny)[1])]
-    rows: np.ndarray = loader.load(folder, VARIANT).encode(chosen)
-    return rows
+    validation_texts = [row["text"] for row in texts.read(measured_on(tiny)[1])]
+    embeddings: np.ndarray = loader.load(folder, VARIANT).encode(validation_texts)
+    return embeddings
 
 
 def closeness(folder: Path, tiny: Path) -> float:
@@ -155,18 +140,18 @@ def test_a_reachable_budget_is_held_and_twice_the_same(project: Callable[..., Pa
     row = {"budget": budget, "outlier_copies": 16}
     out, _ = calibrated(project, tiny, row)
     assert closeness(out, tiny) >= budget["mean_cosine"]
-    found = files.read_json(out / variant_folder.SEARCHED)
-    assert found["budget"] == budget
-    assert 0 < len(found["in_float"]) < 12
-    chosen = [trial for trial in found["trials"] if trial["holds"]]
-    assert max(trial["estimated_speed"] for trial in chosen) == next(
-        trial["estimated_speed"] for trial in chosen if trial["in_float"] == found["in_float"]
+    search = files.read_json(out / variant_folder.SEARCHED)
+    assert search["budget"] == budget
+    assert 0 < len(search["in_float"]) < 12
+    holding = [trial for trial in search["trials"] if trial["holds"]]
+    assert max(trial["estimated_speed"] for trial in holding) == next(
+        trial["estimated_speed"] for trial in holding if trial["in_float"] == search["in_float"]
     )
     again, _ = calibrated(project, tiny, row)
     graphs = [variant_folder.weights_files(folder, VARIANT) for folder in (out, again)]
     assert [files.sha256(path) for path in graphs[0]] == [files.sha256(path) for path in graphs[1]]
     timed = ("measured_speed",)
-    assert [{key: value for key, value in trial.items() if key not in timed} for trial in found["trials"]] == [
+    assert [{key: value for key, value in trial.items() if key not in timed} for trial in search["trials"]] == [
         {key: value for key, value in trial.items() if key not in timed}
         for trial in files.read_json(again / variant_folder.SEARCHED)["trials"]
     ]
@@ -197,24 +182,9 @@ def test_the_trials_are_limited(project: Callable[..., Path], tiny: Path) -> Non
 
 @pytest.mark.slow
 def test_the_real_model_keeps_its_embedding(real: Path) -> None:
-    chosen = [row["text"] for row in texts.read(measured_on(real)[1])]
+    validation_texts = [row["text"] for row in texts.read(measured_on(real)[1])]
     cosine = cosines(
-        loader.load(real / VARIANT, VARIANT).encode(chosen), reference.read(measured_on(real)[0]).embeddings
+        loader.load(real / VARIANT, VARIANT).encode(validation_texts), reference.read(measured_on(real)[0]).embeddings
     )
     assert cosine.mean() > 0.998
     assert cosine.min() > 0.98
-
-
-def test_what_comes_after_pooling_is_left_in_float() -> None:
-    class Pooled:
-        input_names = frozenset({"input_ids"})
-
-        def run(self, inputs: Any, sources: Any) -> Iterator[dict[str, np.ndarray]]:
-            for one in inputs:
-                count = one["input_ids"].shape[1]
-                yield {"tokens": np.ones((count, 4), np.float32), "pooled": np.ones((1, 4), np.float32)}
-
-    inputs = [{"input_ids": np.zeros((1, count), np.int64)} for count in (1, 30, 5)]
-    seen = calibration.watch(Pooled(), inputs, ["pooled", "tokens"])  # type: ignore[arg-type]
-    assert list(seen) == ["tokens"]
-    assert len(seen["tokens"].sample) == 1 + planning.TOKENS_PER_TEXT + 5

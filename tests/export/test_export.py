@@ -36,10 +36,10 @@ def test_a_graph_of_other_weights_is_refused(
     out = project() / "onnx"
     real_export = exporting.export
 
-    def of_another(checkpoint: torch_model.Checkpoint, *rest: Any) -> Any:
+    def export_other_weights(checkpoint: torch_model.Checkpoint, *rest: Any) -> Any:
         return real_export(checkpoint._replace(transformer=other), *rest)
 
-    monkeypatch.setattr(exporting, "export", of_another)
+    monkeypatch.setattr(exporting, "export", export_other_weights)
     export.main("onnx", settings_file("build/onnx"), tiny / "torch", out)
     reason = variant_folder.skipped(out)
     assert reason is not None

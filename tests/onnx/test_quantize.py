@@ -1,4 +1,4 @@
-"""quantize: Sentence Transformers' bytes, rows of own settings, and names that are not there are refused."""
+"""quantize: Sentence Transformers' bytes, rows with other settings, and unknown names are refused."""
 
 import shutil
 from collections.abc import Callable
@@ -17,41 +17,46 @@ from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
 from stages import quantize
+from tests.support import sentence_transformers_export
 from tests.support.stages import measured_on, settings_file
 from tests.support.texts import documents
 
+VARIANT = "onnx_own"
 TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
+
+
+@pytest.fixture(scope="module")
+def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dynamic int8 graph for each instruction set, by Sentence Transformers."""
+    return sentence_transformers_export.run("quantize", real / "onnx", tmp_path_factory.mktemp("int8"), TARGETS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", TARGETS)
-def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, isa: str) -> None:
-    from sentence_transformers import export_dynamic_quantized_onnx_model
-
-    export_dynamic_quantized_onnx_model(loader.load(real / "onnx", "onnx").model, isa, str(tmp_path))
+def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, isa: str) -> None:
     variant = f"onnx_{TARGETS[isa]}_{isa}"
-    theirs = tmp_path / "onnx" / naming.file_name(variant)
+    theirs = graphs_of_sentence_transformers / naming.file_name(variant)
     assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(theirs)
 
 
 def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> Path:
     def change(raw: dict) -> None:
-        raw["quantize"]["onnx_own"] = row
-        raw["variants"]["onnx_own"] = {}
+        raw["quantize"][VARIANT] = row
+        raw["variants"][VARIANT] = {}
 
     out = project(change) / "out"
-    quantize.main("onnx_own", settings_file("build/onnx_own"), tiny / "onnx", *measured_on(tiny), out)
+    quantize.main(VARIANT, settings_file(f"build/{VARIANT}"), tiny / "onnx", *measured_on(tiny), out)
     return out
 
 
 def graph_of(folder: Path) -> Any:
-    return onnx.load(variant_folder.weights_path(folder, "onnx_own"))
+    return onnx.load(variant_folder.weights_path(folder, VARIANT))
 
 
 def closeness(folder: Path, tiny: Path) -> float:
-    some = documents()[:20]
-    own = loader.load(folder, "onnx_own").encode(some)
-    return float(cosines(own, loader.load(tiny / "torch", "torch").encode(some)).mean())
+    sample = documents()[:20]
+    embeddings = loader.load(folder, VARIANT).encode(sample)
+    return float(cosines(embeddings, loader.load(tiny / "torch", "torch").encode(sample)).mean())
 
 
 @pytest.mark.parametrize("source", ["onnx_O1", "onnx_O2", "onnx_O3"])
@@ -72,18 +77,18 @@ def test_weights_alone(project: Callable[..., Path], tiny: Path, weights: str, a
 
 def test_a_budget_is_held_with_the_fewest_nodes_in_float(project: Callable[..., Path], tiny: Path) -> None:
     def on_validation_texts(folder: Path) -> float:
-        chosen = [row["text"] for row in texts.read(measured_on(tiny)[1])]
-        own = loader.load(folder, "onnx_own").encode(chosen, batch_size=16)
-        return float(cosines(own, reference.read(measured_on(tiny)[0]).embeddings).mean())
+        validation_texts = [row["text"] for row in texts.read(measured_on(tiny)[1])]
+        embeddings = loader.load(folder, VARIANT).encode(validation_texts, batch_size=16)
+        return float(cosines(embeddings, reference.read(measured_on(tiny)[0]).embeddings).mean())
 
     row = {"isa": "avx512", "operators": ["MatMul"]}
     wanted = round(1 - (1 - on_validation_texts(quantized(project, tiny, row))) / 2, 5)
     out = quantized(project, tiny, {**row, "budget": {"mean_cosine": wanted}})
     assert on_validation_texts(out) >= wanted
-    found = files.read_json(out / variant_folder.SEARCHED)
-    assert 0 < len(found["in_float"]) < 12
+    search = files.read_json(out / variant_folder.SEARCHED)
+    assert 0 < len(search["in_float"]) < 12
     names = {node.name for node in graph_of(out).graph.node if node.op_type == "MatMul"}
-    assert set(found["in_float"]) <= names
+    assert set(search["in_float"]) <= names
 
 
 def test_operators_and_excluded_nodes(project: Callable[..., Path], tiny: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foundry.int8 import planning
+from foundry.int8 import error_feedback, planning
 from foundry.int8.settings import Calibrate
 
 RNG = np.random.default_rng(0)
@@ -13,7 +13,7 @@ def seen(tokens: np.ndarray) -> planning.Activations:
     activations = planning.Activations()
     for start in range(0, len(tokens), 50):
         part = tokens[start : start + 50]
-        activations.add(part, planning.pick_tokens(len(part), np.random.default_rng(0)))
+        activations.add(part, planning.sample_tokens(len(part), np.random.default_rng(0)))
     return activations
 
 
@@ -22,8 +22,10 @@ def error(tokens: np.ndarray, weight: np.ndarray, copyable: bool = False, **sett
     row = Calibrate.model_validate(settings)
     product = planning.Product("p", "x", lambda: weight, weight.size, copyable)
     plan = planning.plan([product], {"x": seen(tokens)}, row)
-    how, quantized = plan.inputs["x"], plan.weights["p"]
-    result = how.dequantize(how.quantize(tokens)) @ quantized.integers.T.astype(np.float32) * quantized.scales
+    input_plan, quantized = plan.inputs["x"], plan.weights["p"]
+    result = (
+        input_plan.dequantize(input_plan.quantize(tokens)) @ quantized.integers.T.astype(np.float32) * quantized.scales
+    )
     exact = tokens @ weight.T
     return float(np.linalg.norm(result + quantized.correction - exact) / np.linalg.norm(exact))
 
@@ -58,10 +60,10 @@ def test_copies_mend_an_outlier_channel(ordinary: tuple[np.ndarray, np.ndarray])
         row = Calibrate(outlier_copies=copies, smooth_quant_alpha=0.9)
         product = planning.Product("p", "x", lambda: weight, weight.size, True)
         plan = planning.plan([product], {"x": seen(tokens)}, row)
-        how, quantized = plan.inputs["x"], plan.weights["p"]
-        assert how.copies.sum() == 64 + copies
-        assert copies == 0 or how.copies.argmax() == 7
-        got = how.dequantize(how.quantize(ordinary_tokens)) @ quantized.integers.T.astype(np.float32)
+        input_plan, quantized = plan.inputs["x"], plan.weights["p"]
+        assert input_plan.copies.sum() == 64 + copies
+        assert copies == 0 or input_plan.copies.argmax() == 7
+        got = input_plan.dequantize(input_plan.quantize(ordinary_tokens)) @ quantized.integers.T.astype(np.float32)
         exact = ordinary_tokens @ weight.T
         return float(np.linalg.norm(got * quantized.scales + quantized.correction - exact) / np.linalg.norm(exact))
 
@@ -78,7 +80,7 @@ def test_error_feedback_makes_up_for_rounding() -> None:
     mixed = RNG.normal(size=(600, 12)) @ RNG.normal(size=(12, 64)) + 0.1 * RNG.normal(size=(600, 64))
     tokens, weight = mixed.astype(np.float32), RNG.normal(size=(32, 64)).astype(np.float32)
     integers, scales = planning.quantize_rows(weight, 15)  # coarse, so that rounding is what counts
-    better = planning.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
+    better = error_feedback.round_with_feedback(weight, scales, np.full(32, 15.0), tokens, np.ones(600))
 
     def distance(rounded: np.ndarray) -> float:
         return float(np.linalg.norm(tokens @ (rounded * scales[:, None] - weight).T))
@@ -126,8 +128,8 @@ def test_channels_that_are_always_zero_have_a_scale(ordinary: tuple[np.ndarray, 
     assert error(tokens, weight) < 0.02
 
 
-def test_the_first_and_last_token_are_always_picked() -> None:
+def test_the_first_and_last_token_are_always_in_the_sample() -> None:
     for count in (1, 2, 14, 15, 300):
-        picked = planning.pick_tokens(count, np.random.default_rng(1))
-        assert {0, count - 1} <= set(picked.tolist())
-        assert len(set(picked.tolist())) == len(picked) == min(count, planning.TOKENS_PER_TEXT)
+        sampled = planning.sample_tokens(count, np.random.default_rng(1))
+        assert {0, count - 1} <= set(sampled.tolist())
+        assert len(set(sampled.tolist())) == len(sampled) == min(count, planning.TOKENS_PER_TEXT)

@@ -1,7 +1,9 @@
-"""optimize: Sentence Transformers' bytes, rows of own fusions, and what cannot be is skipped with the reason."""
+"""optimize: Sentence Transformers' bytes, rows with fusions of their own, and a reason for each skipped variant."""
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,24 +12,41 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.loading import loader
+from foundry.onnx import optimization
 from foundry.variants import variant_folder
 from stages import optimize
+from tests.support import sentence_transformers_export
 from tests.support.stages import settings_file
+
+LEVELS = ("O1", "O2", "O3", "O4")
 
 
 def operators(folder: Path, variant: str) -> list[str]:
     return [node.op_type for node in onnx.load(variant_folder.weights_path(folder, variant)).graph.node]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("level", ["O1", "O2", "O3", "O4"])
-def test_same_bytes_as_sentence_transformers(real: Path, tmp_path: Path, level: str) -> None:
-    from sentence_transformers import export_optimized_onnx_model
+@pytest.fixture(scope="module")
+def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model_O1.onnx to model_O4.onnx by Sentence Transformers."""
+    return sentence_transformers_export.run("optimize", real / "onnx", tmp_path_factory.mktemp("levels"), LEVELS)
 
-    export_optimized_onnx_model(loader.load(real / "onnx", "onnx").model, level, str(tmp_path))
-    theirs = tmp_path / f"onnx/model_{level}.onnx"
-    assert files.sha256(variant_folder.weights_path(real / f"onnx_{level}", f"onnx_{level}")) == files.sha256(theirs)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, level: str) -> None:
+    ours = variant_folder.weights_path(real / f"onnx_{level}", f"onnx_{level}")
+    assert files.sha256(ours) == files.sha256(graphs_of_sentence_transformers / f"model_{level}.onnx")
+
+
+def test_model_types_are_those_of_optimum() -> None:
+    script = "import json; from optimum.onnxruntime.utils import ORTConfigManager as m; print(json.dumps(m._conf))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    assert {name: theirs.get(name) for name in optimization.ORT_MODEL_TYPES} == optimization.ORT_MODEL_TYPES
+    not_of_text = {"clip", "dinov2", "pix2struct", "segformer", "vit", "whisper"}
+    # They write text, and nobody embeds with them.
+    generating = {"bigbird_pegasus", "blenderbot", "codegen", "gpt_bigcode", "m2m_100"}
+    assert theirs.keys() - optimization.ORT_MODEL_TYPES.keys() == not_of_text | generating
 
 
 def test_own_fusions(project: Callable[..., Path], tiny: Path) -> None:
