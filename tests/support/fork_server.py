@@ -1,0 +1,204 @@
+"""Run `python -m stages.X` as a process of its own, without the seconds that its imports take.
+
+A server imports the libraries once, computes nothing and starts no thread; each call is a fork of it, with the working
+folder, environment, arguments and standard streams of the caller, whose exit code it gives back. The project's own
+modules are imported by the fork, from the caller's folder, exactly as `python -m` does it.
+
+    with ForkServer(folder) as server:
+        subprocess.run(["dvc", "repro"], env={**os.environ, "PATH": server.path})
+
+`server.path` starts with a folder that holds a `python`: it hands `-m stages.X` to the server, and is the real
+interpreter for everything else. Libraries read some variables when they are imported (`HF_ENDPOINT`); a call in which
+one of them is not as it was in the server is run by the real interpreter, too.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Self
+
+# In this order, everything that a stage imports of what takes long.
+LIBRARIES = (
+    "numpy", "torch", "transformers", "sentence_transformers", "onnx", "onnxruntime", "openvino", "nncf",
+    "optimum.onnxruntime", "optimum.exporters.onnx", "optimum.intel.openvino", "optimum.exporters.openvino", "datasets",
+    "scipy.stats", "pydantic", "typer", "rich.console", "yaml", "jinja2", "matplotlib.pyplot", "huggingface_hub",
+    "onnxruntime.quantization", "onnxruntime.transformers.optimizer", "sentence_transformers.sentence_transformer",
+    "torch.onnx", "psutil", "gensim",
+)  # fmt: skip
+READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
+START_SECONDS = 300
+# What `python` is for the shell commands of dvc.yaml. It imports as little as it can: it runs for every stage.
+SHIM = """#!{python} -ISE
+import os, sys
+if sys.argv[1:2] == ["-m"] and sys.argv[2:3] and sys.argv[2].startswith("stages."):
+    import _socket, marshal
+    server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    server.connect({address!r})
+    call = marshal.dumps((sys.argv[2], sys.argv[3:], os.getcwd(), dict(os.environ)))
+    streams = b"".join(stream.to_bytes(4, sys.byteorder) for stream in (0, 1, 2))
+    server.sendmsg([len(call).to_bytes(8, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+    while call:
+        call = call[server.send(call):]
+    code = server.recv(4)
+    os._exit(int.from_bytes(code, "big") if code else 70)
+os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+"""
+
+
+class ForkServer:
+    """The server's process, and the folder with the `python` that uses it.
+
+    Args:
+        variables: what the environment of the server has besides that of this process: that of the stages, where
+            libraries read it on import.
+    """
+
+    def __init__(self, **variables: str) -> None:
+        self.variables = variables
+        self._folder = tempfile.TemporaryDirectory(prefix="fork-server-")  # short: the address of a socket must be
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def path(self) -> str:
+        """What PATH is where `python` is to be the server's; the server is started when this is first asked for."""
+        if self._process is None:
+            self.start()
+        return f"{self._folder.name}:{os.environ['PATH']}"
+
+    def start(self) -> None:
+        address = str(Path(self._folder.name) / "socket")
+        shim = Path(self._folder.name) / "python"
+        shim.write_text(SHIM.format(python=sys.executable, address=address))
+        shim.chmod(0o755)
+        # OpenBLAS would start threads as it is loaded.
+        single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, address], env={**os.environ, **self.variables, **single}, cwd=self._folder.name
+        )
+        end = time.monotonic() + START_SECONDS
+        while not Path(address).exists():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("the fork server did not start: see standard error")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(address: str) -> None:
+    """Import the libraries, then fork for each call until this process is ended."""
+    import gc
+    import importlib
+
+    # As foundry.base.command does it for a stage; these are read on import, too.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    gc.disable()
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    gc.freeze()  # a collection in a fork would copy every page that it looks at
+    gc.enable()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(f"{address}.new")
+    listener.listen(64)
+    Path(f"{address}.new").rename(address)
+    parent = os.getppid()
+    listener.settimeout(1)
+    while os.getppid() == parent:  # ends with the tests, also with killed ones
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        with contextlib.suppress(TimeoutError):
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                os._exit(answer(connection))
+            connection.close()
+
+
+def answer(connection: socket.socket) -> int:
+    """Run what a caller asks for in a fork, and tell the caller its exit code; end it when the caller ends first."""
+    connection.settimeout(None)
+    header, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    content = b""
+    while len(content) < int.from_bytes(header, "big"):
+        content += connection.recv(1 << 20)
+    import marshal
+
+    call = marshal.loads(content)
+    ended, alive = os.pipe()  # the fork holds `alive` for as long as it lives
+    child = os.fork()
+    if child == 0:
+        os.close(ended)
+        connection.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        run(*call)
+    os.close(alive)
+    for stream in streams:
+        os.close(stream)
+    ready, _, _ = select.select([connection, ended], [], [])
+    if ended not in ready:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    with contextlib.suppress(OSError):
+        connection.sendall((code if code >= 0 else 128 - code).to_bytes(4, "big"))
+    return 0
+
+
+def run(module: str, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+    """Be `python -m module arguments` in that folder and environment. Does not return."""
+    import runpy
+
+    os.chdir(folder)
+    started_with = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    names = {name for name in {**started_with, **environment} if name.startswith(READ_ON_IMPORT)}
+    names -= {"HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_VERBOSITY", "HF_TOKEN"}
+    if any(started_with.get(name) != environment.get(name) for name in names):
+        os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)
+    sys.argv = [module, *arguments]
+    more = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:1] = [folder, *more]  # the first is the folder of this file
+    code: Any = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    import atexit
+
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
