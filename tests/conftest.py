@@ -78,7 +78,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) 
 @pytest.fixture(scope="session")
 def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `publish` makes of the tiny model, as a folder. Read only."""
-    from tests.test_publish import prepare, run
+    from tests.support.publishing import prepare, run
 
     root = tmp_path_factory.mktemp("published")
     (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
@@ -97,7 +97,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     from foundry.publishing import hub
     from tests.support.hub_server import Hub
-    from tests.test_hub import READER, REPO, STRANGER, THEIRS, TOKEN
+    from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN
 
     with Hub() as made:
         made.add_user("builder", TOKEN, organizations=["org"])

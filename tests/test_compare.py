@@ -13,8 +13,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import compare
 from foundry.reporting import differences
-from tests.test_recommend import noisy
-from tests.test_report import benchmark, record, validation
+from tests.support.results import benchmark, noisy, record, validation
 
 
 def side(name: str, speed: dict[str, Any], closeness: dict[str, Any]) -> differences.Side:

@@ -12,16 +12,9 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import recommend
 from foundry.reporting import recommendation
-from tests.test_report import benchmark, record, validation
-
-NOISY = [0.8, 1.25, 1.0, 1.2, 0.85]
+from tests.support.results import benchmark, noisy, record, validation
 
 FACTS = {"kind": "SentenceTransformer", "trust_remote_code": False}
-
-
-def noisy(speed: float) -> dict[str, Any]:
-    rounds = [100 * speed * factor for factor in NOISY]
-    return record(speed) | {"texts_per_second": {"short": {"1": rounds, "8": rounds}}}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from foundry.base.errors import FoundryError
 from foundry.commands import verify
 from foundry.publishing import provenance, signature
 from tests.support.projects import TINY_VARIANTS
+from tests.support.publishing import make_key
 
 
 @pytest.fixture
@@ -90,14 +91,6 @@ def test_the_record_is_the_last_thing_written(published: Path) -> None:
     record = json.loads((published / provenance.NAME).read_text())
     names = {path.as_posix() for path in files.files_below(published)}
     assert names == record["files"].keys() | {provenance.NAME}
-
-
-def make_key(folder: Path, name: str) -> tuple[Path, Path]:
-    """A pair of keys, as openssl makes them."""
-    private, public = folder / f"{name}.pem", folder / f"{name}-public.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    return private, public
 
 
 def test_a_signature(

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,31 +13,9 @@ from foundry.loading import loader
 from foundry.publishing import card as cards
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
-from stages import publish, report
 from tests.support.projects import REAL_VARIANTS, TINY_VARIANTS
-from tests.support.stages import settings_file, validate_in
+from tests.support.publishing import prepare, run
 from tests.support.texts import documents
-
-FACTS = {
-    **{"host": "here", "processor": "CPU", "cores": 2, "memory_gb": 8, "instruction_sets": [], "gpus": []},
-    **{"python": "3", "libraries": {"torch": "2"}, "threads": {}},
-}
-
-
-def prepare(root: Path, models_folder: Path, model: str) -> None:
-    """Validation and report of a built model, in `root`."""
-    for path in models_folder.iterdir():
-        validate_in(root, models_folder, path.name, path)
-    files.write_json(root / "host.json", FACTS)
-    (root / f"benchmarks/{model}").mkdir(parents=True)
-    report.main(
-        settings_file("report"),
-        root / "validation",
-        root / "benchmarks",
-        root / "host.json",
-        root / "report",
-        root / "metrics",
-    )
 
 
 @pytest.fixture
@@ -50,18 +27,6 @@ def ready(project: Callable[..., Path], tiny: Path) -> Path:
     shutil.copytree(tiny.parent.parent / "reference", root / "reference")
     prepare(root, root / "models/tiny", "tiny")
     return root
-
-
-def run(root: Path, model: str = "tiny", folder: Path | None = None) -> dict[str, Any]:
-    receipt = root / f"published/{model}.json"
-    folder = folder or root / "models" / model
-    held = folder.parent.parent
-    publish.main(
-        model, folder, root / "validation" / model, root / "report", held / "reference" / model,
-        held / "texts" / model / "validation.jsonl", root / "hub" / model, receipt,
-    )  # fmt: skip
-    result: dict[str, Any] = files.read_json(receipt)
-    return result
 
 
 def test_everything_that_passed_is_there_and_loads(ready: Path) -> None:

@@ -21,21 +21,14 @@ from foundry.base.errors import FoundryError
 from foundry.publishing import provenance, signature
 from foundry.tracking import lock
 from foundry.variants import variant_folder
-from stages import publish, report
+from stages import publish
 from tests.support.hub_server import DROP, Hub
 from tests.support.projects import ROOT, TINY_VARIANTS
+from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN, make_key, write_report
 from tests.support.stages import settings_file, validate_in
-from tests.test_publish import FACTS
-from tests.test_verify import make_key
 
-TOKEN, STRANGER, READER = (f"hf_{letter * 34}" for letter in "bsr")
 VARIANTS = ["torch", "onnx", "onnx_O2", "openvino", "openvino_fp16"]
-REPO, PULL = "org/tiny", "refs/pr/1"
-THEIRS = {
-    "README.md": b"---\nlicense: mit\nlibrary_name: sentence-transformers\n---\n# Their words\n",
-    "onnx/model_by_hand.onnx": b"theirs \0",
-    "notes.txt": b"theirs too",
-}
+PULL = "refs/pr/1"
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +47,6 @@ def validated(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_params:
     finally:
         os.chdir(before)
     return root
-
-
-def write_report(root: Path) -> None:
-    files.write_json(root / "host.json", FACTS)
-    (root / "benchmarks/tiny").mkdir(parents=True, exist_ok=True)
-    report.main(
-        settings_file("report"),
-        root / "validation",
-        root / "benchmarks",
-        root / "host.json",
-        root / "report",
-        root / "metrics",
-    )
 
 
 class Project:
