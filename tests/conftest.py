@@ -80,13 +80,14 @@ def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `publish` makes of the tiny model, as a folder. Read only."""
     from tests.support.publishing import prepare, run
 
-    root = tmp_path_factory.mktemp("published")
-    (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        prepare(root, tiny, "tiny")
-        run(root, folder=tiny)
-    return root / "hub/tiny"
+    def publish(root: Path) -> None:
+        (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            prepare(root, tiny, "tiny")
+            run(root, folder=tiny)
+
+    return built_once(tmp_path_factory, "published", publish) / "hub/tiny"
 
 
 @pytest.fixture

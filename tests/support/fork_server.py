@@ -13,7 +13,11 @@ one of them is not as it was in the server is run by the real interpreter, too.
 """
 
 import contextlib
+import gc
+import importlib
+import marshal
 import os
+import runpy
 import select
 import signal
 import socket
@@ -21,9 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 # In this order, everything that a stage imports of what takes long.
 LIBRARIES = (
@@ -34,6 +37,7 @@ LIBRARIES = (
     "torch.onnx", "psutil", "gensim",
 )  # fmt: skip
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
+SET_BY_STAGES = {"HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_VERBOSITY", "HF_TOKEN"}  # the last is read when it is used
 START_SECONDS = 300
 # What `python` is for the shell commands of dvc.yaml. It imports as little as it can: it runs for every stage.
 SHIM = """#!{python} -ISE
@@ -102,11 +106,8 @@ class ForkServer:
         self.close()
 
 
-def serve(address: str) -> None:
-    """Import the libraries, then fork for each call until this process is ended."""
-    import gc
-    import importlib
-
+def serve(address: str) -> socket.socket | None:
+    """Import the libraries, then fork for each call until the tests end; give a fork the connection to its caller."""
     # As foundry.base.command does it for a stage; these are read on import, too.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -120,31 +121,30 @@ def serve(address: str) -> None:
     listener.bind(f"{address}.new")
     listener.listen(64)
     Path(f"{address}.new").rename(address)
-    parent = os.getppid()
-    listener.settimeout(1)
-    while os.getppid() == parent:  # ends with the tests, also with killed ones
+    tests = os.getppid()
+    while os.getppid() == tests:  # no longer when the tests were killed
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        with contextlib.suppress(TimeoutError):
+        if select.select([listener], [], [], 1)[0]:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                os._exit(answer(connection))
+                return connection
             connection.close()
+    return None
 
 
-def answer(connection: socket.socket) -> int:
-    """Run what a caller asks for in a fork, and tell the caller its exit code; end it when the caller ends first."""
-    connection.settimeout(None)
+def answer(connection: socket.socket) -> tuple[str, list[str], str, dict[str, str]]:
+    """Fork once more: the new process gets the call, with the caller's streams as its own; this one waits for it.
+
+    The caller is told the exit code. When the caller ends first, the new process is ended.
+    """
     header, streams, _, _ = socket.recv_fds(connection, 8, 3)
     content = b""
     while len(content) < int.from_bytes(header, "big"):
         content += connection.recv(1 << 20)
-    import marshal
-
-    call = marshal.loads(content)
-    ended, alive = os.pipe()  # the fork holds `alive` for as long as it lives
+    ended, alive = os.pipe()  # the new process has `alive` for as long as it lives
     child = os.fork()
     if child == 0:
         os.close(ended)
@@ -152,53 +152,35 @@ def answer(connection: socket.socket) -> int:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        run(*call)
+        call: tuple[str, list[str], str, dict[str, str]] = marshal.loads(content)
+        return call
     os.close(alive)
     for stream in streams:
         os.close(stream)
-    ready, _, _ = select.select([connection, ended], [], [])
-    if ended not in ready:
+    if ended not in select.select([connection, ended], [], [])[0]:
         os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):
         connection.sendall((code if code >= 0 else 128 - code).to_bytes(4, "big"))
-    return 0
+    os._exit(0)
 
 
 def run(module: str, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """Be `python -m module arguments` in that folder and environment. Does not return."""
-    import runpy
-
+    """Be `python -m module arguments` in that folder and environment."""
     os.chdir(folder)
-    started_with = dict(os.environ)
+    before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
-    names = {name for name in {**started_with, **environment} if name.startswith(READ_ON_IMPORT)}
-    names -= {"HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_VERBOSITY", "HF_TOKEN"}
-    if any(started_with.get(name) != environment.get(name) for name in names):
+    names = {name for name in {**before, **environment} if name.startswith(READ_ON_IMPORT)} - SET_BY_STAGES
+    if any(before.get(name) != environment.get(name) for name in names):
         os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)
     sys.argv = [module, *arguments]
     more = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:1] = [folder, *more]  # the first is the folder of this file
-    code: Any = 0
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as error:
-        code = error.code
-        if code is not None and not isinstance(code, int):
-            print(code, file=sys.stderr)
-            code = 1
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    import atexit
-
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    caller = serve(sys.argv[1])
+    if caller is not None:
+        run(*answer(caller))

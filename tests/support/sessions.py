@@ -1,4 +1,4 @@
-"""Folders that are built once for a whole run of the tests, also where several workers of pytest-xdist share the run."""
+"""Folders that are built once for a whole run of the tests, also when workers of pytest-xdist share the run."""
 
 import os
 import shutil
