@@ -217,7 +217,7 @@ def test_two_runs_at_once(built: Path) -> None:
     assert second.returncode == 0 or "is busy" in said or "Unable to acquire lock" in said, said
     assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
     assert ran(dvc(built, "repro", "calibrate_onnx")) == set()
-    checked = [sys.executable, "-m", "foundry.tracking.audit", "--skip-remote"]
+    checked = [sys.executable, "-m", "foundry", "audit", "--skip-remote"]
     subprocess.run(checked, cwd=built, check=True, capture_output=True)
 
 
@@ -244,7 +244,7 @@ def test_a_full_disk_below_dvcs_cache(first_build: Path, tmp_path: Path) -> None
         assert "download@tiny" not in (clone / "dvc.lock").read_text()
         subprocess.run(["mount", "-o", "remount,size=64m", cache], check=True)
         assert "download@tiny" in ran(dvc(clone, "repro", "download"))
-        checked = [sys.executable, "-m", "foundry.tracking.audit", "--skip-remote"]
+        checked = [sys.executable, "-m", "foundry", "audit", "--skip-remote"]
         subprocess.run(checked, cwd=clone, check=True, capture_output=True)
 
 

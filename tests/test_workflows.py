@@ -15,8 +15,8 @@ import yaml
 from benchmarks import build_cost
 from foundry.base import files
 from tests.support.hub_server import Hub
+from tests.support.pipeline import ran
 from tests.support.projects import ROOT
-from tests.test_pipeline import ran
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TOKEN = "hf_" + "w" * 34
