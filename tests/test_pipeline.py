@@ -70,14 +70,14 @@ def test_nothing_changed_nothing_runs(built: Path) -> None:
     assert ran(dvc(built, "repro")) <= {"host"}
 
 
-def test_metrics_read_well(first_build: Path) -> None:
-    shown = dvc(first_build, "metrics", "show", "--md")
+def test_metrics_read_well(built: Path) -> None:
+    shown = dvc(built, "metrics", "show", "--md")
     assert all(f"artifacts/metrics/tiny/{variant}.json" in shown for variant in TINY_VARIANTS)
     assert "mean_cosine" in shown
 
 
-def test_plots_hold_every_variant(first_build: Path) -> None:
-    shown = json.JSONDecoder().raw_decode(dvc(first_build, "plots", "show", "--json"))[0]["data"]
+def test_plots_hold_every_variant(built: Path) -> None:
+    shown = json.JSONDecoder().raw_decode(dvc(built, "plots", "show", "--json"))[0]["data"]
     assert set(shown) == {"speed in batches", "speed on one text at a time", "distance from torch", "size"}
     for plots in shown.values():
         names = {point["variant"] for plot in plots for point in plot["content"]["data"]["values"]}

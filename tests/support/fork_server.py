@@ -12,10 +12,13 @@ interpreter for everything else. Libraries read some variables when they are imp
 one of them is not as it was in the server is run by the real interpreter, too.
 """
 
+import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import marshal
+import multiprocessing
 import os
 import runpy
 import select
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 # In this order, everything that a stage imports of what takes long.
 LIBRARIES = (
@@ -39,22 +42,30 @@ LIBRARIES = (
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
 SET_BY_STAGES = {"HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_VERBOSITY", "HF_TOKEN"}  # the last is read when it is used
 START_SECONDS = 300
+OUT_OF_THE_WAY = 100  # above the numbers of the streams that any process of a stage has
 # What `python` is for the shell commands of dvc.yaml. It imports as little as it can: it runs for every stage.
 SHIM = """#!{python} -ISE
 import os, sys
-if sys.argv[1:2] == ["-m"] and sys.argv[2:3] and sys.argv[2].startswith("stages."):
+words, numbers = sys.argv[1:], [0, 1, 2]
+is_stage = words[:1] == ["-m"] and words[1:2] and words[1].startswith("stages.")
+is_child = words[-1:] == ["--multiprocessing-fork"]
+if is_stage or is_child:
     import _socket, marshal
+    if is_child:  # spawn_main(tracker_fd=9, pipe_handle=12)
+        numbers += [int("".join(filter(str.isdigit, part))) for part in words[-2].split("=")[1:]]
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     server.connect({address!r})
-    call = marshal.dumps((sys.argv[2], sys.argv[3:], os.getcwd(), dict(os.environ)))
-    streams = b"".join(stream.to_bytes(4, sys.byteorder) for stream in (0, 1, 2))
+    call = marshal.dumps((words if is_stage else words[-3:], numbers, os.getcwd(), dict(os.environ)))
+    streams = b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
     server.sendmsg([len(call).to_bytes(8, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
     while call:
         call = call[server.send(call):]
     code = server.recv(4)
     os._exit(int.from_bytes(code, "big") if code else 70)
-os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+os.execv({python!r}, [{python!r}, *words])
 """
+# The words after `python`, what its streams are called there, the working folder and the environment.
+Call = tuple[list[str], list[int], str, dict[str, str]]
 
 
 class ForkServer:
@@ -82,8 +93,7 @@ class ForkServer:
         shim = Path(self._folder.name) / "python"
         shim.write_text(SHIM.format(python=sys.executable, address=address))
         shim.chmod(0o755)
-        # OpenBLAS would start threads as it is loaded.
-        single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        single = {"OPENBLAS_NUM_THREADS": "1"}  # or it starts threads as it is loaded
         self._process = subprocess.Popen(
             [sys.executable, __file__, address], env={**os.environ, **self.variables, **single}, cwd=self._folder.name
         )
@@ -135,24 +145,27 @@ def serve(address: str) -> socket.socket | None:
     return None
 
 
-def answer(connection: socket.socket) -> tuple[str, list[str], str, dict[str, str]]:
+def answer(connection: socket.socket) -> Call:
     """Fork once more: the new process gets the call, with the caller's streams as its own; this one waits for it.
 
     The caller is told the exit code. When the caller ends first, the new process is ended.
     """
-    header, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    header, streams, _, _ = socket.recv_fds(connection, 8, 16)
     content = b""
     while len(content) < int.from_bytes(header, "big"):
         content += connection.recv(1 << 20)
+    call: Call = marshal.loads(content)
     ended, alive = os.pipe()  # the new process has `alive` for as long as it lives
     child = os.fork()
     if child == 0:
-        os.close(ended)
+        # Out of the way first: a stream may have the number that another is to get.
+        streams = [fcntl.fcntl(stream, fcntl.F_DUPFD, OUT_OF_THE_WAY) for stream in streams]
+        fcntl.fcntl(alive, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY)
         connection.close()
-        for number, stream in enumerate(streams):
+        os.closerange(3, OUT_OF_THE_WAY)
+        for number, stream in zip(call[1], streams, strict=True):
             os.dup2(stream, number)
             os.close(stream)
-        call: tuple[str, list[str], str, dict[str, str]] = marshal.loads(content)
         return call
     os.close(alive)
     for stream in streams:
@@ -165,19 +178,48 @@ def answer(connection: socket.socket) -> tuple[str, list[str], str, dict[str, st
     os._exit(0)
 
 
-def run(module: str, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """Be `python -m module arguments` in that folder and environment."""
+def run(words: list[str], _: list[int], folder: str, environment: dict[str, str]) -> NoReturn:
+    """Be `python` with these words, in that folder and environment."""
+    shim = str(Path(sys.argv[1]).parent / "python")  # beside the server's socket
     os.chdir(folder)
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
     names = {name for name in {**before, **environment} if name.startswith(READ_ON_IMPORT)} - SET_BY_STAGES
     if any(before.get(name) != environment.get(name) for name in names):
-        os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)
-    sys.argv = [module, *arguments]
+        os.execve(sys.executable, [sys.executable, *words], environment)
+    kind, what, *arguments = words
     more = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:1] = [folder, *more]  # the first is the folder of this file
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.argv = [kind, *arguments]
+    try:
+        if kind == "-m":
+            # The processes that a stage spawns (benchmark measures in such) are forks, too.
+            multiprocessing.set_executable(shim)
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what)
+    finally:
+        end(sys.exception())
+
+
+def end(error: BaseException | None) -> NoReturn:
+    """End this process as the interpreter does, but for what its libraries do last.
+
+    ONNX Runtime and OpenVINO wait for threads of theirs, which only the server has.
+    """
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
