@@ -3,16 +3,22 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
+# How many processes run tests, and which tests `make test` runs; `make test TESTS=slow` runs those that it leaves out.
+WORKERS ?= 2
+TESTS ?= not slow
 
-.PHONY: artifacts test check check-params audit prune rebuild propose publish clean
+.PHONY: artifacts test test-all check check-params audit prune rebuild propose publish clean
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	dvc repro
 	foundry audit --skip-remote
 	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
 
-test: .venv/installed  ## every test, also those on the real model
-	pytest
+test: .venv/installed  ## every test but those marked slow
+	pytest -n $(WORKERS) --dist worksteal -m "$(TESTS)"
+
+test-all: .venv/installed  ## every test, also those marked slow: on the real model, and by real processes
+	pytest -n $(WORKERS) --dist worksteal
 
 check: .venv/installed  ## what a change must pass before review
 	ruff format --check .

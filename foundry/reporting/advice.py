@@ -84,7 +84,7 @@ def within_budget(validations: Mapping[str, results.Validation], budget: float) 
     ]
 
 
-def advise(answer: recommendation.Answer, where: str, facts: dict[str, Any]) -> list[str]:
+def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
     """The answer in sentences, and the lines of code that load the variant from `where`."""
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]

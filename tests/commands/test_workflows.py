@@ -14,9 +14,10 @@ import yaml
 
 from benchmarks import build_cost
 from foundry.base import files
+from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
+from tests.support.pipeline import ran
 from tests.support.projects import ROOT
-from tests.test_pipeline import ran
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TOKEN = "hf_" + "w" * 34
@@ -85,11 +86,13 @@ class Week:
 
 @pytest.fixture
 def week(tmp_path: Path, tiny_params: dict[str, Any], checkpoint: Path, s3: str) -> Iterator[Week]:
-    with Hub() as hub:
+    # Stages are forks of a process that has imported the libraries, which read the Hub's address as they are imported.
+    with Hub() as hub, ForkServer(HF_HUB_OFFLINE="0", HF_ENDPOINT=hub.address) as forks:
         hub.add_user("builder", TOKEN, organizations=["org"])
         contents = {path.as_posix(): (checkpoint / path).read_bytes() for path in files.files_below(checkpoint)}
         hub.make_repo("org/source", contents)
         made = Week(tmp_path, hub, s3)
+        made.variables["PATH"] = forks.path
         first = build_cost.clone(tmp_path / "first")
         shutil.rmtree(first / ".git")
         raw: dict[str, Any] = yaml.safe_load(yaml.safe_dump(tiny_params))
