@@ -16,6 +16,7 @@ from foundry.benchmarking import machine_profile as host_stage
 from foundry.benchmarking import session as measuring_stage
 from foundry.benchmarking import speeds
 from foundry.benchmarking.speeds import BASELINE, Benchmark
+from foundry.data import tables
 from foundry.params import reading, schema
 from foundry.reporting import recommendation
 from foundry.reporting.rendering import loading_lines, ratio_text, short
@@ -34,20 +35,14 @@ class Use(StrEnum):
 
 
 def read_texts(path: Path) -> list[str]:
-    """The user's texts, one a line.
+    """The user's texts: one a line, or the column `text` of a CSV, JSON Lines or Parquet file.
 
     Raises:
-        FoundryError: when there is no such file, or no text in it.
+        FoundryError: when there is no such file, it cannot be read, or holds no text.
     """
     if not path.is_file():
         raise FoundryError(f"{path} is no file; --texts takes a text file with one text a line")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise FoundryError(f"{path} is not UTF-8: {error}") from error
-    if not any(lines):
-        raise FoundryError(f"{path} holds no text; --texts takes a text file with one text a line")
-    return [line for line in lines if line]
+    return tables.user_texts(path)
 
 
 def read_validations(folder: Path, variants: list[str]) -> dict[str, results.Validation]:
