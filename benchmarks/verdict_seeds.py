@@ -29,7 +29,7 @@ def pool(settings: schema.Params) -> dict[str, list[str]]:
     for key, source in settings.sample.sources.items():
         cleaned, _, _ = sampling.clean(tables.texts(source))
         shares = {name: texts.share[key] for name, texts in settings.sample.sets.items() if key in texts.share}
-        documents += sampling.deal(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
+        documents += sampling.split_by_share(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
     groups = settings.sample.validation.groups
     return {name: list(dict.fromkeys(sampling.pieces(documents, group.cut))) for name, group in groups.items()}
 

@@ -13,6 +13,7 @@ import typer
 
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
+from foundry.data import tables
 
 
 class Use(StrEnum):
@@ -42,7 +43,7 @@ def main(
     machine = machine_profile.named()
     if texts is not None:
         variants = advice.within_budget(validations, budget)
-        user_texts = advice.read_texts(texts)
+        user_texts = tables.user_texts(texts)
         measured = advice.measure_now(model, artifacts, machine, params.benchmark, variants, user_texts)
     else:
         measured = advice.read_benchmark(model, artifacts, machine["host"])

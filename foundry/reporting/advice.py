@@ -16,23 +16,6 @@ from foundry.validation import results
 USER_TEXTS = "own"  # the name of the user's texts among a benchmark's groups
 
 
-def read_texts(path: Path) -> list[str]:
-    """The user's texts, one a line.
-
-    Raises:
-        FoundryError: when there is no such file, or no text in it.
-    """
-    if not path.is_file():
-        raise FoundryError(f"{path} is no file; --texts takes a text file with one text a line")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise FoundryError(f"{path} is not UTF-8: {error}") from error
-    if not any(lines):
-        raise FoundryError(f"{path} holds no text; --texts takes a text file with one text a line")
-    return [line for line in lines if line]
-
-
 def read_validations(folder: Path, variants: list[str]) -> dict[str, results.Validation]:
     """The verdicts of a model's variants.
 

@@ -1,5 +1,6 @@
 """Put validation and benchmarks of all models into one report: terminal, Markdown, HTML, CSV, JSON, DVC metrics."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
