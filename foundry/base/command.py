@@ -164,6 +164,7 @@ def peak_memory_bytes() -> int:
 
 
 def is_disk_full(error: OSError) -> bool:
+    """Whether an error of the operating system says that a disk or a quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
