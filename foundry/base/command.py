@@ -79,12 +79,15 @@ def explain(error: Exception) -> str:
         where = f"The traceback: {write_log(error)}"
     except OSError as full:
         where = f"Its traceback could not be kept: {full.strerror}"
-    return f"{type(error).__name__}: {first_line}. {where}"
+    return f"{type(error).__name__}: {first_line.rstrip('.')}. {where}"
 
 
 def write_log(error: Exception) -> Path:
     """Write an error's traceback to a new file below artifacts, or a temporary one where there is no such folder."""
-    name = f"{command_line()[0]}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    # `export-...` of a stage, `foundry-audit-...` of a command.
+    program, *arguments = command_line()
+    name = f"foundry-{arguments[0]}" if program == "foundry" and arguments else program
+    name += f"-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     if LOGS.parent.is_dir():
         LOGS.mkdir(exist_ok=True)
         path = LOGS / f"{name}-{os.getpid()}.log"
@@ -164,6 +167,7 @@ def peak_memory_bytes() -> int:
 
 
 def is_disk_full(error: OSError) -> bool:
+    """Whether an error of the operating system says that a disk or a quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

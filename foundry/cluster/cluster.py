@@ -1,4 +1,4 @@
-"""The machines that Ray knows, and how a task gets to one of them."""
+"""The machines that Ray knows, and giving them tasks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -66,11 +66,11 @@ class Cluster:
                 )
 
     def begun(self) -> dict[str, str]:
-        """On which machine each task runs or ran; one that only waits for a processor is not among them."""
+        """The machine of each task that has begun; a task that waits for a processor is not among them."""
         return dict(self._board("all") or {})
 
     def forget(self, name: str) -> None:
-        """A task that is to run once more."""
+        """Forget where a task ran, because it is to run again."""
         self._board("forget", name)
 
     def _board(self, method: str, *arguments: str) -> Any:

@@ -1,4 +1,4 @@
-"""What there is to run, in which order and where: DVC's own graph of stages, with what params.yaml says of machines."""
+"""The stages to run, their order and their machines: DVC's own graph, with what params.yaml says of machines."""
 
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
@@ -16,7 +16,7 @@ class Task(NamedTuple):
     resources: dict[str, float]  # what its machine must offer
     alone: bool  # on its machine
     outs: tuple[str, ...]  # paths below the project's folder
-    uncached: tuple[str, ...]  # those that DVC does not keep, because they are this machine's own
+    uncached: tuple[str, ...]  # those that DVC does not keep, because they describe one machine
     persists: bool  # it adds to what an earlier run has left
 
 

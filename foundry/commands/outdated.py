@@ -23,6 +23,7 @@ class Row(NamedTuple):
 
 
 def print_table(rows: list[Row]) -> None:
+    """Print what has moved on."""
     import sys
 
     from rich.console import Console

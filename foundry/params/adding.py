@@ -83,9 +83,10 @@ def is_repo(source: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """
+    """Check that a model can be called that.
+
     Raises:
-        FoundryError: when the name cannot be that of another model.
+        FoundryError: when it is no slug, or is taken.
     """
     try:
         TypeAdapter(Slug).validate_python(name)

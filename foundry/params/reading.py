@@ -1,4 +1,4 @@
-"""The one way to read params.yaml: every mistake in it at once."""
+"""Reading params.yaml, with every mistake in it named at once."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The schema of params.yaml as a whole: its sections, each of which stands with what it is of.
+"""The schema of params.yaml as a whole: its sections, each of which stands in the folder that it is about.
 
 Unknown keys are errors: a typo must not silently change what is built.
 """
@@ -54,7 +54,8 @@ class Params(Section):
     cluster: Cluster = Cluster()
 
     def require_model(self, name: str) -> None:
-        """
+        """Check that there is such a model.
+
         Raises:
             FoundryError: when no model has this name.
         """

@@ -45,7 +45,7 @@ def prune(dry_run: bool) -> Iterator[str]:
 
 
 def leftovers(root: Path, outputs: set[Path]) -> list[Path]:
-    """What lies below `root` and is no output, nor in one, nor on the way to one: the topmost of each."""
+    """The files and folders below `root` that are no output, hold none and are in none: of nested ones, the outer."""
     paths: list[Path] = []
     for path in sorted(root.iterdir()):
         if path in outputs or path in KEPT:

@@ -25,7 +25,7 @@ def test_an_entry_joins_the_others(before: str, after: str) -> None:
 
 
 def test_values_keep_their_types() -> None:
-    values = {"digits": "1" * 40, "colon": "a: b", "long": "word " * 100, "yes": True, "list": ["1", 2]}
+    values = {"digits": "1" * 40, "colon": "a: b", "long": "word " * 100, "flag": True, "list": ["1", 2]}
     edited = yaml_editing.with_entry("m:\n  n: {}\n", ["m", "n"], "1e5", values)
     assert yaml.safe_load(edited)["m"]["n"]["1e5"] == values
 
