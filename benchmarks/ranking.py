@@ -44,7 +44,7 @@ def agreement(first: speeds.Benchmark, second: speeds.Benchmark) -> dict[str, An
 def main() -> None:
     first, second = (json.loads(Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:3])
     if first["host"] != second["host"]:
-        sys.exit(f"two machines: {first['host']} and {second['host']}; `foundry.commands.compare` shows these")
+        sys.exit(f"two machines: {first['host']} and {second['host']}; `foundry compare` shows these")
     print(json.dumps(agreement(first, second), indent=2))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from foundry.data import sampling, tables
 from foundry.loading import loader
 from foundry.params import reading, resolving, schema
-from foundry.validation import checking
+from foundry.validation import parity
 
 MODELS = Path("artifacts/models")
 
@@ -29,7 +29,7 @@ def pool(settings: schema.Params) -> dict[str, list[str]]:
     for key, source in settings.sample.sources.items():
         cleaned, _, _ = sampling.clean(tables.texts(source))
         shares = {name: texts.share[key] for name, texts in settings.sample.sets.items() if key in texts.share}
-        documents += sampling.deal(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
+        documents += sampling.split_by_share(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
     groups = settings.sample.validation.groups
     return {name: list(dict.fromkeys(sampling.pieces(documents, group.cut))) for name, group in groups.items()}
 
@@ -57,8 +57,9 @@ def main() -> None:
             limits = resolving.thresholds(resolving.for_model(settings, model), variant)
             checks = [
                 [
-                    *checking.parity(own[picks], expected[picks], limits),
-                    *checking.ranking(own[picks], expected[picks], limits),
+                    *parity.values(own[picks], expected[picks]),
+                    *parity.closeness(own[picks], expected[picks], limits),
+                    *parity.ranking(own[picks], expected[picks], limits),
                 ]
                 for picks in draws
             ]

@@ -10,7 +10,7 @@ from foundry.cluster.workers import Job
 
 
 class Cluster:
-    """A cluster that runs, or one of so many processors that is started here and ends with this process.
+    """A cluster that runs already, or one with `local` processors that is started here and ends with this process.
 
     Raises:
         FoundryError: when Ray is not installed, or no cluster answers.
@@ -53,12 +53,13 @@ class Cluster:
             if all(offered.get(key, 0) >= value for key, value in task.resources.items())
         ]
 
-    def check(self, some: Collection[Task]) -> None:
-        """
+    def check(self, tasks: Collection[Task]) -> None:
+        """Check that each task can be run.
+
         Raises:
             FoundryError: when a task needs what no machine offers.
         """
-        for task in some:
+        for task in tasks:
             if not self.able(task):
                 raise FoundryError(
                     f"{task.name} needs {task.resources}, which no machine offers: {[*self.nodes().values()]}"

@@ -1,5 +1,6 @@
 """Put validation and benchmarks of all models into one report: terminal, Markdown, HTML, CSV, JSON, DVC metrics."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def card(table: list[Row], groups: list[str]) -> dict[str, bytes]:
     return {name: charts.png(figure) for name, figure in drawn.items()}
 
 
-def loading(where: str, variant: str, facts: dict[str, Any]) -> dict[str, str]:
+def loading(where: str, variant: str, facts: Mapping[str, Any]) -> dict[str, str]:
     """The lines that load a variant, by what they load it in."""
     plain = plain_lines(where, variant, facts)
     return {"Sentence Transformers": loading_lines(where, variant, facts)} | (

@@ -15,9 +15,9 @@ from foundry.onnx import graph_files
 from foundry.variants import naming, variant_folder
 from stages import calibrate_onnx, export, optimize, quantize
 from tests.support.projects import TINY_VARIANTS
+from tests.support.publishing import prepare, run
 from tests.support.stages import measured_on, settings_file
 from tests.support.texts import documents
-from tests.test_publish import prepare, run
 
 LIMIT = 10_000
 ONNX = [name for name in TINY_VARIANTS if name.startswith("onnx_")]

@@ -25,7 +25,7 @@ VARIANT = "openvino_qint8_quantized"
 def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: Path) -> None:
     chosen = ["one", "one two three", "word " * 500]
     inputs = calibration.tokenize(tiny / "openvino", chosen, {"input_ids", "attention_mask"})
-    model = loader.load(tiny / "torch", "torch")
+    model = loader.load(tiny / "torch", "torch").model
     for text, one in zip(chosen, inputs, strict=True):
         assert set(one) == {"input_ids", "attention_mask"}
         np.testing.assert_array_equal(one["input_ids"], model.tokenize([text])["input_ids"])

@@ -1,0 +1,288 @@
+"""benchmark: what the statistics say of timings with known answers, and what a child that dies leaves behind."""
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.benchmarking import interleaving, machine_profile, measuring, session, speeds
+from foundry.benchmarking.fork_server import ForkServer, MeasurementFailed
+from foundry.benchmarking.measuring import Measured
+from foundry.benchmarking.settings import Effort, Setting
+from foundry.benchmarking.timings import half_width, ratio, same_speed
+from foundry.variants import variant_folder
+from stages import benchmark, host
+from tests.support.projects import TINY_VARIANTS
+from tests.support.stages import settings_file
+
+EFFORT = Effort(minutes=1.0, rounds=3, interval=0.02, batch_sizes=[8], seconds=0.1)
+
+
+# --- Statistics ------------------------------------------------------------------------------------------
+
+
+def test_drift_hits_all_alike() -> None:
+    torch = [100.0, 50.0, 25.0, 100.0, 12.5]  # the machine slows down and recovers
+    value = ratio([2 * speed for speed in torch], torch)
+    assert value == {"median": 2.0, "low": 2.0, "high": 2.0}
+
+
+def test_an_outlier_does_not_move_the_median() -> None:
+    value = ratio([20.0, 20.0, 0.5, 20.0, 20.0, 20.0, 20.0], [10.0] * 7)
+    assert value is not None
+    assert (value["median"], value["high"]) == (2.0, 2.0)
+    assert value["low"] is not None
+    assert 1.9 < value["low"] <= 2.0
+
+
+def test_the_interval_holds_the_truth_and_narrows_with_the_rounds() -> None:
+    draw = random.Random(7)
+    inside, widths = 0, {5: [], 40: []}  # type: ignore[var-annotated]
+    for rounds in widths:
+        for _ in range(100):
+            value = ratio([1.5 * draw.lognormvariate(0, 0.1) for _ in range(rounds)], [1.0] * rounds)
+            assert value is not None
+            widths[rounds].append(half_width(value))
+            inside += (value["low"] or 0) <= 1.5 <= (value["high"] or 0)
+    assert inside >= 175  # of 200, for a 95% interval
+    assert sum(widths[40]) < 0.6 * sum(widths[5])
+
+
+def test_a_round_without_one_of_both_does_not_count() -> None:
+    assert ratio([2.0, None, 2.0, 9.0], [1.0, 1.0, 1.0, None]) == {"median": 2.0, "low": None, "high": None}
+    assert ratio([None], [1.0]) is None
+    assert ratio([], [1.0]) is None
+
+
+def test_two_rounds_promise_no_interval() -> None:
+    value = ratio([2.0, 2.0], [1.0, 1.0])
+    assert value == {"median": 2.0, "low": None, "high": None}
+    assert half_width(value) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("median", "low", "high", "same"),
+    [(1.2, 1.1, 1.3, False), (1.2, 0.99, 1.4, True), (1.02, 1.01, 1.03, True), (0.8, 0.7, 0.9, False)],
+)
+def test_ties(median: float, low: float, high: float, same: bool) -> None:
+    assert same_speed({"median": median, "low": low, "high": high}) is same
+
+
+# --- Rounds ----------------------------------------------------------------------------------------------
+
+
+class Machine:
+    """A clock, and variants of known speed on it, with noise that hits a whole round or a single measurement."""
+
+    def __init__(self, speed: dict[str, float], drift: float = 0.0, noise: float = 0.0) -> None:
+        self.speed, self.now, self.draw = speed, 0.0, random.Random(1)
+        self.drift, self.noise, self.asked = drift, noise, []  # type: ignore[var-annotated]
+        self.seconds = 1.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def measure(self, name: str, give_up: float) -> Measured:
+        self.asked.append(name)
+        self.now += self.seconds / self.speed[name]
+        slowed = 1 + self.drift * ((len(self.asked) - 1) // len(self.speed))
+        rate = 100 * self.speed[name] / slowed * self.draw.lognormvariate(0, self.noise)
+        return Measured(1.0, 500.0, {"short": {"1": rate, "8": 2 * rate}}, {"short": [10.0]})
+
+
+def test_the_rounds_end_when_the_intervals_are_narrow() -> None:
+    machine = Machine({"torch": 1.0, "onnx": 1.5}, noise=0.001)
+    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    assert (found.stopped, len(found.measured["torch"])) == ("narrow enough", 3)
+    assert found.widest is not None
+    assert found.widest <= 0.02
+
+
+def test_or_when_the_time_is_used_up() -> None:
+    machine = Machine({"torch": 1.0, "onnx": 1.5}, noise=0.5)
+    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    assert found.stopped == "time"
+    assert 50 < machine.now <= 60 + 2
+
+
+def test_every_round_measures_each_once_and_in_another_order() -> None:
+    names = ["torch", "a", "b", "c"]
+    machine = Machine(dict.fromkeys(names, 1.0), noise=0.5)
+    interleaving.run_rounds(names, machine.measure, EFFORT, machine.clock)
+    rounds = [machine.asked[start : start + 4] for start in range(0, len(machine.asked), 4)]
+    assert all(sorted(one) == sorted(names) for one in rounds)
+    assert rounds[0][0] == "torch"
+    assert len({tuple(one) for one in rounds}) > 3
+
+
+def test_a_machine_that_slows_down_changes_no_ratio() -> None:
+    machine = Machine({"torch": 1.0, "onnx": 1.5}, drift=0.2)
+    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    value = ratio(found.series("onnx", "short", "8"), found.series("torch", "short", "8"))
+    assert value is not None
+    assert value["median"] == pytest.approx(1.5)
+
+
+def test_what_fails_or_is_hopeless_is_not_measured_again() -> None:
+    machine = Machine({"torch": 1.0, "slow": 0.2, "broken": 1.0, "onnx": 1.2}, noise=0.5)
+
+    def measure(name: str, give_up: float) -> Measured:
+        if name == "broken" and machine.asked.count("torch") > 1:
+            raise MeasurementFailed("killed by SIGKILL (out of memory?)")
+        return machine.measure(name, give_up)
+
+    found = interleaving.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
+    assert found.errors == {"broken": "killed by SIGKILL (out of memory?)"}
+    assert found.slow == ["slow"]
+    assert machine.asked.count("slow") == 1
+    assert machine.asked.count("onnx") > 3  # the others went on
+
+
+def test_without_torch_there_is_nothing_to_compare_with() -> None:
+    def measure(name: str, give_up: float) -> Measured:
+        raise MeasurementFailed("killed by SIGSEGV")
+
+    with pytest.raises(FoundryError, match=r"torch cannot be measured.*SIGSEGV"):
+        interleaving.run_rounds(["torch"], measure, EFFORT)
+
+
+def test_a_plan_takes_no_more_texts_than_time_and_only_batches_that_fill() -> None:
+    group = measuring.plan_group(["text"] * 100, texts_per_second=100, seconds=0.2, batch_sizes=[4, 8, 32])
+    assert (len(group.texts), group.batch_sizes, group.singles) == (16, [4, 8], 2)
+    assert len(measuring.plan_group(["text"], 0.01, 0.1, [8]).texts) == 1
+    assert len(measuring.plan_group(["text"] * 5, 1000, 1, [8]).texts) == 5
+
+
+# --- Processes -------------------------------------------------------------------------------------------
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def complain() -> None:
+    raise RuntimeError("the graph is truncated")
+
+
+def defect() -> None:
+    raise KeyError("a bug of our own")
+
+
+def sleep() -> None:
+    import time
+
+    time.sleep(60)
+
+
+@pytest.fixture(scope="module")
+def server_of_torch() -> Iterator[ForkServer]:
+    opened = ForkServer("torch")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (die, "killed by SIGKILL"),
+        (complain, "RuntimeError: the graph is truncated"),
+        (defect, "ended with exit code 1: KeyError: 'a bug of our own'"),
+    ],
+)
+def test_a_child_that_dies_is_reported_and_the_next_one_works(
+    server_of_torch: ForkServer, function: Callable[[], Any], said: str
+) -> None:
+    with pytest.raises(MeasurementFailed, match=said):
+        server_of_torch.call(function, seconds=60)
+    assert server_of_torch.call(measuring.peak_memory_mb, seconds=60) > 100
+
+
+def test_a_child_that_hangs_is_ended(server_of_torch: ForkServer) -> None:
+    with pytest.raises(MeasurementFailed, match="did not end within 1 s"):
+        server_of_torch.call(sleep, seconds=1)
+
+
+# --- All of it -------------------------------------------------------------------------------------------
+
+
+def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None:
+    for variant in ("torch", "onnx"):
+        (tmp_path / variant).symlink_to(tiny / variant)
+    variant_folder.prepare(tmp_path / "onnx_twin", tiny / "onnx", "onnx_twin").write_bytes(
+        variant_folder.weights_path(tiny / "onnx", "onnx").read_bytes()
+    )
+    variant_folder.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
+    setting = Setting(of="torch", dtype="bfloat16")
+    found = session.rows(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
+    assert list(found) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
+    assert found["onnx_twin"].same_bytes_as == "onnx"
+    assert found["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}
+
+
+def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
+    root = project()
+    host.main(root / "host.json")
+    name = files.read_json(root / "host.json")["host"]
+    folder = tmp_path / "models"
+    for variant in TINY_VARIANTS:
+        (folder / variant).parent.mkdir(exist_ok=True)
+        (folder / variant).symlink_to(tiny / variant)
+    (folder / "onnx_O2").unlink()
+    variant_folder.skip(folder / "onnx_O2", "onnx_O2", "no such fusion")
+    broken = "onnx_qint8_avx512"
+    (folder / broken).unlink()
+    variant_folder.prepare(folder / broken, tiny / broken, broken).write_bytes(b"\x08\x01truncated")
+    (root / "out").mkdir()
+    (root / "out/another-host.json").write_text("{}")
+    benchmark.main(
+        "tiny",
+        settings_file("benchmark"),
+        folder,
+        tiny.parent.parent / "texts/tiny/benchmark.jsonl",
+        root / "host.json",
+        root / "out",
+    )
+    result = files.read_json(root / f"out/{name}.json")
+    assert set(result["variants"]) == (set(TINY_VARIANTS) - {"onnx_O2"}) | {"openvino_f32"}
+    assert "INVALID_PROTOBUF" in result["variants"][broken]["error"].upper().replace(
+        "INVALIDPROTOBUF", "INVALID_PROTOBUF"
+    )
+    for variant in ("torch", "onnx_qint8_static", "openvino", "openvino_f32"):
+        record = result["variants"][variant]
+        assert record["error"] is None
+        assert set(record["texts_per_second"]) == {"short", "long"}
+        assert len(record["texts_per_second"]["short"]["1"]) == result["rounds"] >= 3
+        assert record["memory_mb"] > 100
+        assert record["latency"]["short"]["samples"] >= 2
+    assert speeds.to_torch(result, "torch", "short") == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert result["variants"]["openvino_f32"]["closeness"]["min_cosine"] > 0.9999
+    assert result["groups"]["long"]["tokens_per_text"] > result["groups"]["short"]["tokens_per_text"]
+    # Two layers of 32 dimensions: 12 * 32 * 32 multiplications for a token and layer, and attention on top.
+    facts = result["groups"]["short"]
+    assert 1 <= facts["gflop_per_text"] * 1e9 / (facts["tokens_per_text"] * 2 * 2 * 8 * 32 * 32) < 1.8
+    assert result["peak_gflops"]["fp32"].keys() == {"torch", "onnx", "openvino"}
+    assert all(rate > 1 for rates in result["peak_gflops"].values() for rate in rates.values())
+    assert (root / "out/another-host.json").exists()
+
+
+def test_the_host_profile_is_the_same_twice_and_names_the_toolchain(tmp_path: Path) -> None:
+    host.main(tmp_path / "a.json")
+    host.main(tmp_path / "b.json")
+    assert files.sha256(tmp_path / "a.json") == files.sha256(tmp_path / "b.json")
+    facts = files.read_json(tmp_path / "a.json")
+    assert facts["libraries"]["onnxruntime"]
+    assert facts["cores"] >= 1
+
+
+def test_another_toolchain_or_another_number_of_threads_is_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = machine_profile.profile()
+    other = {**facts, "libraries": {**facts["libraries"], "onnxruntime": "0.0"}}
+    assert machine_profile.key(facts) != machine_profile.key(other)
+    monkeypatch.setenv("OMP_NUM_THREADS", "17")
+    assert machine_profile.key(machine_profile.profile()) != machine_profile.key(facts)

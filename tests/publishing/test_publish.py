@@ -1,0 +1,116 @@
+"""publish: what passed and nothing else, loadable as Sentence Transformers documents it, with the card kept."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.loading import loader
+from foundry.publishing import card as cards
+from foundry.reference.closeness import cosines
+from foundry.variants import naming, variant_folder
+from tests.support.projects import REAL_VARIANTS, TINY_VARIANTS
+from tests.support.publishing import prepare, run
+from tests.support.texts import documents
+
+
+@pytest.fixture
+def ready(project: Callable[..., Path], tiny: Path) -> Path:
+    """The tiny model validated and reported, in a folder of its own that a test may damage."""
+    root = project()
+    shutil.copytree(tiny, root / "models/tiny")
+    shutil.copytree(tiny.parent.parent / "texts", root / "texts")
+    shutil.copytree(tiny.parent.parent / "reference", root / "reference")
+    prepare(root, root / "models/tiny", "tiny")
+    return root
+
+
+def test_everything_that_passed_is_there_and_loads(ready: Path) -> None:
+    receipt = run(ready)
+    assert set(receipt["published"]) == set(TINY_VARIANTS)
+    assert receipt["left_out"] == {}
+    texts = documents()[:5]
+    expected = loader.load(ready / "models/tiny/torch", "torch").encode(texts)
+    for variant in TINY_VARIANTS:
+        assert cosines(loader.load(ready / "hub/tiny", variant).encode(texts), expected).min() > 0.95
+    assert not (ready / "hub/tiny/source.json").exists()
+
+
+def test_failed_skipped_unchecked_and_changed_are_left_out(ready: Path) -> None:
+    checked = ready / "validation/tiny"
+    failed = files.read_json(checked / "onnx.json")
+    failed["verdict"] = "failed"
+    failed["checks"][0]["passed"] = False
+    files.write_json(checked / "onnx.json", failed)
+    variant_folder.skip(ready / "models/tiny/onnx_O2", "onnx_O2", "no such fusion")
+    (checked / "openvino.json").unlink()
+    graph = variant_folder.weights_path(ready / "models/tiny/onnx_qint8_avx512", "onnx_qint8_avx512")
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    receipt = run(ready)
+    rest = {"torch", "onnx_qint8_static", "openvino_fp16", "openvino_qint8_quantized"}
+    assert set(receipt["published"]) == rest
+    left_out = receipt["left_out"]
+    assert left_out["onnx"].startswith("failed")
+    assert left_out["onnx_O2"] == "skipped: no such fusion"
+    assert left_out["openvino"] == "was never checked"
+    assert "not those that were checked" in left_out["onnx_qint8_avx512"]
+    names = {path.as_posix() for path in files.files_below(ready / "hub/tiny")}
+    assert [name for name in names if name.startswith("onnx/")] == ["onnx/model_qint8_static.onnx"]
+    assert "openvino/openvino_model_qint8_quantized.bin" in names
+    assert "openvino/openvino_model.xml" not in names
+
+
+def test_without_torch_nothing_is_published_and_the_earlier_folder_stays(ready: Path) -> None:
+    run(ready)
+    before = dict(variant_folder.hashes(ready / "hub/tiny"))
+    (ready / "validation/tiny/torch.json").unlink()
+    with pytest.raises(FoundryError, match="torch itself cannot be published"):
+        run(ready)
+    assert dict(variant_folder.hashes(ready / "hub/tiny")) == before
+
+
+def test_the_card_is_kept_and_its_section_replaced(ready: Path, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    run(ready)
+    card = ModelCard((ready / "hub/tiny/README.md").read_text())
+    assert "Its own words." in card.text
+    assert card.data.license == "mit"
+    assert card.data.tags == ["tiny", "sentence-transformers", "onnx", "openvino"]
+    assert card.data.base_model is None
+    assert 'model_kwargs={"file_name": "model_O2.onnx"}' in card.text
+    path = tmp_path / "README.md"
+    cards.write(path, str(card) + "\nWords after it.\n", {"onnx"}, "org/name", "Another section.")
+    again = ModelCard(path.read_text())
+    assert again.text.count(cards.MARK_START) == again.text.count(cards.MARK_END) == 1
+    assert "Words after it." in again.text
+    assert "Another section." in again.text
+    assert "model_O2.onnx" not in again.text
+    assert again.data.base_model == "org/name"
+    cards.write(path, path.read_text(), {"onnx"}, "org/other", "Another section.")
+    assert ModelCard(path.read_text()).data.base_model == ["org/name", "org/other"]
+
+
+@pytest.mark.slow
+def test_the_real_model_every_file_loads_by_its_documented_name(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.chdir(real.parents[2])
+    prepare(tmp_path, real, "minilm")
+    receipt = run(tmp_path, "minilm", real)
+    assert receipt["left_out"] == {}  # every one has passed validation
+    assert list(receipt["published"]) == REAL_VARIANTS
+    hub = str(tmp_path / "hub/minilm")
+    texts = documents()[:8]
+    expected = SentenceTransformer(hub).encode(texts)
+    for variant in REAL_VARIANTS[1:]:
+        kwargs = {"file_name": naming.file_name(variant), "export": False}
+        loaded = SentenceTransformer(hub, backend=naming.backend(variant), model_kwargs=kwargs)
+        assert cosines(loaded.encode(texts), expected).min() > 0.95
+    assert np.isfinite(expected).all()

@@ -1,0 +1,243 @@
+"""report: every variant with its verdict, the reason beside it, and nothing from the network."""
+
+import csv
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.base import files
+from foundry.benchmarking import speeds
+from foundry.variants import naming
+from stages import report
+from tests.support.projects import TINY_VARIANTS
+from tests.support.results import benchmark, record, validation
+from tests.support.stages import settings_file
+
+
+@pytest.fixture
+def written(project: Callable[..., Path]) -> Path:
+    """A report over constructed results: one failed, one skipped, two of the same bytes, a setting, a second host."""
+    root = project()
+    results = {name: validation(name) for name in TINY_VARIANTS}
+    results["onnx_O2"] = validation("onnx_O2", "failed", 0.5)
+    results["openvino_qint8_quantized"] = validation("openvino_qint8_quantized", "skipped", reason="<no> | fusion")
+    trial = {"setting": "own", "texts": 48, "min_cosine": 0.9, "recall_at_10": 0.9, "task_ratio": None}
+    results["onnx_qint8_static"]["search"] = {
+        "budget": {"mean_cosine": 0.99}, "chosen": "own", "in_float": ["/a"], "stopped": None,
+        "trials": [
+            {**trial, "in_float": [], "mean_cosine": 0.98, "holds": False, "estimated_speed": 2, "measured_speed": 1.9},
+            {**trial, "in_float": ["/a"], "mean_cosine": 0.995, "holds": True, "estimated_speed": 1.6,
+             "measured_speed": 1.5},
+        ],
+    }  # fmt: skip
+    results["openvino"]["files"] = {"openvino/openvino_model.xml": "onnx"}
+    for name, result in results.items():
+        files.write_json(root / f"validation/tiny/{name}.json", result)
+    facts = {"processor": "A <CPU>", "cores": 2, "memory_gb": 8, "instruction_sets": ["avx2"], "python": "3.11"}
+    facts |= {"libraries": {"torch": "2"}, "gpus": [], "threads": {}}
+    files.write_json(root / "host.json", {"host": "here", **facts})
+    for host in ("here", "there"):
+        speed = {name: 1.0 if name == "torch" or host == "here" else 9.0 for name in TINY_VARIANTS[:-1]}
+        measured = {name: record(value) for name, value in speed.items()}
+        measured["onnx"] = record(2.0)
+        measured["openvino"] = record(2.0, same_bytes_as="onnx")
+        measured["torch_bf16"] = record(
+            1.5, setting_of="torch", computes_in="bf16", closeness={"mean_cosine": 0.99, "min_cosine": 0.98}
+        )
+        files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured))
+    files.write_json(root / "benchmarks/tiny/of-an-earlier-version.json", {"host": "x", "batch_size": 8})
+    report.main(
+        settings_file("report"),
+        root / "validation",
+        root / "benchmarks",
+        root / "host.json",
+        root / "report",
+        root / "metrics",
+    )
+    return root
+
+
+def test_rows(written: Path) -> None:
+    rows = {row["variant"]: row for row in files.read_json(written / "report/report.json")["rows"]}
+    assert list(rows) == [*TINY_VARIANTS, "torch_bf16"]
+    assert rows["onnx_O2"]["verdict"] == "failed"
+    assert rows["onnx_O2"]["reason"] == "mean_cosine 0.5, must be >= 0.99"
+    assert rows["openvino_qint8_quantized"]["reason"] == "<no> | fusion"
+    assert rows["openvino"]["same_bytes_as"] == "onnx"
+    assert rows["onnx_qint8_avx512"]["short_speed_ratio"] == 1.0  # of this host, never of another
+    assert rows["onnx"]["short_speed_ratio"] == rows["onnx"]["short_latency_ratio"] == 2.0
+    assert rows["onnx"]["short_texts_per_second"] == 200.0
+    assert rows["onnx"]["short_tokens_per_second"] == 2000.0
+    assert rows["onnx"]["short_batch_size"] == 8
+    assert rows["onnx"]["short_latency_p99_ms"] == 15.0
+    assert rows["onnx"]["short_tokenization_share"] == 0.2  # of the 5 ms that a text takes
+    assert rows["onnx"]["short_peak_share"] == 0.5  # 100 of 200 billion operations a second
+    assert rows["torch_bf16"]["verdict"] == "setting"
+    assert rows["torch_bf16"]["mean_cosine"] == 0.99
+    assert "not validated" in rows["torch_bf16"]["reason"]
+
+
+def test_metrics_are_flat_and_one_file_a_variant(written: Path) -> None:
+    found = {path.stem for path in (written / "metrics/tiny").iterdir()}
+    assert found == set(TINY_VARIANTS)
+    values = files.read_json(written / "metrics/tiny/onnx.json")
+    assert values["mean_cosine"] == 0.999
+    assert all(isinstance(value, int | float | str) for value in values.values())
+
+
+def test_csv(written: Path) -> None:
+    with (written / "report/report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
+    assert rows[1]["long_texts_per_second"] == "200.0"
+
+
+def test_files_of_the_same_bytes_are_one_result_with_several_names(written: Path) -> None:
+    page = (written / "report/report.md").read_text()
+    assert "the same bytes: openvino" in page
+    assert "| `openvino` | passed" not in page
+    with (written / "report/plots.csv").open(newline="") as file:
+        plotted = {row["variant"]: row for row in csv.DictReader(file)}
+    assert plotted.keys() == {f"tiny/{name}" for name in TINY_VARIANTS[:-1] if name != "openvino"}
+    assert plotted["tiny/onnx"]["speed_ratio"] == "2.0"
+
+
+def test_what_is_recommended_stands_in_every_form(written: Path) -> None:
+    answers = files.read_json(written / "report/recommendation.json")["models"]["tiny"]
+    assert {answer["use"] for answer in answers} == {"latency", "throughput", "size"}
+    assert {answer["variant"] for answer in answers if answer["use"] != "size" and answer["budget"]} == {"onnx"}
+    page = (written / "report/report.md").read_text()
+    assert "```mermaid\nflowchart LR" in page
+    assert "What to deploy" in (written / "report/index.html").read_text()
+
+
+def test_charts_are_files_too_that_a_page_may_show(written: Path) -> None:
+    page = (written / "report/report.md").read_text()
+    for link in re.findall(r"\]\((charts/[^)]+)\)", page):
+        assert "<svg" in (written / "report" / link).read_text()
+    assert len(list((written / "report/charts/tiny").glob("*.svg"))) == 6
+
+
+def test_the_pareto_front() -> None:
+    from foundry.reporting.charts import pareto_front
+
+    points = [(0.0, 1.0), (0.0, 1.2), (0.01, 1.1), (0.01, 1.5), (0.02, 1.5), (0.03, 2.0)]
+    assert pareto_front(points) == [1, 3, 5]
+    assert pareto_front([]) == []
+
+
+def test_pages_are_whole_and_ask_nothing_of_the_network(written: Path) -> None:
+    page = (written / "report/index.html").read_text()
+    for variant in TINY_VARIANTS:
+        assert variant in page
+        assert f"`{variant}`" in (written / "report/report.md").read_text()
+    assert "&lt;no&gt;" in page
+    assert "A &lt;CPU&gt;" in page
+    assert "there" in page  # the other host stands in a table of its own
+    assert "of-an-earlier-version" not in page
+    assert not re.search(r"""(src|href)\s*=(?!"#)|@import|url\((?!#)|<script""", page)
+
+
+def browser() -> str | None:
+    """A Chromium of this machine."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.mark.skipif(browser() is None and not os.environ.get("CI"), reason="needs Chromium: `apt-get install chromium`")
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_a_real_browser_draws_the_page_and_asks_nothing_of_the_network(written: Path, width: int, height: int) -> None:
+    from playwright.sync_api import sync_playwright
+
+    requests: list[str] = []
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
+        page = opened.new_page(viewport={"width": width, "height": height})
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto((written / "report/index.html").as_uri())
+        boxes = {
+            figure.get_attribute("id"): figure.query_selector("svg").bounding_box()
+            for figure in page.query_selector_all(".charts figure")
+        }
+        drawn = page.evaluate(
+            "Array.from(document.querySelectorAll('.charts svg'), svg => svg.querySelectorAll('path').length)"
+        )
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        checks = page.locator("details", has=page.locator("summary", has_text="onnx_qint8_static passed"))
+        hidden = not checks.get_by_text("the <worst>").is_visible()
+        checks.locator("summary").click()
+        worst = hidden and checks.get_by_text("the <worst>").is_visible()  # a click away
+        opened.close()
+    assert set(boxes) == {
+        f"tiny-{name}" for name in ("speed", "closeness", "quality", "latency_ratio", "latency", "footprint")
+    }
+    assert all(box["width"] > 300 and box["height"] > 100 for box in boxes.values())
+    assert all(count > 10 for count in drawn)
+    assert overflow <= 0  # nothing is wider than the screen but what scrolls by itself
+    assert worst
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("file:")] == []
+    assert len(requests) == 1
+
+
+def test_no_share_of_the_peak_where_the_processor_chooses_the_arithmetic() -> None:
+    measured = benchmark("here", {"torch": record(1.0), "openvino_int8_weights": record(2.0)})
+    assert speeds.peak_share(measured, "openvino_int8_weights", "short", "fp32") == 0.5
+    assert speeds.peak_share(measured, "openvino_int8_weights", "short", "int8_weights") is None
+
+
+def test_loading_lines_only_for_what_passed(written: Path) -> None:
+    page = (written / "report/report.md").read_text()
+    assert 'model_kwargs={"file_name": "model_qint8_avx512.onnx"}' in page
+    assert 'model_kwargs={"file_name": "model_O2.onnx"}' not in page
+
+
+def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
+    from foundry.reporting.rendering import loading_lines, plain_lines
+
+    facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
+    for variant in ("onnx_O2", "openvino", "torch"):
+        scope: dict[str, Any] = {}
+        exec(loading_lines(str(tiny / variant), variant, facts), scope)
+        embeddings = scope["model"].encode(["A first text.", "And a second one."])
+        assert embeddings.shape == (2, 32)
+        plain = plain_lines(str(tiny / variant), variant, facts)
+        if variant == "torch":
+            assert plain is None
+        else:
+            assert naming.file_name(variant).split(".")[0] in loading_lines("x", variant, facts)
+            exec(plain, scope)  # without Sentence Transformers, the same embedding
+            assert abs(scope["embeddings"] - embeddings).max() < 1e-5
+
+
+def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
+    from foundry.reporting.rendering import plain_lines
+
+    def lines(modules: list[Any], kind: str = "SentenceTransformer", **more: Any) -> str | None:
+        facts = {"kind": kind, "max_seq_length": 8, "modules": modules, "prompts": {}, "truncate_dim": None}
+        return plain_lines("x", "onnx", facts | {"trust_remote_code": False} | more)
+
+    cls = ["Pooling", {"pooling_mode": "cls"}]
+    assert lines([cls]) is not None
+    assert lines([["Pooling", {"pooling_mode": "weightedmean"}]]) is None
+    assert lines([cls], prompts={"query": "query: "}) is None
+    assert lines([cls], truncate_dim=16) is None
+    assert lines([cls, ["Dense", {}]]) is None
+    assert lines([], "CrossEncoder") is None
+
+
+def test_a_search_for_a_budget_is_shown_with_a_chart_that_loads_nothing(written: Path) -> None:
+    page = (written / "report/index.html").read_text()
+    assert "2 graphs built and measured; 1 products stay in floating point" in page
+    after = page[page.index("2 graphs built") :]
+    chart = after[after.index("<svg") : after.index("</svg>")]
+    assert "Tried: grey misses the budget" in chart
+    assert not re.search(r"(href|src)=.http", chart)
