@@ -44,30 +44,30 @@ def main() -> None:
     start = dict(zip(groups, np.cumsum([0, *(len(texts) for texts in groups.values())]), strict=False))
     draws = []
     for seed in range(seeds):
-        picks: list[int] = []
+        indices: list[int] = []
         for name, group in settings.sample.validation.groups.items():
-            drawn = random.Random(f"{seed}/{name}").sample(range(len(groups[name])), group.count)
-            picks += [int(start[name]) + index for index in drawn]
-        draws.append(picks)
+            sampled = random.Random(f"{seed}/{name}").sample(range(len(groups[name])), group.count)
+            indices += [int(start[name]) + index for index in sampled]
+        draws.append(indices)
     result: dict[str, Any] = {"texts": {name: len(texts) for name, texts in groups.items()}, "seeds": seeds}
     for model in settings.models:
         expected = loader.load(MODELS / model / "torch", "torch").encode(everything, batch_size=16)
         for variant in settings.variant_names[1:]:
-            own = loader.load(MODELS / model / variant, variant).encode(everything, batch_size=16)
+            embeddings = loader.load(MODELS / model / variant, variant).encode(everything, batch_size=16)
             limits = resolving.thresholds(resolving.for_model(settings, model), variant)
             checks = [
                 [
-                    *parity.values(own[picks], expected[picks]),
-                    *parity.closeness(own[picks], expected[picks], limits),
-                    *parity.ranking(own[picks], expected[picks], limits),
+                    *parity.values(embeddings[indices], expected[indices]),
+                    *parity.closeness(embeddings[indices], expected[indices], limits),
+                    *parity.ranking(embeddings[indices], expected[indices], limits),
                 ]
-                for picks in draws
+                for indices in draws
             ]
             values: dict[str, list[float]] = {}
-            for row in (row for drawn in checks for row in drawn if row["threshold"]):
+            for row in (row for draw_checks in checks for row in draw_checks if row["threshold"]):
                 values.setdefault(row["check"], []).append(row["value"] or 0.0)
             result[f"{model}/{variant}"] = {
-                "passed": sum(all(row["passed"] for row in drawn) for drawn in checks),
+                "passed": sum(all(row["passed"] for row in draw_checks) for draw_checks in checks),
                 **{name: [round(min(range_of), 5), round(max(range_of), 5)] for name, range_of in values.items()},
             }
             print(f"{variant}: passed {result[f'{model}/{variant}']['passed']} of {seeds}", file=sys.stderr)

@@ -11,7 +11,7 @@ import importlib.metadata
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +21,9 @@ from foundry.base.progress import say
 from foundry.base.quiet import without_warnings
 from foundry.export import comparison, optimum, torch_exporters, torch_model
 from foundry.export.comparison import TOLERANCE
-from foundry.export.settings import OnnxExport
+from foundry.export.settings import Format, OnnxExport
 from foundry.export.torch_model import PROBES, Checkpoint
 from foundry.variants import checkpoint_folder, variant_folder
-
-Format = Literal["onnx", "openvino"]
 
 # What exporters, and the models inside them, raise for an architecture that they do not take. A lack of memory is none
 # of these; a full disk can be, and is checked for.
