@@ -51,8 +51,12 @@ is_stage = words[:1] == ["-m"] and words[1:2] and words[1].startswith("stages.")
 is_child = words[-1:] == ["--multiprocessing-fork"]
 if is_stage or is_child:
     import _socket, marshal
-    if is_child:  # spawn_main(tracker_fd=9, pipe_handle=12)
-        numbers += [int("".join(filter(str.isdigit, part))) for part in words[-2].split("=")[1:]]
+    if is_child:  # the pipes to the process that spawned it
+        for name in os.listdir("/dev/fd"):
+            try:
+                numbers += [int(name)] if int(name) > 2 and os.get_inheritable(int(name)) else []
+            except OSError:  # of the folder itself, which is closed by now
+                pass
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     server.connect({address!r})
     call = marshal.dumps((words if is_stage else words[-3:], numbers, os.getcwd(), dict(os.environ)))
@@ -196,6 +200,7 @@ def run(words: list[str], _: list[int], folder: str, environment: dict[str, str]
         if kind == "-m":
             # The processes that a stage spawns (benchmark measures in such) are forks, too.
             multiprocessing.set_executable(shim)
+            multiprocessing.process.ORIGINAL_DIR = folder  # where they start
             runpy.run_module(what, run_name="__main__", alter_sys=True)
         else:
             exec(what)
