@@ -153,7 +153,7 @@ def sentence_transformers_static(folder: Path) -> None:
     target = folder / THEIRS
     variant_folder.copy_companions(folder / "openvino", target)
     config = optimum_openvino.OVQuantizationConfig(num_samples=len(rows))
-    export_static_quantized_openvino_model(loader.load(folder / "openvino", "openvino"), config, str(target))
+    export_static_quantized_openvino_model(loader.load(folder / "openvino", "openvino").model, config, str(target))
     for path in sorted((target / "openvino").iterdir()):
         path.rename(path.with_name(path.name.replace("qint8_quantized", "sentence_transformers")))
 
@@ -167,7 +167,7 @@ def throughput(loaded: dict[str, Any], groups: dict[str, list[str]], rounds: int
         for group, some in groups.items():
             for name in rng.sample(names, len(names)):
                 started = time.perf_counter()
-                loaded[name].encode(some, batch_size=32, show_progress_bar=False)
+                loaded[name].encode(some, batch_size=32)
                 if number:
                     seconds[group][name].append(time.perf_counter() - started)
     return seconds

@@ -18,7 +18,7 @@ import numpy as np
 from foundry.data import sampling, tables
 from foundry.loading import loader
 from foundry.params import reading, schema
-from foundry.validation import checking
+from foundry.validation import parity
 
 MODELS = Path("artifacts/models")
 
@@ -57,8 +57,9 @@ def main() -> None:
             limits = settings.thresholds(variant)
             checks = [
                 [
-                    *checking.parity(own[picks], expected[picks], limits),
-                    *checking.ranking(own[picks], expected[picks], limits),
+                    *parity.values(own[picks], expected[picks]),
+                    *parity.closeness(own[picks], expected[picks], limits),
+                    *parity.ranking(own[picks], expected[picks], limits),
                 ]
                 for picks in draws
             ]

@@ -8,7 +8,8 @@ from statistics import median
 
 from foundry.base.errors import FoundryError
 from foundry.base.progress import track
-from foundry.benchmarking.measuring import Measured, MeasurementFailed
+from foundry.benchmarking.fork_server import MeasurementFailed
+from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.settings import Effort
 from foundry.benchmarking.speeds import BASELINE
 from foundry.benchmarking.timings import half_width, ratio

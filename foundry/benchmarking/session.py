@@ -15,8 +15,9 @@ import numpy as np
 
 from foundry.base import files
 from foundry.benchmarking import interleaving, measuring, peaks, speeds
+from foundry.benchmarking.fork_server import ForkServers
 from foundry.benchmarking.interleaving import HOPELESS, PATIENCE_SECONDS
-from foundry.benchmarking.measuring import Measured, Workshops
+from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.speeds import BASELINE
 from foundry.loading import loader
@@ -114,12 +115,12 @@ def size_mb(folder: Path, variant: str) -> float:
     return sum(path.stat().st_size for path in variant_folder.weights_files(folder / variant, variant)) / 1e6
 
 
-def limits_of_the_machine(workshops: Workshops, backends: Sequence[str], bf16: bool) -> dict[str, dict[str, float]]:
+def limits_of_the_machine(servers: ForkServers, backends: Sequence[str], bf16: bool) -> dict[str, dict[str, float]]:
     """The fastest matrix product of each runtime in use, by precision, in billions of operations a second."""
     found: dict[str, dict[str, float]] = {}
     functions = {"torch": peaks.of_torch, "onnx": peaks.of_onnx, "openvino": peaks.of_openvino}
     for backend in backends:
-        rates = workshops.of(backend).call(functions[backend], bf16, seconds=PATIENCE_SECONDS)
+        rates = servers.for_backend(backend).call(functions[backend], bf16, seconds=PATIENCE_SECONDS)
         for precision, gflops in rates.items():
             found.setdefault(precision, {})[backend] = gflops
     return found
@@ -138,10 +139,12 @@ def benchmark(
     began = time.perf_counter()
     backends = list(dict.fromkeys(naming.backend(row.variant) for row in wanted.values()))
     some = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
-    with Workshops() as workshops:
-        described = workshops.of(BASELINE).call(measuring.describe, folder / BASELINE, groups, seconds=PATIENCE_SECONDS)
+    with ForkServers() as servers:
+        described = servers.for_backend(BASELINE).call(
+            measuring.describe, folder / BASELINE, groups, seconds=PATIENCE_SECONDS
+        )
         bf16 = any("bf16" in flag for flag in machine["instruction_sets"])
-        peak = limits_of_the_machine(workshops, backends, bf16)
+        peak = limits_of_the_machine(servers, backends, bf16)
         plan = {
             name: measuring.plan_group(
                 chosen, described["groups"][name]["texts_per_second"], effort.seconds, effort.batch_sizes
@@ -154,7 +157,7 @@ def benchmark(
             for name, row in wanted.items()
             if row.computes_in
             and naming.backend(row.variant) == "openvino"  # torch computes in any, if slowly
-            and not workshops.of(naming.backend(row.variant)).call(
+            and not servers.for_backend(naming.backend(row.variant)).call(
                 measuring.capable, row.computes_in, seconds=PATIENCE_SECONDS
             )
         ]
@@ -162,7 +165,7 @@ def benchmark(
         def measure(name: str, give_up: float) -> Measured:
             row = wanted[name]
             embed = some if name not in embeddings and (row.options or name == BASELINE) else []
-            one: Measured = workshops.of(naming.backend(row.variant)).call(
+            one: Measured = servers.for_backend(naming.backend(row.variant)).call(
                 measuring.measure, folder / row.variant, row.variant, row.options, plan, give_up, embed,
                 seconds=PATIENCE_SECONDS + 2 * give_up,
             )  # fmt: skip

@@ -5,6 +5,7 @@ python -m foundry.commands.recommend minilm --use latency --budget 0.004 --texts
 
 from enum import StrEnum
 from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -89,7 +90,7 @@ def measure_now(
     )  # fmt: skip
 
 
-def advise(answer: recommendation.Answer, where: str, facts: dict[str, Any]) -> list[str]:
+def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
     """The answer in sentences, and the lines that load the variant."""
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]

@@ -18,7 +18,8 @@ from foundry.base.progress import say, track
 from foundry.data import texts
 from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
-from foundry.loading.encoders import inputs, items, with_prompt
+from foundry.loading.items import make_items, tokenizer_inputs
+from foundry.loading.prompts import with_prompt
 from foundry.variants import checkpoint_folder, variant_folder
 
 SEED = 0
@@ -77,8 +78,8 @@ def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[
     prompts, default = checkpoint_folder.prompts(folder)
     if checkpoint_folder.kind(folder) != "CrossEncoder":
         chosen = [with_prompt(text, prompts, default) for text in chosen]
-    some = items(chosen, checkpoint_folder.kind(folder) == "CrossEncoder", passages=2)
-    for encoded in tokenizer.encode_batch(inputs(some)):
+    items = make_items(chosen, checkpoint_folder.kind(folder), passages_per_query=2)
+    for encoded in tokenizer.encode_batch(tokenizer_inputs(items)):
         fields = {
             "input_ids": encoded.ids,
             "attention_mask": encoded.attention_mask,

@@ -70,35 +70,37 @@ def propose(one: Bundle, repo: str, target: Target) -> tuple[Changes, Sent | Non
     return sent, done
 
 
-def check(folder: Path, record: provenance.Provenance, one: Bundle, reference: Path, texts: Path) -> dict[str, float]:
-    """Load every variant of a downloaded folder, and give its lowest cosine to torch's frozen embeddings.
+def check(
+    folder: Path, record: provenance.Provenance, bundled: Bundle, reference: Path, validation_texts: Path
+) -> dict[str, float]:
+    """Load every variant of a downloaded folder, and give its lowest cosine to torch's frozen embeddings, by variant.
 
     Raises:
         FoundryError: when a file is not what was sent, or a variant does not load or is not what was validated.
     """
-    from foundry.data import texts as frozen
+    from foundry.data import texts as frozen_texts
     from foundry.loading import loader
-    from foundry.loading.encoders import items
-    from foundry.reference import reference as references
+    from foundry.reference import reference as frozen_reference
     from foundry.reference.closeness import cosines
 
     if wrong := provenance.compare(folder, record):
         raise FoundryError(", ".join(f"{name} is {what}" for name, what in wrong.items()))
-    expected = references.read(reference)
-    chosen = [row["text"] for row in frozen.read(texts)]
-    found = {}
+    expected = frozen_reference.read(reference)
+    texts = [row["text"] for row in frozen_texts.read(validation_texts)]
+    lowest_cosines = {}
     for variant in track(list(record["variants"]), "checking what was downloaded again"):
         try:
-            model = loader.load(folder, variant)
-            some = items(chosen, loader.of_pairs(model))[:CHECKED_TEXTS]
-            rows = model.encode(some, batch_size=len(some), show_progress_bar=False)
+            loaded = loader.load(folder, variant)
+            items = loaded.items(texts)[:CHECKED_TEXTS]
+            rows = loaded.encode(items, batch_size=len(items))
         except loader.load_errors() as error:
             raise FoundryError(f"{variant} does not load or run: {type(error).__name__} {error}") from error
-        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(some)]).min())
-        if not cosine >= one.lowest_cosine[variant]:
-            raise FoundryError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {one.lowest_cosine[variant]:g}")
-        found[variant] = round(cosine, 7)
-    return found
+        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(items)]).min())
+        threshold = bundled.lowest_cosine[variant]
+        if not cosine >= threshold:
+            raise FoundryError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {threshold:g}")
+        lowest_cosines[variant] = round(cosine, 7)
+    return lowest_cosines
 
 
 def to_hub(one: Bundle, repo: str, target: Target, reference: Path, texts: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from foundry.int8.search_record import Search
+from foundry.variants.search_record import Search
 
 INK, SOFT = "#1c2733", "#8c959f"
 GOOD, OTHER, CHOSEN, BAD = "#1a7f37", SOFT, "#0969da", "#cf222e"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from foundry.benchmarking.timings import Ratio
@@ -58,7 +59,7 @@ def ratio_text(value: Ratio | None) -> str:
     return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
 
 
-def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
+def plain_lines(where: str, variant: str, facts: Mapping[str, Any]) -> str | None:
     """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
 
     `facts` are the model's, as the reference has them.
@@ -104,7 +105,7 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
     return "\n".join(lines)
 
 
-def loading_lines(where: str, variant: str, facts: dict[str, Any], revision: str | None = None) -> str:
+def loading_lines(where: str, variant: str, facts: Mapping[str, Any], revision: str | None = None) -> str:
     """The Python lines that load a published variant of a model with these facts in Sentence Transformers."""
     kind = facts["kind"]
     backend = naming.backend(variant)
