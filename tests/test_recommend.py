@@ -12,6 +12,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import recommend
 from foundry.reporting import recommendation
+from foundry.reporting.flowchart import flowchart
 from tests.support.results import benchmark, noisy, record, validation
 
 FACTS = {"kind": "SentenceTransformer", "trust_remote_code": False}
@@ -121,7 +122,7 @@ def test_nothing_within_the_budget_is_an_answer(measured: tuple[Any, Any]) -> No
 
 def test_the_flowchart_leads_to_every_answer_and_asks_only_what_decides(measured: tuple[Any, Any]) -> None:
     answers = recommendation.recommend(*measured, [0, 0.004, 0.01])
-    chart = recommendation.flowchart(answers)
+    chart = flowchart(answers)
     assert chart.startswith("flowchart LR")
     for answer in answers:
         assert str(answer["variant"]) in chart

@@ -3,9 +3,9 @@
 python -m foundry.commands.recommend minilm --use latency --budget 0.004 --texts my.txt
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
