@@ -20,7 +20,7 @@ from foundry.base import command, files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.params import reading
-from foundry.publishing import hub
+from foundry.publishing.hub.retries import with_retries
 
 MOVED = 3  # the exit code
 BRANCH = "main"
@@ -62,7 +62,7 @@ def head(one: Pinned) -> str:
     """
     from huggingface_hub import HfApi
 
-    info = hub.patiently(lambda: HfApi().repo_info(one.repo, repo_type=one.kind, revision=BRANCH), one.repo)
+    info = with_retries(lambda: HfApi().repo_info(one.repo, repo_type=one.kind, revision=BRANCH), one.repo)
     return str(info.sha)
 
 

@@ -32,8 +32,8 @@ def _flat_speeds(measured: Mapping[str, Any]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name, value in measured.items():
         if name in ("speed_ratio", "latency_ratio"):
-            ratio: Ratio = value or {"median": None, "low": None, "high": None}
-            columns |= {name: ratio["median"], f"{name}_low": ratio["low"], f"{name}_high": ratio["high"]}
+            ratio: Ratio | dict[str, float] = value or {}
+            columns |= {name: ratio.get("median"), f"{name}_low": ratio.get("low"), f"{name}_high": ratio.get("high")}
         else:
             columns[name] = value
     return columns

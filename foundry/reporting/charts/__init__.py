@@ -1,4 +1,4 @@
-"""Charts of the report. A chart is a matplotlib figure; `svg` and `png` write it, and nothing is loaded from anywhere."""
+"""Charts of the report: matplotlib figures, which `svg` and `png` write; nothing in them is loaded from anywhere."""
 
 from foundry.reporting.charts.closeness import closeness, pareto_front, quality
 from foundry.reporting.charts.figures import as_file, inline, png, svg
