@@ -19,7 +19,6 @@ from tests.support.projects import TINY_VARIANTS
 from tests.support.results import benchmark, record, validation
 from tests.support.stages import settings_file
 
-
 SPEED_COLUMNS = (
     "texts_per_second", "tokens_per_second", "batch_size", "speed_ratio", "speed_ratio_low", "speed_ratio_high",
     "latency_ratio", "latency_ratio_low", "latency_ratio_high", "latency_ms", "latency_p95_ms", "latency_p99_ms",
