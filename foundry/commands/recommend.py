@@ -40,7 +40,7 @@ def main(
     params = reading.read()
     params.require_model(model)
     validations = advice.read_validations(artifacts / "validation" / model, params.variant_names)
-    machine = machine_profile.named()
+    machine = machine_profile.named_profile()
     if texts is not None:
         variants = advice.within_budget(validations, budget)
         user_texts = tables.user_texts(texts)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.publishing import hub
+from foundry.publishing.hub.retries import with_retries
 
 BRANCH = "main"
 
@@ -52,7 +52,7 @@ def current_commit(repo: str, kind: str = "model", revision: str = BRANCH) -> st
         except OfflineModeIsEnabled as error:
             raise FoundryError(f"{repo} is on the Hub, and HF_HUB_OFFLINE says not to ask there: unset it") from error
 
-    return hub.patiently(ask, repo)
+    return with_retries(ask, repo)
 
 
 def pin(path: Path, moved: Mapping[str, str]) -> None:

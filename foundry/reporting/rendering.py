@@ -27,6 +27,7 @@ def render(template: str, **context: Any) -> str:
     environment.filters["closeness"] = lambda value: "" if value is None else f"{value:.4f}"
     environment.filters["exact"] = lambda value: "not a number" if value is None else f"{value:.5g}"
     environment.filters["ratio"] = lambda value: "" if value is None else f"{value:.2f}×"
+    environment.filters["median"] = lambda value: None if value is None else value["median"]
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
     environment.filters["short"] = short
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
@@ -51,7 +52,7 @@ def origin(source: dict[str, Any]) -> str:
 
 
 def ratio_text(value: Ratio | None) -> str:
-    """`1.60x (1.37 to 1.93)`: the median and its 95% interval."""
+    """`1.60× (1.37–1.93)`: the median and its 95% interval."""
     if value is None:
         return ""
     if value["low"] is None or value["low"] == value["high"]:

@@ -129,7 +129,7 @@ def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     assert value["median"] == pytest.approx(1.5)
 
 
-def test_what_fails_or_is_hopeless_is_not_measured_again() -> None:
+def test_what_fails_or_is_too_slow_is_not_measured_again() -> None:
     machine = Machine({"torch": 1.0, "slow": 0.2, "broken": 1.0, "onnx": 1.2}, noise=0.5)
 
     def measure(name: str, give_up: float) -> Measured:

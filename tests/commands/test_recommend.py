@@ -13,6 +13,7 @@ from foundry.base.errors import FoundryError
 from foundry.commands import recommend
 from foundry.params import reading
 from foundry.reporting import advice, recommendation
+from foundry.reporting.flowchart import flowchart
 from tests.support.results import benchmark, noisy, record, validation
 
 FACTS = {"kind": "SentenceTransformer", "trust_remote_code": False}
@@ -122,7 +123,7 @@ def test_nothing_within_the_budget_is_an_answer(measured: tuple[Any, Any]) -> No
 
 def test_the_flowchart_leads_to_every_answer_and_asks_only_what_decides(measured: tuple[Any, Any]) -> None:
     answers = recommendation.recommend(*measured, [0, 0.004, 0.01])
-    chart = recommendation.flowchart(answers)
+    chart = flowchart(answers)
     assert chart.startswith("flowchart LR")
     for answer in answers:
         assert str(answer["variant"]) in chart
