@@ -10,7 +10,7 @@ TESTS ?= not slow
 .PHONY: artifacts test test-all check check-params audit prune rebuild propose publish clean
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
-	dvc repro
+	foundry build
 	foundry audit --skip-remote
 	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
 

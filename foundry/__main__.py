@@ -12,6 +12,7 @@ from foundry.base import command
 
 # The subcommands in the order of `foundry --help`, below its headings.
 CONTENTS = {
+    "Building": ("build",),
     "Settings": ("check-params", "add", "outdated"),
     "Results": ("recommend", "compare", "changelog"),
     "Files": ("audit", "verify", "prune"),
@@ -63,7 +64,7 @@ app = typer.Typer(
 def foundry() -> None:
     """Build, check and publish every deployable form of a Sentence Transformers checkpoint.
 
-    `dvc repro` builds; these commands are for what comes before and after.
+    `foundry build` runs `dvc repro`; the other commands are for what comes before and after.
     """
 
 

@@ -6,6 +6,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks import projects
 from tests.support.checkpoints import make_checkpoint
 from tests.support.fork_server import ForkServer
+from tests.support.pipeline import dvc
 from tests.support.projects import ROOT, make_params
 from tests.support.sessions import built_once
 from tests.support.stages import build
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# `dvc` is beside this Python, also where .venv is not activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One core for each worker, or their threads wait for each other. Torch reads it when it is imported: not yet.
@@ -145,3 +150,21 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build(root, "minilm")
 
     return built_once(tmp_path_factory, "real", build_all) / "artifacts/models/minilm"
+
+
+@pytest.fixture(scope="session")
+def first_build(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any], fork_server: ForkServer) -> Path:
+    """A clone of this working tree in which the tiny model was built. Read only."""
+
+    def build(folder: Path) -> None:
+        clone = projects.copy_working_tree(folder / "project")
+        (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+        dvc(clone, "repro", PATH=fork_server.path)
+
+    return built_once(tmp_path_factory, "pipeline", build) / "project"
+
+
+@pytest.fixture
+def built(first_build: Path, tmp_path: Path) -> Path:
+    """A copy of the clone in which the tiny model was built, with DVC's cache."""
+    return Path(shutil.copytree(first_build, tmp_path / "project", symlinks=True))

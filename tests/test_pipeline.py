@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks import build_cost
+from benchmarks import projects
 from foundry.base import files
 from foundry.loading import loader
 from foundry.loading.items import make_items
@@ -30,26 +30,7 @@ from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
 from tests.support.pipeline import change, copy_unbuilt, dvc, ran
 from tests.support.projects import LOOSE, TINY_VARIANTS
-from tests.support.sessions import built_once
 from tests.support.texts import documents
-
-
-@pytest.fixture(scope="session")
-def first_build(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any], fork_server: ForkServer) -> Path:
-    """A clone of this working tree in which the tiny model was built. Read only."""
-
-    def build(folder: Path) -> None:
-        clone = build_cost.clone(folder / "project")
-        (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
-        dvc(clone, "repro", PATH=fork_server.path)
-
-    return built_once(tmp_path_factory, "pipeline", build) / "project"
-
-
-@pytest.fixture
-def built(first_build: Path, tmp_path: Path) -> Path:
-    """A copy of the clone in which the tiny model was built, with DVC's cache."""
-    return Path(shutil.copytree(first_build, tmp_path / "project", symlinks=True))
 
 
 @pytest.fixture
@@ -262,7 +243,7 @@ def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("forks")
 def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
-    clone = build_cost.clone(tmp_path / "project")
+    clone = projects.copy_working_tree(tmp_path / "project")
     raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
     kept = ["torch", "onnx", "onnx_qint8_static"]
     raw["models"] |= {

@@ -19,8 +19,16 @@ from typing import Any, NoReturn
 
 from foundry.base.errors import FoundryError
 
-# Libraries of this stack phone home or warn about things that no stage does; both would drown a CI log.
-ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+# Libraries of this stack phone home, or warn about things that no stage does, which would drown a CI log.
+ENVIRONMENT = {
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+# OpenVINO's converter reports its use with this package, where it is, and has no variable that forbids it.
+TELEMETRY_PACKAGE = "openvino_telemetry"
 # The libraries make half a million objects on import, none of them garbage. With Python's default of 700 the collector
 # walks them again and again, for a second of each stage that imports sentence_transformers.
 COLLECT_AFTER_OBJECTS = 200_000
@@ -65,6 +73,7 @@ def prepare_process() -> None:
     """Set what holds for the whole process. The libraries read their variables when they are imported, later."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    sys.modules[TELEMETRY_PACKAGE] = None  # type: ignore[assignment]  # an import of it fails, as where it is not installed
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
@@ -130,7 +139,8 @@ def _is_dvc(process: Any) -> bool:
     import psutil
 
     try:
-        return any(Path(part).name == "dvc" for part in process.cmdline()[:2])
+        # `dvc`, `python /somewhere/dvc`, or `python -m dvc`.
+        return any(Path(part).name == "dvc" for part in process.cmdline()[:3])
     except psutil.Error:
         return False
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from foundry.base import command
 from foundry.loading import loader
 
 LIBRARIES = {
@@ -87,6 +88,7 @@ def _serve(connection: Connection, backend: str) -> None:
     import gc
     import importlib
 
+    command.prepare_process()
     for library in LIBRARIES[backend]:
         importlib.import_module(library)
     gc.freeze()  # Or the first collection in a child would copy every page.

@@ -61,8 +61,11 @@ class Plan:
 
 
 def rows(folder: Path, variants: Sequence[str], settings: Mapping[str, Setting]) -> dict[str, Row]:
-    """Every variant that was built, files of the same bytes pointing to the first of them; then the settings."""
-    built = [name for name in variants if variant_folder.skipped(folder / name) is None]
+    """Every variant that was built, files of the same bytes pointing to the first of them; then the settings.
+
+    A variant whose stage failed has no folder.
+    """
+    built = [name for name in variants if (folder / name).is_dir() and variant_folder.skipped(folder / name) is None]
     earlier = same_bytes.twins({name: (naming.backend(name), *weight_hashes(folder, name)) for name in built})
     table = {name: Row(name, same_bytes_as=earlier.get(name)) for name in built}
     for name, setting in settings.items():

@@ -19,16 +19,26 @@ def build(
     settings: ReportAll, validation: Path, benchmarks: Path, machine: dict[str, Any], report: Path, metrics_folder: Path
 ) -> list[Section]:
     """Write the report to the folder `report` and the metrics to `metrics_folder`; give the section of each model."""
-    sections = [build_section(model, settings, validation, benchmarks, machine["host"]) for model in settings.models]
+    # What is there when a stage of another model, or of a variant, failed.
+    verdicts = {
+        (model, name)
+        for model in settings.models
+        for name in settings.variants
+        if (validation / model / f"{name}.json").is_file()
+    }
+    models = [model for model in settings.models if (model, "torch") in verdicts]
+    missing = [model for model in settings.models if model not in models]
+    missing += [f"{model}/{name}" for model in models for name in settings.variants if (model, name) not in verdicts]
+    sections = [build_section(model, settings, validation, benchmarks, machine["host"]) for model in models]
     with files.replacing_folder(report) as partial:
         write_data(partial, sections, machine)
         for section in sections:
             write_charts(partial, section)
         for name, template in PAGES.items():
             page = render(
-                template, sections=sections, host=machine, summary=rows.SUMMARY, note=rows.note, inline=charts.inline,
-                ratio_to_torch=rows.ratio_to_torch, fastest_ratio=rows.fastest_ratio, budget_label=budget_label,
-                ratio_text=ratio_text, typical=speeds.typical,
+                template, sections=sections, missing=missing, host=machine, summary=rows.SUMMARY, note=rows.note,
+                inline=charts.inline, ratio_to_torch=rows.ratio_to_torch, fastest_ratio=rows.fastest_ratio,
+                budget_label=budget_label, ratio_text=ratio_text, typical=speeds.typical,
             )  # fmt: skip
             (partial / name).write_text(page, encoding="utf-8")
     with files.replacing_folder(metrics_folder) as partial:

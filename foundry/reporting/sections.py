@@ -39,7 +39,9 @@ class Section(TypedDict):
 def build_section(model: str, settings: ReportAll, validation: Path, benchmarks: Path, host: str) -> Section:
     """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
     validations: dict[str, Validation] = {
-        name: files.read_json(validation / model / f"{name}.json") for name in settings.variants
+        name: files.read_json(path)
+        for name in settings.variants
+        if (path := validation / model / f"{name}.json").is_file()  # it is not where a stage of the variant failed
     }
     measured = speeds.read((benchmarks / model).glob("*.json"))
     here = measured.pop(host, None)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,17 @@ import yaml
 
 def dvc(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -> str:
     """What a command of DVC writes; that it succeeds, or fails, is checked."""
+    return _run(clone, ["dvc", *arguments], succeeds, variables)
+
+
+def foundry(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -> str:
+    """What a command of `foundry` writes; that it succeeds, or fails, is checked."""
+    return _run(clone, [sys.executable, "-m", "foundry", *arguments], succeeds, variables)
+
+
+def _run(clone: Path, command: list[str], succeeds: bool, variables: dict[str, str]) -> str:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
-    done = subprocess.run(["dvc", *arguments], cwd=clone, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode == 0) == succeeds, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 

@@ -1,0 +1,22 @@
+"""Build everything in params.yaml.
+
+That is `dvc repro`, and where a stage fails, everything that does not need it: the other variants of the model, and
+all other models, are still measured, reported and published. The end says what was not built, with exit code 1.
+"""
+
+from foundry.base.errors import FoundryError
+
+
+def main() -> None:
+    from foundry.params import reading
+    from foundry.tracking import reproduction
+
+    params = reading.read()
+    models = dict.fromkeys(params.models, params.variant_names)
+    unbuilt = reproduction.build(models)
+    if unbuilt:
+        lines = [
+            f"  {model or 'all models'}: {', '.join(stages)}"
+            for model, stages in reproduction.unbuilt_by_model(unbuilt, models).items()
+        ]
+        raise FoundryError("\n".join(["not built, because a stage failed (its error stands above):", *lines]))
