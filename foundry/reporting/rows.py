@@ -25,7 +25,7 @@ SUMMARY = {
     "mean_cosine": "mean cosine",
     "min_cosine": "min",
     "hard_min_cosine": "hard texts",
-    "consistency_mean_cosine": "own batch",
+    "consistency_mean_cosine": "batch consistency",
     "recall_at_10": "recall@10",
     "task_ratio": "task ratio",
 }
