@@ -1,4 +1,7 @@
-"""Fixtures: a params.yaml of a tiny model, and the tiny and the real model built once per run. No network."""
+"""Fixtures: a params.yaml of a tiny model, and the tiny and the real model built once per run. No network.
+
+`make test` runs two workers. What is built once (`tests/support/sessions.py`) is shared by both.
+"""
 
 import json
 import os
@@ -11,22 +14,39 @@ import pytest
 import yaml
 
 from tests.support.checkpoints import make_checkpoint
+from tests.support.fork_server import ForkServer
 from tests.support.projects import ROOT, make_params
+from tests.support.sessions import built_once
 from tests.support.stages import build
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One core for each worker, or their threads wait for each other. Torch reads it when it is imported: not yet.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """A process that has imported the libraries; stages of `dvc repro` run as forks of it."""
+    with ForkServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+    return built_once(tmp_path_factory, "checkpoint", lambda folder: make_checkpoint(folder / "tiny")) / "tiny"
 
 
 @pytest.fixture(scope="session")
-def tiny_params(checkpoint: Path) -> dict[str, Any]:
+def tiny_params(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The default params.yaml, shrunk: the tiny model, fewer variants, fewer texts."""
-    return make_params(checkpoint)
+
+    def write(folder: Path) -> None:
+        (folder / "params.yaml").write_text(yaml.safe_dump(make_params(checkpoint), sort_keys=False))
+
+    params: dict[str, Any] = yaml.safe_load((built_once(tmp_path_factory, "params", write) / "params.yaml").read_text())
+    return params
 
 
 @pytest.fixture
@@ -47,9 +67,12 @@ def project(tmp_path: Path, tiny_params: dict[str, Any], monkeypatch: pytest.Mon
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) -> Path:
     """The tiny model's folder with every variant of `tiny_params`, and the texts and reference beside it. Read only."""
-    root = tmp_path_factory.mktemp("tiny")
-    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
-    return build(root, "tiny")
+
+    def build_all(root: Path) -> None:
+        (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+        build(root, "tiny")
+
+    return built_once(tmp_path_factory, "tiny", build_all) / "artifacts/models/tiny"
 
 
 @pytest.fixture(scope="session")
@@ -57,13 +80,14 @@ def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `publish` makes of the tiny model, as a folder. Read only."""
     from tests.support.publishing import prepare, run
 
-    root = tmp_path_factory.mktemp("published")
-    (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        prepare(root, tiny, "tiny")
-        run(root, folder=tiny)
-    return root / "hub/tiny"
+    def publish(root: Path) -> None:
+        (root / "params.yaml").write_bytes((tiny.parents[2] / "params.yaml").read_bytes())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            prepare(root, tiny, "tiny")
+            run(root, folder=tiny)
+
+    return built_once(tmp_path_factory, "published", publish) / "hub/tiny"
 
 
 @pytest.fixture
@@ -115,6 +139,9 @@ def s3() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """all-MiniLM-L6-v2 with all variants of the committed params.yaml, built by the stages. Read only."""
-    root = tmp_path_factory.mktemp("real")
-    shutil.copy(ROOT / "params.yaml", root)
-    return build(root, "minilm")
+
+    def build_all(root: Path) -> None:
+        shutil.copy(ROOT / "params.yaml", root)
+        build(root, "minilm")
+
+    return built_once(tmp_path_factory, "real", build_all) / "artifacts/models/minilm"

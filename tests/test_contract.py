@@ -1,8 +1,10 @@
-"""dvc.yaml, params.yaml, stages/ and the README agree: a file that one forgets is a stage that does not rerun."""
+"""dvc.yaml, params.yaml, stages/, foundry/, tests/ and the documents agree: a dep that is missing is a stage that does
+not rerun, and a folder that does not keep to its subject is a drawer."""
 
 import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +14,85 @@ import yaml
 from tests.support.projects import ROOT
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 KEY_ORDER = ["desc", "matrix", "cmd", "deps", "params", "always_changed", "outs", "metrics"]
-# Scripts of stages/ that are commands for people, not stages of the pipeline.
-COMMANDS = {
-    "changelog", "check_outputs", "check_params", "compare", "fan_out", "outdated", "prune", "recommend", "verify",
-}  # fmt: skip
+CODE = sorted((ROOT / "foundry").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "stages").glob("[!_]*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+FOLDERS = sorted({path.parent.name for path in CODE} - {"foundry"})
+COMMANDS = sorted(path.stem for path in (ROOT / "foundry/commands").glob("[!_]*.py"))
+# Tested beside the stage that reads what they write.
+WITHOUT_TEST_FILE = {"host", "embed"}
+LINES_OF_A_SCRIPT = range(10, 61)
+LINES_OF_A_FILE = 350
 
 
-def imported(path: Path) -> set[Path]:
-    """The project's own files that a file imports, directly or through another."""
-    found: set[Path] = set()
+@cache
+def imports(path: Path) -> frozenset[Path]:
+    """The project's own files that a file imports itself, at its top or in a function."""
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stages"):
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # Either of the module, or of a module of the package: what exists counts.
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.startswith("stages")]
-        for name in names:
-            file = ROOT / (name.replace(".", "/") + ".py")
-            if file.is_file() and file not in found:
-                found |= {file} | imported(file)
-    return found
+            modules |= {alias.name for alias in node.names}
+    candidates = {ROOT / f"{name.replace('.', '/')}.py" for name in modules}
+    return frozenset(file for file in candidates if file.is_file())
 
 
-def templates(path: Path) -> set[Path]:
-    """The templates that a file names, or that a template includes, directly or through another."""
-    named = {ROOT / "stages/templates" / name for name in re.findall(r'"([\w.]+\.j2)"', path.read_text())}
-    found = {one for one in named if one.is_file()}
-    return found.union(*(templates(one) for one in found))
+def closure(path: Path) -> set[Path]:
+    """A file and all that it imports, directly or through others."""
+    reached: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in reached:
+            reached.add(file)
+            waiting += imports(file)
+    return reached
 
 
-@pytest.mark.parametrize("stage", PIPELINE)
+def cycle(edges: dict[Any, set[Any]]) -> list[Any]:
+    """A cycle in a graph, from a node back to it; empty when there is none."""
+    done: set[Any] = set()
+
+    def visit(node: Any, path: list[Any]) -> list[Any]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        done.add(node)
+        return next(filter(None, (visit(other, [*path, node]) for other in sorted(edges.get(node, ())))), [])
+
+    return next(filter(None, (visit(node, []) for node in sorted(edges))), [])
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def documents() -> str:
+    """The README and the pages that it links."""
+    return "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+
+
+# --- dvc.yaml ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [name for name in PIPELINE if name != "host"])  # which always runs
 def test_deps_are_what_the_script_imports(stage: str) -> None:
+    code = {dep for dep in PIPELINE[stage]["deps"] if dep.startswith(("foundry/", "stages/"))}
     script = ROOT / f"stages/{stage}.py"
-    own = {dep for dep in PIPELINE[stage].get("deps", []) if dep.startswith("stages/")}
-    code = {script} | imported(script)
-    expected = {str(path.relative_to(ROOT)) for path in code.union(*(templates(path) for path in code))}
-    if stage == "host":
-        assert not own  # always runs
-    else:
-        assert own == expected
+    files = closure(script)
+    assert [relative(path) for path in files if path.parent == ROOT / "stages" and path != script] == []
+    folders = {relative(path.parent) for path in files - {script} if path.parent != ROOT / "foundry"}
+    assert code == folders | {f"stages/{stage}.py"}
+
+
+def test_the_host_has_no_deps() -> None:
+    assert "deps" not in PIPELINE["host"]
+    assert PIPELINE["host"]["always_changed"] is True
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -68,53 +109,18 @@ def test_a_stage_is_well_formed(stage: str) -> None:
         assert path in definition["cmd"] or str(Path(path).parent) in definition["cmd"]
 
 
+@pytest.mark.parametrize("stage", [name for name in PIPELINE if name not in ("configure", "host")])
+def test_a_stage_depends_on_the_settings_file_that_it_is_given(stage: str) -> None:
+    settings = re.findall(r"artifacts/settings/\S+\.json", PIPELINE[stage]["cmd"])
+    assert len(settings) == 1
+    assert [dep for dep in PIPELINE[stage]["deps"] if dep.startswith("artifacts/settings")] == settings
+    assert "params" not in PIPELINE[stage]
+    assert "params.yaml" not in PIPELINE[stage]["deps"]
+
+
 @pytest.mark.parametrize("stage", [name for name in PIPELINE if name not in ("configure", "host", "report", "publish")])
 def test_a_new_toolchain_is_a_rebuild(stage: str) -> None:
     assert "constraints.txt" in PIPELINE[stage]["deps"]
-
-
-def test_every_script_is_a_stage_or_a_command() -> None:
-    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
-    scripts |= {path.parent.name for path in (ROOT / "stages").glob("*/__main__.py")}
-    assert scripts == set(PIPELINE) | COMMANDS
-
-
-def test_every_model_is_an_artifact_that_versions_can_be_registered_of() -> None:
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text())["artifacts"]
-    assert {name: row["path"] for name, row in artifacts.items()} == {
-        name: f"artifacts/hub/{name}" for name in raw["models"]
-    }
-
-
-def test_every_section_of_params_belongs_to_a_stage() -> None:
-    sections = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    assert sections - {"models", "variants"} <= set(PIPELINE) | COMMANDS
-
-
-def test_the_readme_names_every_stage_and_shared_file() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for stage in (*PIPELINE, *COMMANDS):
-        assert f"`stages/{stage}.py`" in readme or f"`stages/{stage}/`" in readme or f"`{stage}`" in readme
-    for path in (ROOT / "stages/shared").glob("[!_]*.py"):
-        assert f"`{path.name}`" in readme
-
-
-def test_every_stage_has_a_test_file() -> None:
-    for stage in set(PIPELINE) - {"host", "embed"}:  # tested beside the stage that reads what they write
-        assert (ROOT / f"tests/test_{stage}.py").is_file()
-
-
-def test_the_readme_documents_every_make_target() -> None:
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    readme = (ROOT / "README.md").read_text()
-    assert [target for target in targets if f"make {target}" not in readme] == []
-
-
-def test_constraints_pin_everything_and_hold_no_address() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    assert len(lines) > 100
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
 
 
 def test_dvc_reads_the_pipeline() -> None:
@@ -124,3 +130,130 @@ def test_dvc_reads_the_pipeline() -> None:
     names = listed.stdout.split()
     assert "validate@minilm-onnx_qint8_avx512_vnni" in names
     assert sum(name.startswith("validate@minilm-") for name in names) == 16
+
+
+def test_compiled_modules_are_in_no_dep() -> None:
+    assert "__pycache__" in (ROOT / ".dvcignore").read_text().splitlines()
+
+
+# --- params.yaml ------------------------------------------------------------------------------------------
+
+
+def test_every_model_is_an_artifact_that_versions_can_be_registered_of() -> None:
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text())["artifacts"]
+    assert {name: row["path"] for name, row in artifacts.items()} == {
+        name: f"artifacts/hub/{name}" for name in PARAMS["models"]
+    }
+
+
+def test_every_section_of_params_belongs_to_a_stage_or_a_command() -> None:
+    assert set(PARAMS) - {"models", "variants"} <= {*PIPELINE, *COMMANDS}
+
+
+# --- stages/ ----------------------------------------------------------------------------------------------
+
+
+def test_every_script_is_a_stage() -> None:
+    assert {path.stem for path in SCRIPTS} == set(PIPELINE)
+    assert list((ROOT / "stages").glob("*/**/*.py")) == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_thin(path: Path) -> None:
+    assert len(path.read_text().splitlines()) in LINES_OF_A_SCRIPT
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem != "configure"], ids=lambda path: path.stem)
+def test_no_stage_but_configure_reads_params(path: Path) -> None:
+    """Neither params.yaml nor its schema: a new key of one stage would rerun all the others."""
+    assert [relative(file) for file in closure(path) if file.parent == ROOT / "foundry/params"] == []
+    assert "params.yaml" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_the_models_name_is_an_argument_and_read_from_no_path(path: Path) -> None:
+    names = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+             and node.attr in ("name", "stem", "parts")]  # fmt: skip
+    assert names == []
+
+
+# --- foundry/ ---------------------------------------------------------------------------------------------
+
+
+def test_the_library_knows_no_stage_and_no_test() -> None:
+    for path in CODE:
+        for file in imports(path):
+            assert file.is_relative_to(ROOT / "foundry"), f"{relative(path)} imports {relative(file)}"
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    assert cycle({relative(path): {relative(file) for file in imports(path)} for path in CODE}) == []
+
+
+def test_no_folder_imports_itself_through_others() -> None:
+    edges: dict[str, set[str]] = {name: set() for name in FOLDERS}
+    for path in CODE:
+        # The schema of params.yaml is made of the settings.py of every folder, which import each other alone.
+        others = {file.parent.name for file in imports(path) if file.name != "settings.py"}
+        if path.parent != ROOT / "foundry":
+            edges[path.parent.name] |= others - {path.parent.name}
+    assert cycle(edges) == []
+
+
+def test_no_file_is_long() -> None:
+    lines = {relative(path): len(path.read_text().splitlines()) for path in CODE}
+    assert {name: count for name, count in lines.items() if count > LINES_OF_A_FILE} == {}
+
+
+def test_no_folder_holds_more_than_a_sixth() -> None:
+    lines = dict.fromkeys(FOLDERS, 0)
+    for path in CODE:
+        if path.parent.name in lines:
+            lines[path.parent.name] += len(path.read_text().splitlines())
+    limit = sum(lines.values()) / 6
+    assert {name: count for name, count in lines.items() if count > limit} == {}
+
+
+# --- The documents ----------------------------------------------------------------------------------------
+
+
+def test_the_readme_has_a_row_for_every_folder() -> None:
+    rows = re.findall(r"^\| `foundry/(\w+)/` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == FOLDERS
+
+
+def test_the_documents_name_every_stage_and_every_command() -> None:
+    text = documents()
+    assert [stage for stage in PIPELINE if not re.search(rf"`(stages/)?{stage}(\.py)?`", text)] == []
+    names = [name.replace("_", "-") for name in COMMANDS]
+    assert [name for name in names if f"foundry {name}" not in text] == []
+
+
+def test_the_documents_name_every_make_target() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = documents()
+    assert [target for target in targets if f"make {target}" not in text] == []
+
+
+def test_constraints_pin_everything_and_hold_no_address() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert len(lines) > 100
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
+
+
+# --- tests/ -----------------------------------------------------------------------------------------------
+
+
+def test_every_stage_has_a_test_file() -> None:
+    assert set(PIPELINE) - WITHOUT_TEST_FILE - {path.stem.removeprefix("test_") for path in TESTS} == set()
+
+
+def test_tests_mirror_the_folders() -> None:
+    folders = {path.parent.name for path in TESTS if path.parent != ROOT / "tests"}
+    assert folders <= {*FOLDERS, "benchmarks"}
+
+
+def test_no_test_file_imports_another() -> None:
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert [relative(file) for file in imports(path) if file.name.startswith("test_")] == [], relative(path)

@@ -1,9 +1,12 @@
-"""The whole pipeline through `dvc repro`, in a clone, with a tiny model: what runs, and what reruns after a change."""
+"""The whole pipeline through `dvc repro`, in a clone, with a tiny model: what runs, and what reruns after a change.
+
+Its stages run as forks of a process that has imported the libraries (`tests/support/fork_server.py`), except where
+processes are killed, and in the one test that builds everything again through real processes and compares the bytes.
+"""
 
 import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,56 +22,50 @@ import yaml
 from benchmarks import build_cost
 from foundry.base import files
 from foundry.loading import loader
-from foundry.loading.encoders import items
+from foundry.loading.items import make_items
 from foundry.variants import checkpoint_folder, variant_folder
 from tests.support.checkpoints import make_kind
 from tests.support.disks import small_disk
+from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
+from tests.support.pipeline import change, copy_unbuilt, dvc, ran
 from tests.support.projects import LOOSE, TINY_VARIANTS
+from tests.support.sessions import built_once
 from tests.support.texts import documents
 
-pytestmark = pytest.mark.slow
+
+@pytest.fixture(scope="session")
+def first_build(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any], fork_server: ForkServer) -> Path:
+    """A clone of this working tree in which the tiny model was built. Read only."""
+
+    def build(folder: Path) -> None:
+        clone = build_cost.clone(folder / "project")
+        (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+        dvc(clone, "repro", PATH=fork_server.path)
+
+    return built_once(tmp_path_factory, "pipeline", build) / "project"
 
 
-def dvc(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -> str:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
-    done = subprocess.run(["dvc", *arguments], cwd=clone, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode == 0) == succeeds, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+@pytest.fixture
+def built(first_build: Path, tmp_path: Path) -> Path:
+    """A copy of the clone in which the tiny model was built, with DVC's cache."""
+    return Path(shutil.copytree(first_build, tmp_path / "project", symlinks=True))
 
 
-def ran(output: str) -> set[str]:
-    """The stages that a `dvc repro` ran or took from the run-cache."""
-    # Anywhere in a line: what a stage writes to standard error may stand before it, without an end of its own.
-    return {*re.findall(r"Running stage '([^']+)'", output), *re.findall(r"Stage '([^']+)' is cached", output)}
+@pytest.fixture
+def forks(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that DVC starts in this test are forks of the server."""
+    monkeypatch.setenv("PATH", fork_server.path)
 
 
-def change(clone: Path, edit: Any) -> None:
-    path = clone / "params.yaml"
-    raw = yaml.safe_load(path.read_text())
-    edit(raw)
-    path.write_text(yaml.safe_dump(raw, sort_keys=False))
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str, Any]) -> Path:
-    """A clone of this working tree in which the tiny model was built."""
-    clone = build_cost.clone(tmp_path_factory.mktemp("clone") / "project")
-    (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
-    dvc(clone, "repro")
-    return clone
-
-
-# The tests below run in this order, each on what the one before left.
-
-
-def test_everything_is_built_checked_measured_and_published(built: Path) -> None:
-    receipt = files.read_json(built / "artifacts/published/tiny.json")
+def test_everything_is_built_checked_measured_and_published(first_build: Path) -> None:
+    receipt = files.read_json(first_build / "artifacts/published/tiny.json")
     assert list(receipt["published"]) == TINY_VARIANTS
-    assert (built / "artifacts/report/index.html").is_file()
-    assert len(list((built / "artifacts/benchmarks/tiny").iterdir())) == 1
+    assert (first_build / "artifacts/report/index.html").is_file()
+    assert len(list((first_build / "artifacts/benchmarks/tiny").iterdir())) == 1
 
 
+@pytest.mark.usefixtures("forks")
 def test_nothing_changed_nothing_runs(built: Path) -> None:
     assert ran(dvc(built, "repro")) <= {"host"}
 
@@ -88,6 +85,7 @@ def test_plots_hold_every_variant(built: Path) -> None:
         assert {"tiny/torch", "tiny/onnx", "tiny/openvino"} <= names
 
 
+@pytest.mark.usefixtures("forks")
 def test_one_changed_int8_row_reruns_what_it_touches(built: Path) -> None:
     change(built, lambda raw: raw["quantize"]["onnx_qint8_avx512"].update(reduce_range=True))
     assert ran(dvc(built, "repro")) - {"host"} == {
@@ -100,6 +98,7 @@ def test_one_changed_int8_row_reruns_what_it_touches(built: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_changed_threshold_reruns_its_variants_verdict_alone(built: Path) -> None:
     change(built, lambda raw: raw["validate"]["overrides"].update(onnx_qint8_avx512={"min_cosine": 1.0}))
     expected = {"configure", "validate@tiny-onnx_qint8_avx512", "report", "publish@tiny"}
@@ -110,6 +109,7 @@ def test_a_changed_threshold_reruns_its_variants_verdict_alone(built: Path) -> N
     assert (built / "artifacts/hub/tiny/onnx/model_O2.onnx").exists()
 
 
+@pytest.mark.usefixtures("forks")
 def test_deleted_outputs_come_back_from_the_cache(built: Path) -> None:
     before = (built / "dvc.lock").read_text()
     shutil.rmtree(built / "artifacts/models")
@@ -120,6 +120,7 @@ def test_deleted_outputs_come_back_from_the_cache(built: Path) -> None:
     assert (built / "dvc.lock").read_text() == before
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_removed_variant_leaves_report_and_hub(built: Path) -> None:
     def remove(raw: dict[str, Any]) -> None:
         del raw["optimize"]["onnx_O2"]
@@ -131,19 +132,20 @@ def test_a_removed_variant_leaves_report_and_hub(built: Path) -> None:
     assert not (built / "artifacts/hub/tiny/onnx/model_O2.onnx").exists()
 
 
-def test_a_cold_build_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
-    """The model files of a second build, without the cache and the run-cache of the first."""
-    clone = tmp_path / "again"
-    shutil.copytree(built, clone, ignore=shutil.ignore_patterns("artifacts", "cache", "tmp", "dvc.lock"))
-    stages = ["quantize", "calibrate_onnx", "calibrate", "compress"]
-    dvc(clone, "repro", *stages)
-    for variant in (name for name in TINY_VARIANTS if name != "onnx_O2"):
+@pytest.mark.slow
+def test_through_real_processes_the_same_bytes(first_build: Path, tmp_path: Path) -> None:
+    """The whole pipeline as a user runs it, from cold; its model files are those of the forks."""
+    clone = copy_unbuilt(first_build, tmp_path / "again")
+    dvc(clone, "repro")
+    for variant in TINY_VARIANTS:
         folder = Path("artifacts/models/tiny") / variant
-        names = files.files_below(built / folder)
+        names = files.files_below(first_build / folder)
         assert names == files.files_below(clone / folder)
         assert [
-            name for name in names if files.sha256(built / folder / name) != files.sha256(clone / folder / name)
+            name for name in names if files.sha256(first_build / folder / name) != files.sha256(clone / folder / name)
         ] == []
+    assert list(files.read_json(clone / "artifacts/published/tiny.json")["published"]) == TINY_VARIANTS
+    assert ran(dvc(clone, "repro")) <= {"host"}
 
 
 def stages_of(clone: Path) -> list[psutil.Process]:
@@ -215,10 +217,11 @@ def test_two_runs_at_once(built: Path) -> None:
     assert second.returncode == 0 or "is busy" in said or "Unable to acquire lock" in said, said
     assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
     assert ran(dvc(built, "repro", "calibrate_onnx")) == set()
-    checked = [sys.executable, "-m", "foundry.tracking.audit", "--skip-remote"]
+    checked = [sys.executable, "-m", "foundry", "audit", "--skip-remote"]
     subprocess.run(checked, cwd=built, check=True, capture_output=True)
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_stale_lock_is_no_obstacle(built: Path) -> None:
     """What a DVC that was killed leaves: its lock, and the note that it writes to an output."""
     with subprocess.Popen(["true"]) as gone:
@@ -232,19 +235,20 @@ def test_a_stale_lock_is_no_obstacle(built: Path) -> None:
     assert variant_folder.built(target)["texts"] == 17
 
 
-def test_a_full_disk_below_dvcs_cache(built: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "full"
-    shutil.copytree(built, clone, ignore=shutil.ignore_patterns("artifacts", "cache", "tmp", "dvc.lock"))
+@pytest.mark.usefixtures("forks")
+def test_a_full_disk_below_dvcs_cache(first_build: Path, tmp_path: Path) -> None:
+    clone = copy_unbuilt(first_build, tmp_path / "full")
     with small_disk(clone / ".dvc/cache", "100k") as cache:
         said = dvc(clone, "repro", "download", succeeds=False)
         assert "No space left on device" in said
         assert "download@tiny" not in (clone / "dvc.lock").read_text()
         subprocess.run(["mount", "-o", "remount,size=64m", cache], check=True)
         assert "download@tiny" in ran(dvc(clone, "repro", "download"))
-        checked = [sys.executable, "-m", "foundry.tracking.audit", "--skip-remote"]
+        checked = [sys.executable, "-m", "foundry", "audit", "--skip-remote"]
         subprocess.run(checked, cwd=clone, check=True, capture_output=True)
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None:
     before = dict.fromkeys(files.files_below(built / "artifacts"))
     change(built, lambda raw: raw["quantize"]["onnx_qint8_avx512"].update(per_chanel=True))
@@ -256,6 +260,7 @@ def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("forks")
 def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
     clone = build_cost.clone(tmp_path / "project")
     raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
@@ -282,7 +287,7 @@ def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_par
         receipt = files.read_json(clone / f"artifacts/published/{model}.json")
         assert list(receipt["published"]) == (kept[:2] if model == "sparse" else kept)
         hub = clone / "artifacts/hub" / model
-        some = items(texts, checkpoint_folder.kind(hub) == "CrossEncoder")
+        some = make_items(texts, checkpoint_folder.kind(hub))
         expected = loader.load(hub, "torch").encode(some)
         assert abs(loader.load(hub, "onnx").encode(some) - expected).max() < 1e-4
     assert "leaves it out" in files.read_json(clone / "artifacts/validation/sparse/onnx_qint8_static.json")["reason"]
@@ -308,9 +313,11 @@ def publish_to_a_hub_and_back(clone: Path, raw: dict[str, Any]) -> None:
         hub = clone / "artifacts/hub" / model
         return {path.as_posix(): (hub / path).read_bytes() for path in files.files_below(hub)}
 
-    with Hub() as server:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Hub())
         server.add_user("builder", token, organizations=["org"])
         where = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": token}
+        where["PATH"] = stack.enter_context(ForkServer(**where)).path
 
         def publish(edit: Callable[[dict[str, Any]], Any]) -> set[str]:
             change(clone, edit)

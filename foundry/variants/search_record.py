@@ -1,4 +1,4 @@
-"""What a search for a budget tried, as it stands in search.json."""
+"""The shape of search.json: what a search for a budget tried."""
 
 from typing import TypedDict
 
@@ -19,7 +19,7 @@ class Trial(TypedDict):
 
 
 class Search(TypedDict):
-    """search.json of a variant with a budget"""
+    """search.json of a variant with a budget."""
 
     budget: dict[str, float]
     chosen: str | None  # the setting

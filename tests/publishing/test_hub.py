@@ -4,6 +4,7 @@ Whatever happens, the server then holds all of what was to be published or none 
 nowhere but in the requests.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from stages import publish
 from tests.support.hub_server import DROP, Hub
 from tests.support.projects import ROOT, TINY_VARIANTS
 from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN, make_key, write_report
+from tests.support.sessions import built_once
 from tests.support.stages import settings_file, validate_in
 
 VARIANTS = ["torch", "onnx", "onnx_O2", "openvino", "openvino_fp16"]
@@ -34,19 +36,17 @@ PULL = "refs/pr/1"
 @pytest.fixture(scope="session")
 def validated(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_params: dict[str, Any]) -> Path:
     """The tiny model, validated and reported once."""
-    root = tmp_path_factory.mktemp("validated")
-    for name in ("models", "texts", "reference"):
-        shutil.copytree(tiny.parent.parent / name, root / name)
-    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
-    before = Path.cwd()
-    os.chdir(root)
-    try:
-        for variant in TINY_VARIANTS:
-            validate_in(root, root / "models/tiny", variant, root / "models/tiny" / variant)
-        write_report(root)
-    finally:
-        os.chdir(before)
-    return root
+
+    def judge(root: Path) -> None:
+        for name in ("models", "texts", "reference"):
+            shutil.copytree(tiny.parent.parent / name, root / name)
+        (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+        with contextlib.chdir(root):
+            for variant in TINY_VARIANTS:
+                validate_in(root, root / "models/tiny", variant, root / "models/tiny" / variant)
+            write_report(root)
+
+    return built_once(tmp_path_factory, "validated", judge)
 
 
 class Project:
