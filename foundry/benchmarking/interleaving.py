@@ -1,4 +1,4 @@
-"""Rounds of measurements that interleave all variants, until every ratio to torch is known well enough."""
+"""Rounds of measurements that interleave all variants, until the interval of every ratio to torch is narrow enough."""
 
 import random
 import time

@@ -75,6 +75,7 @@ def openvino_gflops(bf16: bool) -> dict[str, float]:
 
 
 def _numbers(kind: Any) -> np.ndarray:
+    """A factor (SIZE, SIZE) of random numbers of a type of numpy's."""
     values = np.random.default_rng(0).random((SIZE, SIZE), dtype=np.float32)
     return values if np.dtype(kind) == np.float32 else (values * 100).astype(kind)
 

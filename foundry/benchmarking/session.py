@@ -153,7 +153,7 @@ def is_capable(servers: ForkServers, row: Row) -> bool:
 def measure_rounds(
     servers: ForkServers, folder: Path, plan: Plan, texts: Sequence[str], effort: Effort
 ) -> tuple[Rounds, dict[str, Any]]:
-    """All rounds; and the embeddings (texts, dimensions) of torch and of the settings, which have no verdict."""
+    """All rounds; and the embeddings (texts, dimensions) of torch and of the settings, by name."""
     embeddings: dict[str, Any] = {}
 
     def measure(name: str, give_up: float) -> Measured:

@@ -1,4 +1,4 @@
-"""What a benchmark writes, and what that says of one variant, and of two against each other."""
+"""The file that a benchmark writes, and the speeds in it: of a variant, and of one variant against another."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -50,5 +50,5 @@ def half_width(value: Ratio) -> float:
 def same_speed(value: Ratio | None) -> bool:
     """Whether a ratio of two speeds is 1 within noise, or nearer to 1 than anyone would care."""
     if value is None or value["low"] is None or value["high"] is None:
-        return True  # what was not measured often enough is not said to differ
+        return True  # too few rounds to tell them apart
     return value["low"] <= 1 <= value["high"] or abs(value["median"] - 1) < SAME_SPEED

@@ -29,6 +29,7 @@ def flat(row: Row) -> dict[str, Any]:
 
 
 def _flat_speeds(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of one group of texts; a ratio is three columns, also where it is None."""
     columns: dict[str, Any] = {}
     for name, value in measured.items():
         if name in ("speed_ratio", "latency_ratio"):

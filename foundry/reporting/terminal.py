@@ -20,7 +20,7 @@ def print_table(section: Section) -> None:
     shown = Table(title=title, title_justify="left")
     for name in ("variant", "verdict"):
         shown.add_column(name, no_wrap=True)
-    for name in ("mean cos", "min cos", "hard", "in a batch", "recall", "task", "MB", *groups):
+    for name in ("mean cos", "min cos", "hard", "batch", "recall", "task", "MB", *groups):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("note")
     colours = {"passed": "green", "failed": "bold red", "skipped": "yellow", "setting": "dim"}

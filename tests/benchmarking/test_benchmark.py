@@ -188,7 +188,7 @@ def server_of_torch() -> Iterator[ForkServer]:
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         (die, "killed by SIGKILL"),
         (complain, "RuntimeError: the graph is truncated"),
@@ -196,9 +196,9 @@ def server_of_torch() -> Iterator[ForkServer]:
     ],
 )
 def test_a_child_that_dies_is_reported_and_the_next_one_works(
-    server_of_torch: ForkServer, function: Callable[[], Any], said: str
+    server_of_torch: ForkServer, function: Callable[[], Any], message: str
 ) -> None:
-    with pytest.raises(MeasurementFailed, match=said):
+    with pytest.raises(MeasurementFailed, match=message):
         server_of_torch.call(function, seconds=60)
     assert server_of_torch.call(measuring.peak_memory_mb, seconds=60) > 100
 

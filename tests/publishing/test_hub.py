@@ -1,4 +1,4 @@
-"""Publishing on a Hub: the real client against tests/hub_server.py, with every fault at every phase.
+"""Publishing on a Hub: the real client against tests/support/hub_server.py, with every fault at every phase.
 
 Whatever happens, the server then holds all of what was to be published or none of it, in one pull request; the token is
 nowhere but in the requests.
