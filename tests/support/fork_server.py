@@ -1,10 +1,10 @@
 """Run `python -m stages.X` as a process of its own, without the seconds that its imports take.
 
-A server imports the libraries once, computes nothing and starts no thread; each call is a fork of it, with the working
-folder, environment, arguments and standard streams of the caller, whose exit code it gives back. The project's own
-modules are imported by the fork, from the caller's folder, exactly as `python -m` does it.
+A server imports the libraries once, and computes nothing: a fork has none of its parent's threads. Each call is a fork
+of it, with the working folder, environment, arguments and standard streams of the caller, who gets its exit code. The
+project's own modules are imported by the fork, from the caller's folder, as `python -m` does it.
 
-    with ForkServer(folder) as server:
+    with ForkServer() as server:
         subprocess.run(["dvc", "repro"], env={**os.environ, "PATH": server.path})
 
 `server.path` starts with a folder that holds a `python`: it hands `-m stages.X` to the server, and is the real
