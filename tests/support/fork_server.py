@@ -86,11 +86,16 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def path(self) -> str:
-        """What PATH is where `python` is to be the server's; the server is started when this is first asked for."""
+    def folder(self) -> str:
+        """The folder with the `python` that uses the server, which is started when this is first asked for."""
         if self._process is None:
             self.start()
-        return f"{self._folder.name}:{os.environ['PATH']}"
+        return self._folder.name
+
+    @property
+    def path(self) -> str:
+        """PATH, with `python` as the server's."""
+        return f"{self.folder}:{os.environ['PATH']}"
 
     def start(self) -> None:
         address = str(Path(self._folder.name) / "socket")
