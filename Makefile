@@ -7,11 +7,11 @@ export PYTHONUNBUFFERED := 1
 WORKERS ?= 2
 TESTS ?= not slow
 
-.PHONY: artifacts test test-all check check-params verify prune rebuild propose publish clean
+.PHONY: artifacts test test-all check check-params audit prune rebuild propose publish clean
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	dvc repro
-	python -m foundry.tracking.audit --skip-remote
+	foundry audit --skip-remote
 	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
 
 test: .venv/installed  ## every test but those marked slow
@@ -26,19 +26,19 @@ check: .venv/installed  ## what a change must pass before review
 	mypy
 
 check-params: .venv/installed  ## every mistake in params.yaml at once
-	python -m foundry.commands.check_params
+	foundry check-params
 
-verify: .venv/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
-	python -m foundry.tracking.audit
+audit: .venv/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
+	foundry audit
 
-prune: .venv/installed  ## what no longer stands in params.yaml goes: from artifacts, dvc.lock and the cache
-	python -m foundry.tracking.pruning
+prune: .venv/installed  ## remove what no longer stands in params.yaml: from artifacts, dvc.lock and the cache
+	foundry prune
 
-rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources anew, build what is out of date, verify, share
+rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources to where they are, build what is out of date, audit, share
 	dvc pull --run-cache --allow-missing
-	python -m foundry.commands.outdated --write --no-toolchain || test $$? -eq 3
+	foundry outdated --write --no-toolchain || test $$? -eq 3
 	dvc repro --pull report
-	python -m foundry.tracking.audit --skip-remote
+	foundry audit --skip-remote
 	dvc push --run-cache
 
 propose: .venv/installed  ## what `make rebuild` changed, on a branch of its own, with the figures that moved

@@ -1,10 +1,10 @@
 """The sweep behind the defaults of static int8: one setting changed at a time, each measured on the validation texts.
 
-    python benchmarks/int8_sweep.py [--model minilm] > int8_sweep.json
+    python -m benchmarks.int8_sweep [--model minilm] > int8_sweep.json
 
-Run from the root of a built pipeline (`make artifacts`): it reads the exported graph, the frozen texts and the
-reference there, and writes nothing. By ONNX Runtime; both runtimes write the same plan. `calibrated_on` says how many
-of each group of the calibration texts went in, and `validated_on` gives the closeness by group of the validation texts.
+Run it in the root of a built pipeline (`make artifacts`): it reads the exported graph, the frozen texts and the
+reference, and writes nothing. Measured with ONNX Runtime; both runtimes use the same plan. `calibrated_on` says how
+many calibration texts of each group were used, and `validated_on` gives the closeness by group of the validation texts.
 """
 
 import argparse
@@ -65,26 +65,27 @@ def measure(
     row = Calibrate.model_validate(changes)
     source = root / "models" / model / "onnx"
     groups = texts.by_group(texts.read(root / "texts" / model / "calibration.jsonl"))
-    chosen = [text for group, count in mix.items() for text in groups[group][:count]]
-    products = calibration.select(graph.products(), row)
+    sample = [text for group, count in mix.items() for text in groups[group][:count]]
+    products = calibration.products_in_scope(graph.products(), row)
     sources = list(dict.fromkeys(product.source for product in products))
-    seen = calibration.watch(graph, calibration.tokenize(source, chosen, graph.input_names), sources)
+    inputs = calibration.tokenize(source, sample, graph.input_names)
+    activations = calibration.record_activations(graph, inputs, sources)
     expected = reference.read(root / "reference" / model).embeddings
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        graph.write(variant_folder.prepare(folder, source, VARIANT), planning.plan(products, seen, row))
+        graph.write(variant_folder.prepare(folder, source, VARIANT), planning.plan(products, activations, row))
         loaded = loader.load(folder, VARIANT)
-        found: dict[str, dict[str, float]] = {}
+        closeness: dict[str, dict[str, float]] = {}
         start = 0
-        for group, some in texts.by_group(texts.read(root / "texts" / model / "validation.jsonl")).items():
-            cosine = cosines(loaded.encode(some, batch_size=32), expected[start : start + len(some)])
-            start += len(some)
-            found[group] = {
+        for group, group_texts in texts.by_group(texts.read(root / "texts" / model / "validation.jsonl")).items():
+            cosine = cosines(loaded.encode(group_texts, batch_size=32), expected[start : start + len(group_texts)])
+            start += len(group_texts)
+            closeness[group] = {
                 "mean": round(float(cosine.mean()), 5),
                 "p1": round(float(np.percentile(cosine, 1)), 5),
                 "min": round(float(cosine.min()), 5),
             }
-    return found
+    return closeness
 
 
 def main() -> None:
@@ -102,9 +103,9 @@ def main() -> None:
     trials += [(name, changes, ALL) for name, changes in SETTINGS.items()]
     results = []
     for name, changes, mix in trials:
-        found = measure(root, model, changes, mix, graphs[changes.get("int8_embeddings", True)])
-        print(f"{name}: {found}", file=sys.stderr, flush=True)
-        results.append({"changed": name, "settings": changes, "calibrated_on": mix, "validated_on": found})
+        closeness = measure(root, model, changes, mix, graphs[changes.get("int8_embeddings", True)])
+        print(f"{name}: {closeness}", file=sys.stderr, flush=True)
+        results.append({"changed": name, "settings": changes, "calibrated_on": mix, "validated_on": closeness})
     print(json.dumps(results, indent=2))
 
 

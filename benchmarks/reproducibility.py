@@ -1,6 +1,6 @@
-"""Build the default models twice from cold and compare the hash of every model file.
+"""Whether two builds of the default models from cold give the same bytes: the hash of every model file, compared.
 
-python benchmarks/reproducibility.py
+python -m benchmarks.reproducibility > reproducibility.json
 """
 
 import json
@@ -8,26 +8,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-from build_cost import BUILDING, clock, clone
-
+from benchmarks import projects
 from foundry.base import files
 
 
 def hashes(root: Path) -> dict[str, str]:
+    """The SHA-256 of every model file of a project, by its path."""
     folder = root / "artifacts/models"
     return {path.as_posix(): files.sha256(folder / path) for path in files.files_below(folder)}
 
 
 def main() -> None:
-    built = []
-    for turn in (1, 2):
+    builds = []
+    for number in (1, 2):
         with tempfile.TemporaryDirectory() as scratch:
-            root = clone(Path(scratch) / "project")
-            clock(["dvc", "repro", *BUILDING], root)
-            built.append(hashes(root))
-        print(f"built {turn} of 2: {len(built[-1])} files", file=sys.stderr)
-    names = sorted(built[0].keys() | built[1].keys())
-    differing = [name for name in names if built[0].get(name) != built[1].get(name)]
+            root = projects.copy_working_tree(Path(scratch) / "project")
+            projects.reproduce(root, projects.BUILDING)
+            builds.append(hashes(root))
+        print(f"build {number} of 2: {len(builds[-1])} files", file=sys.stderr)
+    names = sorted(builds[0].keys() | builds[1].keys())
+    differing = [name for name in names if builds[0].get(name) != builds[1].get(name)]
     print(json.dumps({"files": len(names), "differing": differing}, indent=2))
     sys.exit(bool(differing))
 

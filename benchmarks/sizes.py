@@ -1,20 +1,18 @@
 """What a model's size costs: the time and the peak memory of every stage, for models of four sizes.
 
-    python benchmarks/sizes.py [--sizes 22M 110M 335M 560M] [--keep FOLDER] > sizes.json
-    python benchmarks/sizes.py --show sizes.json      # the README's table and chart
+    python -m benchmarks.sizes [--sizes 22M 110M 335M 560M] [--keep FOLDER] > sizes.json
+    python -m benchmarks.sizes --show sizes.json      # the table and chart of the documentation
 
-Each is a real shape with random weights, which cost the same as trained ones: those of all-MiniLM-L6-v2, bert-base,
-bert-large and xlm-roberta-large, whose graph in fp32 has 2.2 GB, more than a file of ONNX can hold. Every stage of
-dvc.yaml but the benchmark runs once, with its command, on the committed calibration texts and fewer of the others; in
-the end every variant that was published is loaded by Sentence Transformers from the published folder and compared with
-torch.
+The models have random weights, which cost the same as trained ones, and the shapes of all-MiniLM-L6-v2, bert-base,
+bert-large and xlm-roberta-large, whose graph in fp32 has 2.2 GB, more than one ONNX file can hold. Every stage of
+dvc.yaml but the benchmark runs once, with its command, on the committed calibration texts and fewer of the others. At
+the end every published variant is loaded by Sentence Transformers from the published folder and compared with torch.
 
-Peak memory is the resident memory of the stage's largest process, files that it maps included.
+Peak memory is the resident memory of the stage's largest process, including files that it maps.
 """
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -25,8 +23,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks import projects
+from benchmarks.projects import ROOT
 
 SHAPES: dict[str, dict[str, Any]] = {
     "22M": {"type": "bert", "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
@@ -38,7 +36,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "560M": {"type": "xlm-roberta", "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
              "intermediate_size": 4096, "vocab_size": 250002, "max_position_embeddings": 514},
 }  # fmt: skip
-SAME_BYTES = ("onnx_qint8_arm64", "onnx_qint8_avx512", "onnx_qint8_O3")  # as another, or not one of the named
+LEFT_OUT = ("onnx_qint8_arm64", "onnx_qint8_avx512", "onnx_qint8_O3")  # cost the same as other variants
 
 
 def make(folder: Path, shape: dict[str, Any]) -> Path:
@@ -66,21 +64,21 @@ def make(folder: Path, shape: dict[str, Any]) -> Path:
 
 
 def write_params(project: Path, checkpoint: Path) -> dict[str, Any]:
-    """The committed settings for this model alone, without what says nothing about size."""
-    raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    """The committed settings with this model instead, fewer texts, no tasks and fewer variants."""
+    raw = projects.committed_params()
     raw["models"] = {"model": {"source": {"path": str(checkpoint)}}}
     raw["sample"]["tasks"] = {}
     raw["sample"]["validation"]["groups"] = {"short": {"count": 12, "cut": "sentence"}}
     for section in ("quantize", "variants"):
-        raw[section] = {name: row for name, row in raw[section].items() if name not in SAME_BYTES}
+        raw[section] = {name: row for name, row in raw[section].items() if name not in LEFT_OUT}
     raw["benchmark"]["settings"] = {}
-    (project / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    projects.write_params(project, raw)
     return raw
 
 
 def commands(raw: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every stage of dvc.yaml with each command that it stands for, in running order."""
-    found = []
+    """Every stage of dvc.yaml but the benchmark, with the command of each item of its matrix, in running order."""
+    stage_commands = []
     for stage, row in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         if stage == "benchmark":
             continue
@@ -92,19 +90,18 @@ def commands(raw: dict[str, Any]) -> list[tuple[str, str]]:
             command = row["cmd"]
             for key, name in value.items():
                 command = command.replace(f"${{item.{key}}}", name)
-            found.append((stage, command))
-    return found
+            stage_commands.append((stage, command))
+    return stage_commands
 
 
 def run(command: str, project: Path) -> dict[str, Any]:
-    """One stage in a process of its own; what it recorded of itself."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    """Run a stage's command in a process; return its seconds and peak memory, or its error."""
     print(command, file=sys.stderr, flush=True)
     start = time.monotonic()
     process = subprocess.run(
         [sys.executable, *command.split()[1:]],
         cwd=project,
-        env=environment,
+        env=projects.ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -112,8 +109,8 @@ def run(command: str, project: Path) -> dict[str, Any]:
     seconds = time.monotonic() - start
     if process.returncode:
         return {"command": command, "seconds": seconds, "error": process.stderr.strip()[-600:]}
-    recorded = json.loads((project / "artifacts/runs.jsonl").read_text().splitlines()[-1])
-    return {"command": command, "seconds": round(seconds, 1), "peak_memory_mb": recorded["peak_memory_mb"]}
+    peak_memory_mb = projects.runs(project)[-1]["peak_memory_mb"]
+    return {"command": command, "seconds": round(seconds, 1), "peak_memory_mb": peak_memory_mb}
 
 
 def compare_published(project: Path) -> dict[str, float]:
@@ -132,6 +129,7 @@ def compare_published(project: Path) -> dict[str, float]:
 
 
 def measure(size: str, project: Path) -> dict[str, Any]:
+    """Make a model of a size, and run every stage on it."""
     (project / "artifacts/benchmarks/model").mkdir(parents=True)
     raw = write_params(project, make(project, SHAPES[size]))
     weights = sum(path.stat().st_size for path in (project / "made").rglob("*.safetensors"))
@@ -143,19 +141,20 @@ def measure(size: str, project: Path) -> dict[str, Any]:
         rows.append(row)
     folders = {path.name: path for path in (project / "artifacts/models/model").iterdir()}
     sizes = {
-        name: sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) for name, path in folders.items()
+        name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for name, path in folders.items()
     }
     failed = [row["command"] for row in rows if "error" in row]
     return {
         "size": size,
         "weights_mb": round(weights / 1e6),
         "stages": rows,
-        "folders_mb": {name: round(one / 1e6) for name, one in sorted(sizes.items())},
+        "folders_mb": {name: round(size_bytes / 1e6) for name, size_bytes in sorted(sizes.items())},
         "published_min_cosine": {} if failed else compare_published(project),
     }
 
 
-SHOWN = {
+# What the table and the chart call a stage, and a part of its command.
+SHOWN_STAGES = {
     "export to ONNX": "stages.export onnx ",
     "export to OpenVINO": "stages.export openvino ",
     "O2": "onnx_O2 ",
@@ -170,31 +169,31 @@ SHOWN = {
 }
 
 
-def shown(size: dict[str, Any], start: str) -> dict[str, Any]:
-    """The first stage of a size whose command has `start` in it."""
-    return next(row for row in size["stages"] if start in row["command"])
+def stage_of(size: dict[str, Any], part: str) -> dict[str, Any]:
+    """The first stage of a size whose command contains `part`."""
+    return next(row for row in size["stages"] if part in row["command"])
 
 
 def table(result: dict[str, Any]) -> str:
-    """The README's table: seconds, and peak memory in multiples of the model's size."""
+    """The table of the documentation: seconds, and peak memory in MB and as a multiple of the weights."""
     sizes = result["sizes"]
-    head = "| | " + " | ".join(f"{one['size']}, {one['weights_mb']:,} MB" for one in sizes) + " |"
+    head = "| | " + " | ".join(f"{size['size']}, {size['weights_mb']:,} MB" for size in sizes) + " |"
     lines = [
         f"| {name} | "
         + " | ".join(
             f"{row['seconds']:.0f} s, {row['peak_memory_mb']:,} MB"
-            + (f" ({row['memory_ratio']:.1f}×)" if one["weights_mb"] > 1000 else "")
-            for one in sizes
-            for row in [shown(one, start)]
+            + (f" ({row['memory_ratio']:.1f}×)" if size["weights_mb"] > 1000 else "")
+            for size in sizes
+            for row in [stage_of(size, part)]
         )
         + " |"
-        for name, start in SHOWN.items()
+        for name, part in SHOWN_STAGES.items()
     ]
     return "\n".join([head, "|---" * (len(sizes) + 1) + "|", *lines])
 
 
 def chart(result: dict[str, Any], path: Path) -> None:
-    """Time and peak memory against the size of the weights, a line a stage."""
+    """Draw time and peak memory against the size of the weights, with a line for each stage."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -203,24 +202,26 @@ def chart(result: dict[str, Any], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "sizes"
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     sizes = result["sizes"]
-    weights = [one["weights_mb"] for one in sizes]
-    for (name, start), colour in zip(SHOWN.items(), matplotlib.color_sequences["tab20"], strict=False):
-        rows = [shown(one, start) for one in sizes]
+    weights = [size["weights_mb"] for size in sizes]
+    for (name, part), colour in zip(SHOWN_STAGES.items(), matplotlib.color_sequences["tab20"], strict=False):
+        rows = [stage_of(size, part) for size in sizes]
         axes[0].plot(weights, [row["seconds"] for row in rows], marker="o", color=colour, label=name)
         axes[1].plot(weights, [row["peak_memory_mb"] for row in rows], marker="o", color=colour, label=name)
-    axes[1].plot(weights, [3.5 * one for one in weights], linestyle="--", color="grey", label="3.5 times the weights")
-    for one, title in zip(axes, ("seconds", "peak memory, MB"), strict=True):
-        one.set(xscale="log", yscale="log", xlabel="weights in fp32, MB", title=title)
-        one.grid(alpha=0.3)
+    axes[1].plot(
+        weights, [3.5 * megabytes for megabytes in weights], linestyle="--", color="grey", label="3.5 times the weights"
+    )
+    for axis, title in zip(axes, ("seconds", "peak memory, MB"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="weights in fp32, MB", title=title)
+        axis.grid(alpha=0.3)
     axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--show", type=Path, help="A result: print its table, write its chart, and measure nothing.")
+    parser.add_argument("--show", type=Path, help="A result: print its table and write its chart, and measure nothing.")
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--keep", type=Path, help="Where the projects are made, and left.")
+    parser.add_argument("--keep", type=Path, help="A folder to make the projects in, and to keep them.")
     arguments = parser.parse_args()
     if arguments.show:
         result = json.loads(arguments.show.read_text())

@@ -1,9 +1,9 @@
 """Whether a verdict depends on which texts were drawn: the closeness checks of every variant for 20 seeds.
 
-    python benchmarks/verdict_seeds.py [--seeds 20] > verdict_seeds.json
+    python -m benchmarks.verdict_seeds [--seeds 20] > verdict_seeds.json
 
-After `dvc repro`. Every sentence and document that the validation set may be drawn from is embedded once by torch and
-by each variant; then each seed draws its own set, and the checks that depend on the texts are made on it.
+Run it after `dvc repro`. Every sentence and document that the validation set may be drawn from is embedded once by
+torch and once by each variant; then a set is drawn for each seed, and the checks that depend on the texts are made.
 """
 
 import argparse
@@ -17,19 +17,19 @@ import numpy as np
 
 from foundry.data import sampling, tables
 from foundry.loading import loader
-from foundry.params import reading, schema
-from foundry.validation import checking
+from foundry.params import reading, resolving, schema
+from foundry.validation import parity
 
 MODELS = Path("artifacts/models")
 
 
 def pool(settings: schema.Params) -> dict[str, list[str]]:
-    """Each group's texts, from all that is not dealt to calibration or benchmark."""
+    """The texts of each group that calibration and benchmark leave to validation."""
     documents: list[str] = []
     for key, source in settings.sample.sources.items():
         cleaned, _, _ = sampling.clean(tables.texts(source))
-        shares = {name: chosen.share[key] for name, chosen in settings.sample.sets.items() if key in chosen.share}
-        documents += sampling.deal(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
+        shares = {name: texts.share[key] for name, texts in settings.sample.sets.items() if key in texts.share}
+        documents += sampling.split_by_share(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
     groups = settings.sample.validation.groups
     return {name: list(dict.fromkeys(sampling.pieces(documents, group.cut))) for name, group in groups.items()}
 
@@ -40,34 +40,35 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     settings = reading.read()
     groups = pool(settings)
-    everything = [text for chosen in groups.values() for text in chosen]
-    start = dict(zip(groups, np.cumsum([0, *(len(chosen) for chosen in groups.values())]), strict=False))
+    everything = [text for texts in groups.values() for text in texts]
+    start = dict(zip(groups, np.cumsum([0, *(len(texts) for texts in groups.values())]), strict=False))
     draws = []
     for seed in range(seeds):
-        picks: list[int] = []
+        indices: list[int] = []
         for name, group in settings.sample.validation.groups.items():
-            drawn = random.Random(f"{seed}/{name}").sample(range(len(groups[name])), group.count)
-            picks += [int(start[name]) + index for index in drawn]
-        draws.append(picks)
-    result: dict[str, Any] = {"texts": {name: len(chosen) for name, chosen in groups.items()}, "seeds": seeds}
+            sampled = random.Random(f"{seed}/{name}").sample(range(len(groups[name])), group.count)
+            indices += [int(start[name]) + index for index in sampled]
+        draws.append(indices)
+    result: dict[str, Any] = {"texts": {name: len(texts) for name, texts in groups.items()}, "seeds": seeds}
     for model in settings.models:
         expected = loader.load(MODELS / model / "torch", "torch").encode(everything, batch_size=16)
         for variant in settings.variant_names[1:]:
-            own = loader.load(MODELS / model / variant, variant).encode(everything, batch_size=16)
-            limits = settings.thresholds(variant)
+            embeddings = loader.load(MODELS / model / variant, variant).encode(everything, batch_size=16)
+            limits = resolving.thresholds(resolving.for_model(settings, model), variant)
             checks = [
                 [
-                    *checking.parity(own[picks], expected[picks], limits),
-                    *checking.ranking(own[picks], expected[picks], limits),
+                    *parity.values(embeddings[indices], expected[indices]),
+                    *parity.closeness(embeddings[indices], expected[indices], limits),
+                    *parity.ranking(embeddings[indices], expected[indices], limits),
                 ]
-                for picks in draws
+                for indices in draws
             ]
             values: dict[str, list[float]] = {}
-            for row in (row for drawn in checks for row in drawn if row["threshold"]):
+            for row in (row for draw_checks in checks for row in draw_checks if row["threshold"]):
                 values.setdefault(row["check"], []).append(row["value"] or 0.0)
             result[f"{model}/{variant}"] = {
-                "passed": sum(all(row["passed"] for row in drawn) for drawn in checks),
-                **{name: [round(min(found), 5), round(max(found), 5)] for name, found in values.items()},
+                "passed": sum(all(row["passed"] for row in draw_checks) for draw_checks in checks),
+                **{name: [round(min(range_of), 5), round(max(range_of), 5)] for name, range_of in values.items()},
             }
             print(f"{variant}: passed {result[f'{model}/{variant}']['passed']} of {seeds}", file=sys.stderr)
     print(json.dumps(result, indent=2))

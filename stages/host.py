@@ -7,7 +7,7 @@ from foundry.benchmarking import machine_profile
 
 
 def main(out: Path) -> None:
-    files.write_json(out, machine_profile.named())
+    files.write_json(out, machine_profile.named_profile())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.data import texts
 from foundry.reference import reference
-from foundry.validation import results, validating
+from foundry.validation import results, verdict
 from foundry.validation.settings import ValidateVariant
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
@@ -25,7 +25,7 @@ def main(
     limits = settings.read(settings_file, ValidateVariant)
     chosen = [row["text"] for row in texts.read(validation_texts)]
     expected = reference.read(reference_folder)
-    result = validating.validate(folder, variant, chosen, files.read_json(tasks), expected, limits)
+    result = verdict.validate(folder, variant, chosen, files.read_json(tasks), expected, limits)
     files.write_json(out, result)
     why = results.why_failed(result) or result["reason"]
     say(f"{variant}: ", (result["verdict"], STYLES[result["verdict"]]), f" {why}" if why else "")

@@ -106,7 +106,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from huggingface_hub import constants, file_download
     from huggingface_hub.utils import reset_sessions
 
-    from foundry.publishing import hub
+    from foundry.publishing.hub import retries
     from tests.support.hub_server import Hub
     from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN
 
@@ -121,7 +121,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setattr(
             file_download, "HUGGINGFACE_CO_URL_TEMPLATE", made.address + "/{repo_id}/resolve/{revision}/{filename}"
         )
-        monkeypatch.setattr(hub, "WAITS", (0.0, 0.0))
+        monkeypatch.setattr(retries, "WAITS", (0.0, 0.0))
         reset_sessions()
         yield made
         assert made.leaks == [], "the token went to where contents are stored"

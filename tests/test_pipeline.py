@@ -22,7 +22,7 @@ import yaml
 from benchmarks import build_cost
 from foundry.base import files
 from foundry.loading import loader
-from foundry.loading.encoders import items
+from foundry.loading.items import make_items
 from foundry.variants import checkpoint_folder, variant_folder
 from tests.support.checkpoints import make_kind
 from tests.support.disks import small_disk
@@ -287,7 +287,7 @@ def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_par
         receipt = files.read_json(clone / f"artifacts/published/{model}.json")
         assert list(receipt["published"]) == (kept[:2] if model == "sparse" else kept)
         hub = clone / "artifacts/hub" / model
-        some = items(texts, checkpoint_folder.kind(hub) == "CrossEncoder")
+        some = make_items(texts, checkpoint_folder.kind(hub))
         expected = loader.load(hub, "torch").encode(some)
         assert abs(loader.load(hub, "onnx").encode(some) - expected).max() < 1e-4
     assert "leaves it out" in files.read_json(clone / "artifacts/validation/sparse/onnx_qint8_static.json")["reason"]

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there: written beside their target, then renamed into place."""
+"""Files and folders that are either complete or not there: written beside their target, then renamed into place."""
 
 import configparser
 import errno
@@ -18,29 +18,33 @@ FULL_BELOW_BYTES = 1_000_000
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` to write a file or a folder to; rename it into place when the block ends well.
+    """A path beside `target` to write a file or a folder to, which is renamed to `target` when the block ends.
 
-    When the block raises, what was written is removed and an earlier `target` stays as it was. A leftover of a
-    process that was killed is swept away by the next call for the same target.
+    If the block raises, what was written is removed and an earlier `target` stays as it was. What a killed process left
+    is removed by the next call for the same target.
+
+    Raises:
+        FileNotFoundError: when the block wrote nothing.
+        OSError: ENOSPC, when the block raised anything and the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".partial-{target.name}-{os.getpid()}")
     for leftover in target.parent.glob(f".partial-{target.name}-*"):
         if not psutil.pid_exists(int(leftover.name.rpartition("-")[2])):
             remove(leftover)
-    done = False
+    renamed = False
     try:
         yield partial
         if not partial.exists():
             raise FileNotFoundError(f"nothing was written to {partial}, which was to become {target}")
-        # A folder cannot be renamed over a folder that holds files: the old one goes first.
+        # A folder cannot be renamed over one with files in it, so the old one is removed first.
         if target.is_dir() or partial.is_dir():
             remove(target)
         partial.replace(target)
-        done = True
+        renamed = True
     finally:
         try:
-            if not done:
+            if not renamed:
                 require_space(target.parent)
         finally:
             remove(partial)
@@ -48,48 +52,47 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """`replacing`, for a folder that is made already."""
+    """`replacing`, for a folder, which exists when the block starts."""
     with replacing(target) as partial:
         partial.mkdir()
         yield partial
 
 
 def require_space(folder: Path, size_bytes: int = FULL_BELOW_BYTES) -> None:
-    """Check that so much can be written to the disk that `folder` is on, or will be on, and to that of DVC's cache.
+    """Check that the disk of `folder`, which need not exist yet, and that of DVC's cache have `size_bytes` free.
 
-    DVC that cannot keep an output in its cache says so, and goes on and ends as if it had.
-
-    By default, that neither is full: ONNX Runtime and OpenVINO report a full disk as anything but that.
+    The default only asks whether a disk is full, because ONNX Runtime and OpenVINO report a full disk as another error.
+    DVC's cache is checked because DVC prints an error for an output that does not fit, and then ends with exit code 0.
 
     Raises:
         OSError: ENOSPC.
     """
-    disks = {_existing(one).stat().st_dev: one for one in (dvc_cache(), folder) if one is not None}
-    for one in disks.values():
-        free = shutil.disk_usage(_existing(one)).free
-        if free < size_bytes:
-            said = os.strerror(errno.ENOSPC)
+    disks = {_nearest_existing(path).stat().st_dev: path for path in (dvc_cache(), folder) if path is not None}
+    for path in disks.values():
+        free_bytes = shutil.disk_usage(_nearest_existing(path)).free
+        if free_bytes < size_bytes:
+            message = os.strerror(errno.ENOSPC)
             if size_bytes > FULL_BELOW_BYTES:
-                said += f" ({size_bytes / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free)"
-            raise OSError(errno.ENOSPC, said, str(one))
+                message += f" ({size_bytes / 1e6:,.0f} MB are needed, {free_bytes / 1e6:,.0f} MB are free)"
+            raise OSError(errno.ENOSPC, message, str(path))
 
 
-def _existing(path: Path) -> Path:
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
+def _nearest_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def dvc_cache() -> Path | None:
-    """Where DVC keeps outputs, by the project's own configuration; None outside of a DVC project."""
+    """The folder of DVC's cache, as the project in the current folder configures it; None if it is no project."""
     root = Path(".dvc")
     if not root.is_dir():
         return None
-    configured = configparser.ConfigParser(interpolation=None)
-    configured.read([root / "config", root / "config.local"], encoding="utf-8")
-    return root / configured.get("cache", "dir", fallback="cache")
+    configuration = configparser.ConfigParser(interpolation=None)
+    configuration.read([root / "config", root / "config.local"], encoding="utf-8")
+    return root / configuration.get("cache", "dir", fallback="cache")
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, or do nothing where there is none."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -97,7 +100,7 @@ def remove(path: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file's bytes; not its mode, because what DVC hands out is read-only."""
+    """Copy a file's bytes, and not its mode, because DVC makes outputs read-only."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
@@ -114,10 +117,11 @@ def sha256(path: Path) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON that reads well and is the same bytes for the same value."""
+    """Write indented JSON, which is the same bytes for the same value."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))

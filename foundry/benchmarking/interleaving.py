@@ -8,24 +8,22 @@ from statistics import median
 
 from foundry.base.errors import FoundryError
 from foundry.base.progress import track
-from foundry.benchmarking.measuring import Measured, MeasurementFailed
+from foundry.benchmarking.fork_server import MeasurementFailed
+from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.settings import Effort
 from foundry.benchmarking.speeds import BASELINE
 from foundry.benchmarking.timings import half_width, ratio
 
 # A row that takes more than so many times torch's time is measured once, and maybe not to the end.
-HOPELESS = 3
+TOO_SLOW_RATIO = 3
+TIMEOUT_SECONDS = 1800.0  # for a first load, and for torch, whose speed nobody knows yet
 
-
-PATIENCE_SECONDS = 1800.0  # for a first load, and for torch, whose speed nobody knows yet
-
-
-Measure = Callable[[str, float], Measured]  # of a row's name, and the seconds after which it gives up
+Measure = Callable[[str, float], Measured]  # takes a row's name, and the seconds after which it gives up
 
 
 @dataclass
 class Rounds:
-    """What all rounds saw."""
+    """What was measured in all rounds."""
 
     measured: dict[str, list[Measured | None]]
     errors: dict[str, str] = field(default_factory=dict)
@@ -34,8 +32,11 @@ class Rounds:
     widest: float | None = None
 
     def series(self, name: str, group: str, size: str) -> list[float | None]:
-        seen = self.measured[name]
-        return [None if one is None else one.texts_per_second.get(group, {}).get(size) for one in seen]
+        """Texts per second in each round, None where it was not measured."""
+        return [
+            None if measured is None else measured.texts_per_second.get(group, {}).get(size)
+            for measured in self.measured[name]
+        ]
 
     def widest_interval(self, names: Sequence[str]) -> float | None:
         """Half of the widest interval of all ratios to torch."""
@@ -55,52 +56,52 @@ def run_rounds(
 ) -> Rounds:
     """Rounds over all names, torch first in the first round and in a new order in each later one.
 
-    A name that fails, or is hopelessly slower than torch in the first round, is not measured again.
+    A row that fails, or is much slower than torch in the first round, is not measured again.
 
     Raises:
         FoundryError: when torch itself cannot be measured.
     """
-    found = Rounds({name: [] for name in names})
+    rounds = Rounds({name: [] for name in names})
     order, shuffle = list(names), random.Random(0).shuffle
-    began, number, limit = clock(), 0, PATIENCE_SECONDS
+    began, number, limit = clock(), 0, TIMEOUT_SECONDS
     while True:
         round_began = clock()
         left = 60 * effort.minutes - (round_began - began)
         for name in track(order, f"round {number + 1}" + (f", at most {max(left, 0):.0f} s of rounds" * (number > 0))):
             started = clock()
             try:
-                one = measure(name, limit)
+                measured = measure(name, limit)
             except MeasurementFailed as error:
                 if name == BASELINE:
                     raise FoundryError(
                         f"torch cannot be measured, and everything is compared with it: {error}"
                     ) from error
-                found.errors[name] = str(error)
+                rounds.errors[name] = str(error)
                 continue
-            found.measured[name] += [None] * (number - len(found.measured[name])) + [one]
+            rounds.measured[name] += [None] * (number - len(rounds.measured[name])) + [measured]
             if name == BASELINE:
-                limit = max(5.0, HOPELESS * (clock() - started))
-            elif one.gave_up or (number == 0 and is_hopeless(one, found.measured[BASELINE][-1])):
-                found.slow.append(name)
+                limit = max(5.0, TOO_SLOW_RATIO * (clock() - started))
+            elif measured.gave_up or (number == 0 and is_too_slow(measured, rounds.measured[BASELINE][-1])):
+                rounds.slow.append(name)
         number += 1
-        order = [name for name in order if name not in found.errors and name not in found.slow]
+        order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
         if number >= effort.rounds:
-            found.widest = found.widest_interval(order)
-            if found.widest is not None and found.widest <= effort.interval:
-                found.stopped = "narrow enough"
-                return found
+            rounds.widest = rounds.widest_interval(order)
+            if rounds.widest is not None and rounds.widest <= effort.interval:
+                rounds.stopped = "narrow enough"
+                return rounds
             if clock() - began + (clock() - round_began) > 60 * effort.minutes:
-                return found
+                return rounds
         shuffle(order)
 
 
-def is_hopeless(one: Measured, torch: Measured | None) -> bool:
+def is_too_slow(measured: Measured, torch: Measured | None) -> bool:
     """Whether torch is so much faster in most ways that no further round would change what to think of it."""
     if torch is None:
         return False
     ratios = [
         torch.texts_per_second[group][size] / value
-        for group, sizes in one.texts_per_second.items()
+        for group, sizes in measured.texts_per_second.items()
         for size, value in sizes.items()
     ]
-    return median(ratios) > HOPELESS
+    return median(ratios) > TOO_SLOW_RATIO

@@ -1,4 +1,4 @@
-"""Write the profile of this machine and toolchain: what a benchmark is only valid for."""
+"""The profile of this machine and its library versions: a benchmark holds for no other."""
 
 import hashlib
 import importlib.metadata
@@ -70,7 +70,7 @@ def key(facts: dict[str, Any]) -> str:
     return f"{slug}-{facts['cores']}-cores-{digest}"
 
 
-def named() -> dict[str, Any]:
+def named_profile() -> dict[str, Any]:
     """The profile, with the name of the machine as `host`."""
     facts = profile()
     return {"host": key(facts), **facts}

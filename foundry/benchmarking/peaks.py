@@ -14,24 +14,24 @@ SIZE = 1024  # rows and columns of both factors: large enough for full speed, sm
 SECONDS = 0.5  # of each precision
 
 
-def of_torch(bf16: bool) -> dict[str, float]:
-    """Billions of operations a second, by precision."""
+def torch_gflops(bf16: bool) -> dict[str, float]:
+    """Torch's billions of operations a second, by precision."""
     import torch
 
-    found = {}
+    gflops = {}
     for name, kind in {"fp32": torch.float32, **({"bf16": torch.bfloat16} if bf16 else {})}.items():
         left, right = torch.rand(SIZE, SIZE).to(kind), torch.rand(SIZE, SIZE).to(kind)
-        found[name] = _gflops(partial(torch.mm, left, right))
-    return found
+        gflops[name] = _gflops(partial(torch.mm, left, right))
+    return gflops
 
 
-def of_onnx(bf16: bool) -> dict[str, float]:
-    """Billions of operations a second, by precision: MatMul in fp32, MatMulInteger of u8 by s8."""
+def onnx_gflops(bf16: bool) -> dict[str, float]:
+    """ONNX Runtime's billions of operations a second, by precision: MatMul in fp32, MatMulInteger of u8 by s8."""
     import onnxruntime
     from onnx import TensorProto, helper
 
     del bf16  # this runtime has no such product on a CPU
-    found = {}
+    gflops = {}
     kinds = {
         "fp32": ("MatMul", TensorProto.FLOAT, TensorProto.FLOAT, TensorProto.FLOAT),
         "int8": ("MatMulInteger", TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32),
@@ -49,16 +49,16 @@ def of_onnx(bf16: bool) -> dict[str, float]:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         rows = _numbers(helper.tensor_dtype_to_np_dtype(left))
-        found[name] = _gflops(partial(session.run, None, {"a": rows}))
-    return found
+        gflops[name] = _gflops(partial(session.run, None, {"a": rows}))
+    return gflops
 
 
-def of_openvino(bf16: bool) -> dict[str, float]:
-    """Billions of operations a second, by precision; int8 as OpenVINO runs a quantized graph, scales and all."""
+def openvino_gflops(bf16: bool) -> dict[str, float]:
+    """OpenVINO's billions of operations a second, by precision; int8 as in a quantized graph, scales and all."""
     import openvino
     from openvino import opset13 as ops
 
-    found = {}
+    gflops = {}
     for name in ("fp32", *(["bf16"] if bf16 else []), "int8"):
         rows = ops.parameter([SIZE, SIZE], np.float32)
         weights = ops.constant(_numbers(np.float32) - 0.5)
@@ -70,8 +70,8 @@ def of_openvino(bf16: bool) -> dict[str, float]:
         precision = {"INFERENCE_PRECISION_HINT": "bf16" if name == "bf16" else "f32"}
         request = openvino.Core().compile_model(model, "CPU", precision).create_infer_request()
         request.set_input_tensor(openvino.Tensor(_numbers(np.float32)))
-        found[name] = _gflops(request.infer)
-    return found
+        gflops[name] = _gflops(request.infer)
+    return gflops
 
 
 def _numbers(kind: Any) -> np.ndarray:

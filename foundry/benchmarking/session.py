@@ -8,24 +8,24 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
-
 from foundry.base import files
-from foundry.benchmarking import interleaving, measuring, peaks, speeds
-from foundry.benchmarking.interleaving import HOPELESS, PATIENCE_SECONDS
-from foundry.benchmarking.measuring import Measured, Workshops
+from foundry.benchmarking import interleaving, measuring, peaks, records, speeds
+from foundry.benchmarking.fork_server import ForkServers
+from foundry.benchmarking.interleaving import TIMEOUT_SECONDS, TOO_SLOW_RATIO, Rounds
+from foundry.benchmarking.measuring import Group, Measured
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.speeds import BASELINE
 from foundry.loading import loader
-from foundry.reference.closeness import cosines
-from foundry.variants import naming, variant_folder
+from foundry.variants import naming, same_bytes, variant_folder
 
-CLOSENESS_TEXTS = 16  # of each group, for rows that have no verdict
+CLOSENESS_TEXTS = 16  # of each group, for settings, which have no verdict
 # What torch and OpenVINO call a precision, in one language.
 COMPUTES_IN = {"float16": "fp16", "bfloat16": "bf16", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+
+
+# --- What is measured -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,52 @@ class Row:
     same_bytes_as: str | None = None
     computes_in: str | None = None  # of a setting: fp32, fp16 or bf16
 
+    @property
+    def backend(self) -> str:
+        """`torch`, `onnx` or `openvino`."""
+        return naming.backend(self.variant)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows, the texts of each measurement, and what is known of machine and texts before the first round."""
+
+    rows: Mapping[str, Row]
+    groups: Mapping[str, Group]
+    facts: Mapping[str, speeds.TextGroup]  # by group of texts
+    peak_gflops: dict[str, dict[str, float]]  # by precision and runtime
+    torch_threads: int
+    incapable: Sequence[str]  # the rows whose precision this processor does not compute in
+
+    @property
+    def measured_names(self) -> list[str]:
+        """The rows that are measured themselves: not by another row of the same bytes, and not in vain."""
+        return [name for name, row in self.rows.items() if row.same_bytes_as is None and name not in self.incapable]
+
 
 def rows(folder: Path, variants: Sequence[str], settings: Mapping[str, Setting]) -> dict[str, Row]:
-    """Every variant that is there, files of the same bytes pointing to the first of them; then the settings."""
-    found: dict[str, Row] = {}
-    seen: dict[tuple[str, ...], str] = {}
-    for variant in variants:
-        if variant_folder.skipped(folder / variant) is None:
-            digest = tuple(files.sha256(path) for path in variant_folder.weights_files(folder / variant, variant))
-            first = seen.setdefault((naming.backend(variant), *digest), variant)
-            found[variant] = Row(variant, same_bytes_as=None if first == variant else first)
+    """Every variant that was built, files of the same bytes pointing to the first of them; then the settings."""
+    built = [name for name in variants if variant_folder.skipped(folder / name) is None]
+    earlier = same_bytes.twins({name: (naming.backend(name), *weight_hashes(folder, name)) for name in built})
+    table = {name: Row(name, same_bytes_as=earlier.get(name)) for name in built}
     for name, setting in settings.items():
-        if setting.of in found:
-            said = setting.dtype or setting.inference_precision or "f32"
-            found[name] = Row(setting.of, options_of(setting), computes_in=COMPUTES_IN[said])
-    return found
+        if setting.of in built:
+            precision = setting.dtype or setting.inference_precision or "f32"
+            table[name] = Row(setting.of, load_options(setting), computes_in=COMPUTES_IN[precision])
+    return table
 
 
-def options_of(setting: Setting) -> loader.Options:
+def weight_hashes(folder: Path, variant: str) -> list[str]:
+    """The SHA-256 of each file of a variant's weights."""
+    return [files.sha256(path) for path in variant_folder.weights_files(folder / variant, variant)]
+
+
+def size_mb(folder: Path, variant: str) -> float:
+    """The size of a variant's weights."""
+    return sum(path.stat().st_size for path in variant_folder.weights_files(folder / variant, variant)) / 1e6
+
+
+def load_options(setting: Setting) -> loader.Options:
     """What a setting means to Sentence Transformers."""
     arguments: dict[str, Any] = {}
     if setting.dtype:
@@ -64,65 +92,103 @@ def options_of(setting: Setting) -> loader.Options:
     return {"model_kwargs": arguments, "compile": setting.compile}
 
 
-def record(row: Row, size_mb: float, seen: Sequence[Measured | None]) -> speeds.VariantBenchmark:
-    """What the rounds saw of one row."""
-    known = [one for one in seen if one is not None]
-    groups = list(dict.fromkeys(group for one in known for group in one.texts_per_second))
-    speed: dict[str, dict[str, list[float | None]]] = {}
-    for group in groups:
-        sizes = dict.fromkeys(size for one in known for size in one.texts_per_second.get(group, {}))
-        speed[group] = {
-            size: [one.texts_per_second.get(group, {}).get(size) if one else None for one in seen] for size in sizes
+def make_plan(
+    servers: ForkServers,
+    folder: Path,
+    wanted: Mapping[str, Row],
+    groups: Mapping[str, list[str]],
+    machine: Mapping[str, Any],
+    effort: Effort,
+) -> Plan:
+    """Measure torch once on the groups of texts, and the machine's limits, and plan the measurements by that."""
+    described = servers.for_backend(BASELINE).call(
+        measuring.describe, folder / BASELINE, dict(groups), seconds=TIMEOUT_SECONDS
+    )
+    planned = {
+        name: measuring.plan_group(
+            texts, described["groups"][name]["texts_per_second"], effort.seconds, effort.batch_sizes
+        )
+        for name, texts in groups.items()
+    }
+    facts: dict[str, speeds.TextGroup] = {
+        name: {
+            "texts": len(planned[name].texts),
+            "tokens_per_text": group["tokens_per_text"],
+            "gflop_per_text": group["gflop_per_text"],
+            "tokenization_ms_per_text": group["tokenization_ms_per_text"],
         }
-    return {
-        "setting_of": row.variant if row.options else None,
-        "computes_in": row.computes_in,
-        "same_bytes_as": row.same_bytes_as,
-        "size_mb": size_mb,
-        "load_seconds": median(one.load_seconds for one in known) if known else None,
-        "memory_mb": max((one.memory_mb for one in known), default=None),
-        "texts_per_second": speed,
-        "latency": {
-            group: latency([value for one in known for value in one.latency_ms.get(group, [])])
-            for group in groups
-            if any(one.latency_ms.get(group) for one in known)
-        },
-        "closeness": None,
-        "note": None,
-        "error": None,
+        for name, group in described["groups"].items()
     }
+    bf16 = any("bf16" in flag for flag in machine["instruction_sets"])
+    peak = peak_gflops(servers, list(dict.fromkeys(row.backend for row in wanted.values())), bf16)
+    incapable = [name for name, row in wanted.items() if not is_capable(servers, row)]
+    return Plan(wanted, planned, facts, peak, described["threads"], incapable)
 
 
-def latency(milliseconds: Sequence[float]) -> speeds.Latency:
-    """Percentiles over all single texts of all rounds."""
-    p95, p99 = np.percentile(milliseconds, [95, 99])
-    return {
-        "median_ms": median(milliseconds),
-        "p95_ms": float(p95),
-        "p99_ms": float(p99),
-        "samples": len(milliseconds),
-    }
-
-
-def closeness(own: np.ndarray, torch: np.ndarray) -> speeds.Closeness:
-    """Of embeddings (texts, dimensions) to torch's of the same texts."""
-    cosine = cosines(np.nan_to_num(own), torch)
-    return {"mean_cosine": float(cosine.mean()), "min_cosine": float(cosine.min())}
-
-
-def size_mb(folder: Path, variant: str) -> float:
-    return sum(path.stat().st_size for path in variant_folder.weights_files(folder / variant, variant)) / 1e6
-
-
-def limits_of_the_machine(workshops: Workshops, backends: Sequence[str], bf16: bool) -> dict[str, dict[str, float]]:
-    """The fastest matrix product of each runtime in use, by precision, in billions of operations a second."""
-    found: dict[str, dict[str, float]] = {}
-    functions = {"torch": peaks.of_torch, "onnx": peaks.of_onnx, "openvino": peaks.of_openvino}
+def peak_gflops(servers: ForkServers, backends: Sequence[str], bf16: bool) -> dict[str, dict[str, float]]:
+    """The fastest matrix product by precision and runtime, in billions of operations a second."""
+    peak: dict[str, dict[str, float]] = {}
+    functions = {"torch": peaks.torch_gflops, "onnx": peaks.onnx_gflops, "openvino": peaks.openvino_gflops}
     for backend in backends:
-        rates = workshops.of(backend).call(functions[backend], bf16, seconds=PATIENCE_SECONDS)
+        rates = servers.for_backend(backend).call(functions[backend], bf16, seconds=TIMEOUT_SECONDS)
         for precision, gflops in rates.items():
-            found.setdefault(precision, {})[backend] = gflops
-    return found
+            peak.setdefault(precision, {})[backend] = gflops
+    return peak
+
+
+def is_capable(servers: ForkServers, row: Row) -> bool:
+    """Whether this processor has the precision of a row; torch computes in any, if slowly."""
+    if row.computes_in is None or row.backend != "openvino":
+        return True
+    capable: bool = servers.for_backend(row.backend).call(measuring.capable, row.computes_in, seconds=TIMEOUT_SECONDS)
+    return capable
+
+
+# --- Measuring --------------------------------------------------------------------------------------------
+
+
+def measure_rounds(
+    servers: ForkServers, folder: Path, plan: Plan, texts: Sequence[str], effort: Effort
+) -> tuple[Rounds, dict[str, Any]]:
+    """All rounds; and the embeddings (texts, dimensions) of torch and of the settings, which have no verdict."""
+    embeddings: dict[str, Any] = {}
+
+    def measure(name: str, give_up: float) -> Measured:
+        row = plan.rows[name]
+        to_embed = list(texts) if name not in embeddings and (row.options or name == BASELINE) else []
+        measured: Measured = servers.for_backend(row.backend).call(
+            measuring.measure, folder / row.variant, row.variant, row.options, dict(plan.groups), give_up, to_embed,
+            seconds=TIMEOUT_SECONDS + 2 * give_up,
+        )  # fmt: skip
+        if to_embed:
+            embeddings[name] = measured.embeddings
+        return measured
+
+    return interleaving.run_rounds(plan.measured_names, measure, effort), embeddings
+
+
+def variant_records(
+    folder: Path, plan: Plan, rounds: Rounds, embeddings: Mapping[str, Any]
+) -> dict[str, speeds.VariantBenchmark]:
+    """What is written of each row; one that was not measured itself has the numbers of the row of the same bytes."""
+    table: dict[str, speeds.VariantBenchmark] = {}
+    for name, row in plan.rows.items():
+        record = records.record(
+            rounds.measured.get(row.same_bytes_as or name, []),
+            size_mb=size_mb(folder, row.variant),
+            setting_of=row.variant if row.options else None,
+            computes_in=row.computes_in,
+            same_bytes_as=row.same_bytes_as,
+        )
+        if name in embeddings and name != BASELINE:
+            record["closeness"] = records.closeness(embeddings[name], embeddings[BASELINE])
+        if name in rounds.slow:
+            record["note"] = f"takes more than {TOO_SLOW_RATIO} times as long as torch: measured once"
+        if name in plan.incapable:
+            record["note"] = f"this processor does not compute in {row.computes_in}"
+        record["error"] = rounds.errors.get(row.same_bytes_as or name)
+        table[name] = record
+    return table
 
 
 def benchmark(
@@ -134,75 +200,24 @@ def benchmark(
     effort_name: str,
     effort: Effort,
 ) -> speeds.Benchmark:
-    """Measure all that is wanted, on groups of texts."""
+    """Measure the rows on every group of texts, as `effort` says; give what is written to the benchmark's file."""
     began = time.perf_counter()
-    backends = list(dict.fromkeys(naming.backend(row.variant) for row in wanted.values()))
-    some = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
-    with Workshops() as workshops:
-        described = workshops.of(BASELINE).call(measuring.describe, folder / BASELINE, groups, seconds=PATIENCE_SECONDS)
-        bf16 = any("bf16" in flag for flag in machine["instruction_sets"])
-        peak = limits_of_the_machine(workshops, backends, bf16)
-        plan = {
-            name: measuring.plan_group(
-                chosen, described["groups"][name]["texts_per_second"], effort.seconds, effort.batch_sizes
-            )
-            for name, chosen in groups.items()
-        }
-        embeddings: dict[str, Any] = {}
-        unable = [
-            name
-            for name, row in wanted.items()
-            if row.computes_in
-            and naming.backend(row.variant) == "openvino"  # torch computes in any, if slowly
-            and not workshops.of(naming.backend(row.variant)).call(
-                measuring.capable, row.computes_in, seconds=PATIENCE_SECONDS
-            )
-        ]
-
-        def measure(name: str, give_up: float) -> Measured:
-            row = wanted[name]
-            embed = some if name not in embeddings and (row.options or name == BASELINE) else []
-            one: Measured = workshops.of(naming.backend(row.variant)).call(
-                measuring.measure, folder / row.variant, row.variant, row.options, plan, give_up, embed,
-                seconds=PATIENCE_SECONDS + 2 * give_up,
-            )  # fmt: skip
-            if embed:
-                embeddings[name] = one.embeddings
-            return one
-
-        names = [name for name, row in wanted.items() if row.same_bytes_as is None and name not in unable]
-        seen = interleaving.run_rounds(names, measure, effort)
-    records: dict[str, speeds.VariantBenchmark] = {}
-    for name, row in wanted.items():
-        one = record(row, size_mb(folder, row.variant), seen.measured.get(row.same_bytes_as or name, []))
-        if name in embeddings and name != BASELINE:
-            one["closeness"] = closeness(embeddings[name], embeddings[BASELINE])
-        if name in seen.slow:
-            one["note"] = f"takes more than {HOPELESS} times as long as torch: measured once"
-        if name in unable:
-            one["note"] = f"this processor does not compute in {row.computes_in}"
-        one["error"] = seen.errors.get(row.same_bytes_as or name)
-        records[name] = one
+    texts = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
+    with ForkServers() as servers:
+        plan = make_plan(servers, folder, wanted, groups, machine, effort)
+        rounds, embeddings = measure_rounds(servers, folder, plan, texts, effort)
     return {
         "format": speeds.FORMAT,
         "model": model,
         "host": machine["host"],
         "machine": machine,
         "effort": effort_name,
-        "rounds": len(seen.measured[BASELINE]),
-        "stopped": "time" if seen.stopped == "time" else "narrow enough",
-        "widest_interval": seen.widest,
+        "rounds": len(rounds.measured[BASELINE]),
+        "stopped": "time" if rounds.stopped == "time" else "narrow enough",
+        "widest_interval": rounds.widest,
         "seconds": time.perf_counter() - began,
-        "groups": {
-            name: {
-                "texts": len(plan[name].texts),
-                "tokens_per_text": facts["tokens_per_text"],
-                "gflop_per_text": facts["gflop_per_text"],
-                "tokenization_ms_per_text": facts["tokenization_ms_per_text"],
-            }
-            for name, facts in described["groups"].items()
-        },
-        "peak_gflops": peak,
-        "torch_threads": described["threads"],
-        "variants": records,
+        "groups": dict(plan.facts),
+        "peak_gflops": plan.peak_gflops,
+        "torch_threads": plan.torch_threads,
+        "variants": variant_records(folder, plan, rounds, embeddings),
     }

@@ -77,15 +77,15 @@ class Benchmark(TypedDict):
 
 
 def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
-    """The benchmarks of several hosts, by host; one that an earlier version wrote is left out, and said to be."""
-    found: dict[str, Benchmark] = {}
+    """The benchmarks of several hosts, by host; a file of an earlier version is left out with a message."""
+    benchmarks: dict[str, Benchmark] = {}
     for path in sorted(paths):
-        one = files.read_json(path)
-        if one.get("format") == FORMAT:
-            found[path.stem] = one
+        content = files.read_json(path)
+        if content.get("format") == FORMAT:
+            benchmarks[path.stem] = content
         else:
             say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
-    return found
+    return benchmarks
 
 
 def best_batch(record: VariantBenchmark, group: str) -> str | None:
@@ -105,16 +105,17 @@ def rounds_of(record: VariantBenchmark, group: str, batch_size: str | None = Non
 
 
 def typical(rounds: Rounds) -> float | None:
+    """The median of the rounds in which there is a value."""
     known = [value for value in rounds if value is not None]
     return median(known) if known else None
 
 
-def versus(benchmark: Benchmark, one: str, other: str, group: str, batch_size: str | None = None) -> Ratio | None:
+def versus(benchmark: Benchmark, variant: str, other: str, group: str, batch_size: str | None = None) -> Ratio | None:
     """The speed of one variant as a ratio to another's in the same rounds; each at its best batch size, or at one."""
     records = benchmark["variants"]
-    if one not in records or other not in records:
+    if variant not in records or other not in records:
         return None
-    return ratio(rounds_of(records[one], group, batch_size), rounds_of(records[other], group, batch_size))
+    return ratio(rounds_of(records[variant], group, batch_size), rounds_of(records[other], group, batch_size))
 
 
 def to_torch(benchmark: Benchmark, variant: str, group: str, batch_size: str | None = None) -> Ratio | None:
@@ -142,7 +143,7 @@ def tokenization_share(benchmark: Benchmark, variant: str, group: str) -> float 
 
 
 def summary(benchmark: Benchmark) -> list[str]:
-    """What a benchmark found, in a line for each variant and one for the whole."""
+    """A benchmark's results, in a line for each variant and one for the whole."""
     lines = []
     for variant, row in benchmark["variants"].items():
         ratios = {group: to_torch(benchmark, variant, group) for group in benchmark["groups"]}

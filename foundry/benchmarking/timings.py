@@ -28,16 +28,16 @@ def median_interval(values: Sequence[float], resamples: int = 2000, seed: int = 
     return float(low), float(high)
 
 
-def ratio(own: Sequence[float | None], other: Sequence[float | None]) -> Ratio | None:
-    """The speed `own` as a ratio to `other`, round by round, so that what slows a whole round down cancels out.
+def ratio(speed: Sequence[float | None], other: Sequence[float | None]) -> Ratio | None:
+    """The speed as a ratio to the `other` one, round by round, so that what slows a whole round down cancels out.
 
     A round in which either was not measured does not count; None where no round is left.
     """
-    pairs = [mine / theirs for mine, theirs in zip(own, other, strict=False) if mine and theirs]
-    if not pairs:
+    ratios = [mine / theirs for mine, theirs in zip(speed, other, strict=False) if mine and theirs]
+    if not ratios:
         return None
-    low, high = median_interval(pairs) if len(pairs) >= FEWEST_ROUNDS else (None, None)
-    return {"median": median(pairs), "low": low, "high": high}
+    low, high = median_interval(ratios) if len(ratios) >= FEWEST_ROUNDS else (None, None)
+    return {"median": median(ratios), "low": low, "high": high}
 
 
 def half_width(value: Ratio) -> float:

@@ -1,4 +1,4 @@
-"""The machines that Ray knows, and how a task gets to one of them."""
+"""The machines that Ray knows, and giving them tasks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,7 +10,7 @@ from foundry.cluster.workers import Job
 
 
 class Cluster:
-    """A cluster that runs, or one of so many processors that is started here and ends with this process.
+    """A cluster that runs already, or one with `local` processors that is started here and ends with this process.
 
     Raises:
         FoundryError: when Ray is not installed, or no cluster answers.
@@ -53,23 +53,24 @@ class Cluster:
             if all(offered.get(key, 0) >= value for key, value in task.resources.items())
         ]
 
-    def check(self, some: Collection[Task]) -> None:
-        """
+    def check(self, tasks: Collection[Task]) -> None:
+        """Check that each task can be run.
+
         Raises:
             FoundryError: when a task needs what no machine offers.
         """
-        for task in some:
+        for task in tasks:
             if not self.able(task):
                 raise FoundryError(
                     f"{task.name} needs {task.resources}, which no machine offers: {[*self.nodes().values()]}"
                 )
 
     def begun(self) -> dict[str, str]:
-        """On which machine each task runs or ran; one that only waits for a processor is not among them."""
+        """The machine of each task that has begun; a task that waits for a processor is not among them."""
         return dict(self._board("all") or {})
 
     def forget(self, name: str) -> None:
-        """A task that is to run once more."""
+        """Forget where a task ran, because it is to run again."""
         self._board("forget", name)
 
     def _board(self, method: str, *arguments: str) -> Any:

@@ -1,4 +1,4 @@
-"""What there is to run, in which order and where: DVC's own graph of stages, with what params.yaml says of machines."""
+"""The stages to run, their order and their machines: DVC's own graph, with what params.yaml says of machines."""
 
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
@@ -16,11 +16,11 @@ class Task(NamedTuple):
     resources: dict[str, float]  # what its machine must offer
     alone: bool  # on its machine
     outs: tuple[str, ...]  # paths below the project's folder
-    uncached: tuple[str, ...]  # those that DVC does not keep, because they are this machine's own
+    uncached: tuple[str, ...]  # those that DVC does not keep, because they describe one machine
     persists: bool  # it adds to what an earlier run has left
 
 
-def tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: Iterable[str]) -> list[Task]:
+def read_tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: Iterable[str]) -> list[Task]:
     """Every stage, in the order in which `dvc repro` runs them.
 
     Raises:
@@ -37,7 +37,7 @@ def tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: Iterab
     return [
         Task(
             name=stage.addressing,
-            needs=tuple(sorted(one.addressing for one in graph.successors(stage))),
+            needs=tuple(sorted(needed.addressing for needed in graph.successors(stage))),
             resources={
                 key: value
                 for pattern, row in placement.items()
@@ -54,35 +54,36 @@ def tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: Iterab
 
 
 def check_patterns(names: Collection[str], patterns: Iterable[str]) -> None:
-    """
+    """Check that each pattern of params.yaml is that of a stage.
+
     Raises:
         FoundryError: when a pattern is that of no name.
     """
-    if strangers := [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]:
-        kinds = dict.fromkeys(name.partition("@")[0] for name in names)
-        raise FoundryError(f"cluster names {', '.join(strangers)}, which is no stage; there are {', '.join(kinds)}")
+    if unknown := [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]:
+        stages = dict.fromkeys(name.partition("@")[0] for name in names)
+        raise FoundryError(f"cluster names {', '.join(unknown)}, which is no stage; there are {', '.join(stages)}")
 
 
-def upstream(everything: Collection[Task], targets: Collection[str]) -> list[Task]:
+def upstream(tasks: Collection[Task], targets: Collection[str]) -> list[Task]:
     """The tasks that targets name, `report` or `export@minilm-onnx` or `export` for all of them, and all they need.
 
     Raises:
         FoundryError: when a target is no stage.
     """
-    names = {task.name for task in everything}
-    if strangers := [one for one in targets if one not in names | {name.partition("@")[0] for name in names}]:
-        raise FoundryError(f"no stage is called {', '.join(strangers)}")
-    found = {name for name in names if {name, name.partition("@")[0]} & {*targets}}
-    for task in reversed([*everything]):  # what a task needs comes before it
-        if task.name in found:
-            found |= {*task.needs}
-    return [task for task in everything if task.name in found]
+    names = {task.name for task in tasks}
+    if unknown := [target for target in targets if target not in names | {name.partition("@")[0] for name in names}]:
+        raise FoundryError(f"no stage is called {', '.join(unknown)}")
+    needed = {name for name in names if {name, name.partition("@")[0]} & {*targets}}
+    for task in reversed([*tasks]):  # what a task needs comes before it
+        if task.name in needed:
+            needed |= {*task.needs}
+    return [task for task in tasks if task.name in needed]
 
 
-def stale(everything: Collection[Task], changed: Collection[str]) -> list[Task]:
+def stale(tasks: Collection[Task], changed: Collection[str]) -> list[Task]:
     """The tasks that changed, and all that depend on them, in their order."""
-    found: set[str] = set(changed)
-    for task in everything:  # what a task needs comes before it
-        if found & {*task.needs}:
-            found.add(task.name)
-    return [task for task in everything if task.name in found]
+    names: set[str] = set(changed)
+    for task in tasks:  # what a task needs comes before it
+        if names & {*task.needs}:
+            names.add(task.name)
+    return [task for task in tasks if task.name in names]

@@ -1,30 +1,26 @@
 """Run the stages of dvc.yaml on several machines at once, by Ray: each where params.yaml says, in a clone of its own.
 
-    python -m foundry.cluster.driver --local 2                # two at a time on this machine; starts Ray by itself
-    python -m foundry.cluster.driver --address auto report    # on the cluster that runs here, what `dvc repro report` would run
-
 At the end dvc.lock is what `dvc repro` on one machine would have written, and every output is here.
 """
 
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from foundry.base import command, files
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.cluster import dag
 from foundry.cluster.cluster import Cluster
 from foundry.cluster.run import LOGS, Place, Run
-from foundry.params import reading
+from foundry.cluster.settings import Cluster as Settings
 from foundry.tracking import lock
 
 
 def git(*arguments: str) -> str:
-    """
+    """What a git command says.
+
     Raises:
         FoundryError: when git fails.
     """
@@ -97,29 +93,39 @@ def send_inputs(run: Run) -> None:
     transfer("push", {name for name in needed if not run.everything[name].uncached})
 
 
-def main(
-    targets: Annotated[
-        list[str] | None, typer.Argument(help="Stages, such as `report`, with all they need. All by default.")
-    ] = None,
-    local: Annotated[int | None, typer.Option(min=1, help="Start Ray here, for so many stages at once.")] = None,
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; `auto` is the one that runs here.")] = None,
-    clone_from: Annotated[
-        str | None, typer.Option(help="Where machines clone; the remote `origin` by default.")
-    ] = None,
-    timings: Annotated[Path | None, typer.Option(help="Write here, as JSON, what each stage took.")] = None,
-) -> None:
+def drive(
+    settings: Settings,
+    targets: Collection[str],
+    local: int | None,
+    address: str | None,
+    clone_from: str | None = None,
+    timings: Path | None = None,
+) -> tuple[int, int]:
+    """Run what is out of date.
+
+    Args:
+        settings: What params.yaml says of machines.
+        targets: Stages, such as `report`, with all they need; everything when there are none.
+        local: How many stages to run at once on this machine, where Ray is started; None with an `address`.
+        address: Of a Ray cluster; `auto` is the one that runs here.
+        clone_from: Where machines clone; by default the remote `origin`, or this folder when `local`.
+        timings: Where to write, as JSON, how many seconds each stage took.
+
+    Returns:
+        How many stages were run, and how many there are.
+
+    Raises:
+        FoundryError: when a stage failed, or nothing can be run as it is.
+    """
     from dvc.repo import Repo
 
-    if (local is None) == (address is None):
-        raise FoundryError("give one of --local N and --address ADDRESS")
-    settings = reading.read().cluster
     revision = committed_revision(shared=local is None and clone_from is None)
     repo = Repo()
-    order = dag.tasks(repo, settings.placement, settings.alone)
+    order = dag.read_tasks(repo, settings.placement, settings.alone)
     todo = dag.stale(dag.upstream(order, targets) if targets else order, changed_stages(repo))
     say(f"{len(todo)} of {len(order)} stages to run")
     if not todo:
-        return
+        return 0, len(order)
     place = Place(
         git=clone_from or (str(Path.cwd()) if local is not None else git("remote", "get-url", "origin")),
         revision=revision,
@@ -134,17 +140,18 @@ def main(
     try:
         run.all()
     finally:  # also when it is interrupted: what is done need not be done again
-        write_lock([task.name for task in order], run.entries)
-        for name, content in run.files.items():
-            with files.replacing(Path(name)) as partial:
-                partial.write_bytes(content)
-        if timings:
-            files.write_json(timings, {name: list(seconds) for name, seconds in run.seconds.items()})
+        keep_results(run, [task.name for task in order], timings)
     transfer("checkout" if place.cache else "pull", {*run.entries})
     if run.failed:
         raise FoundryError(f"{len(run.failed)} stages failed: {', '.join(run.failed)}")
-    say(f"{len(run.entries)} stages run: ", ("good", "green"))
+    return len(run.entries), len(order)
 
 
-if __name__ == "__main__":
-    command.run(main)
+def keep_results(run: Run, order: list[str], timings: Path | None) -> None:
+    """Write what the stages that ended well leave here: their entries of dvc.lock, and outputs that no cache holds."""
+    write_lock(order, run.entries)
+    for name, content in run.files.items():
+        with files.replacing(Path(name)) as partial:
+            partial.write_bytes(content)
+    if timings:
+        files.write_json(timings, {name: list(seconds) for name, seconds in run.seconds.items()})

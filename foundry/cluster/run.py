@@ -1,4 +1,4 @@
-"""Which task is given away when, and what comes of it."""
+"""Which task is given to a machine when, and what is done with its result."""
 
 import time
 from collections import deque
@@ -24,16 +24,18 @@ class Place(NamedTuple):
     cache: str | None  # see `Job.cache`
 
 
-class Given(NamedTuple):
+class Submission(NamedTuple):
+    """A task that Ray was given."""
+
     task: Task
-    node: str | None  # the machine, where it was given to a certain one
+    node: str | None  # the machine that it has to run on, if not any
 
 
 class Run:
     """The tasks of `todo`; those in `everything` that are not among them are up to date.
 
-    A stage that says which machine it is (its output is in no cache) is asked from every machine that could measure.
-    The machines that answer the same, of which there are most, do all of the measuring.
+    A stage whose output is in no cache describes its machine: it runs on every machine that could measure. The largest
+    group of machines with the same description does all of the measuring.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Run:
             for need in needs:
                 self.users[need].append(name)
         self.ready = deque(task for task in self.waiting.values() if not self.unmet[task.name])
-        self.given: dict[Any, Given] = {}
+        self.submitted: dict[Any, Submission] = {}
         self.entries: dict[str, Any] = {}  # of dvc.lock, of what was run
         self.failed: dict[str, str] = {}
         self.seconds: dict[str, tuple[float, float]] = {}  # of the whole job and of its stage
@@ -70,34 +72,35 @@ class Run:
             while True:
                 while self.ready:
                     self._start(self.ready.popleft())
-                if not self.given:
+                if not self.submitted:
                     return
-                done, _ = self.cluster.ray.wait(list(self.given), num_returns=1, timeout=1)
+                done, _ = self.cluster.ray.wait(list(self.submitted), num_returns=1, timeout=1)
                 for reference in done:
                     self._finish(reference)
-                self._look_after()
+                self._watch_machines()
                 view.show()
 
-    def _look_after(self) -> None:
-        """Note what runs by now; give up what runs on a machine that is lost, for whose answer Ray may wait forever."""
+    def _watch_machines(self) -> None:
+        """Note what has begun, and give up the tasks of lost machines: Ray may wait for their results forever."""
         alive = self.cluster.nodes()
         begun = self.cluster.begun()
         for name in begun:
             self.begun.setdefault(name, time.monotonic())
-        for reference, one in list(self.given.items()):
-            node = one.node or begun.get(one.task.name)
+        for reference, submission in list(self.submitted.items()):
+            node = submission.node or begun.get(submission.task.name)
             if node and node not in alive:
-                del self.given[reference]
-                self._came(one, None)
+                del self.submitted[reference]
+                self._take_result(submission, None)
 
     def state(self) -> State:
+        """How far the run is, for its view."""
         now = time.monotonic()
-        names = {one.task.name for one in self.given.values()}
+        names = {submission.task.name for submission in self.submitted.values()}
         running = {name: now - self.begun[name] for name in sorted(names & {*self.begun}, key=self.begun.__getitem__)}
         return State(len(self.entries), len(self.failed), running, len(self.waiting) + len(names) - len(running))
 
     def _start(self, task: Task) -> None:
-        """Give a task to a machine; a measuring one to the machine that has had fewest of them."""
+        """Give a task to a machine; a measurement to the machine that has had the fewest."""
         if task.name not in self.waiting or self.unmet[task.name]:
             return
         del self.waiting[task.name]
@@ -113,13 +116,13 @@ class Run:
             if not nodes and self._ask_again(task):
                 return
         elif able:
-            self.given[self.cluster.submit(task, self._job(task))] = Given(task, None)
+            self.submitted[self.cluster.submit(task, self._job(task))] = Submission(task, None)
             return
         else:
             nodes = []
         for node in nodes:
             self.sent[node] = self.sent.get(node, 0) + task.alone
-            self.given[self.cluster.submit_to(node, task, self._job(task))] = Given(task, node)
+            self.submitted[self.cluster.submit_to(node, task, self._job(task))] = Submission(task, node)
         if not nodes:
             self._fail(task, f"no machine that offers {task.resources or 'a processor'} is left")
 
@@ -129,13 +132,13 @@ class Run:
         if not self.measuring or self.attempts[task.name] >= ATTEMPTS:
             return False
         self.measuring = set()
-        self.waiting |= {one.name: one for one in (task, *hosts)}
-        self.unmet[task.name] = {one.name for one in hosts}
+        self.waiting |= {again.name: again for again in (task, *hosts)}
+        self.unmet[task.name] = {host.name for host in hosts}
         self.ready.extend(hosts)
         return True
 
     def _could_measure(self, host: Task) -> list[str]:
-        """The machines that are able to run every task that is to be alone and needs this one; all, without such."""
+        """The machines that can run every measurement that needs this stage; all of them when there is none."""
         measuring = [task for task in self.everything.values() if task.alone and host.name in task.needs]
         nodes = {*self.cluster.nodes()}
         return sorted(nodes.intersection(*(self.cluster.able(task) for task in measuring)))
@@ -156,53 +159,53 @@ class Run:
         )
 
     def _finish(self, reference: Any) -> None:
-        """Take in what came of a task, or give it to another machine where its own was lost."""
+        """Take in the result of a task, or give the task to another machine where its machine was lost."""
         from ray.exceptions import RayError, RayTaskError
 
-        one = self.given.pop(reference)
+        submission = self.submitted.pop(reference)
         try:
             result: Result | None = self.cluster.ray.get(reference)
         except RayTaskError as error:
-            self._fail(one.task, str(error.cause))
+            self._fail(submission.task, str(error.cause))
             return
         except RayError:
             result = None
-        self._came(one, result)
+        self._take_result(submission, result)
 
-    def _came(self, one: Given, result: Result | None) -> None:
-        """Go on with what came of a task; nothing did where its machine was lost."""
-        if one.task.uncached and one.node:
-            self._answered(one, result)
+    def _take_result(self, submission: Submission, result: Result | None) -> None:
+        """Go on with the result of a task; None where its machine was lost."""
+        if submission.task.uncached and submission.node:
+            self._take_answer(submission, result)
         elif result is None:
-            self._lost(one.task)
-        elif self._ended_well(one.task, result):
-            self._done(one.task, result)
+            self._lost(submission.task)
+        elif self._ended_well(submission.task, result):
+            self._done(submission.task, result)
 
-    def _answered(self, one: Given, result: Result | None) -> None:
-        """Wait until every machine has said which one it is; those of which there are most do the measuring."""
-        name = one.task.name
+    def _take_answer(self, submission: Submission, result: Result | None) -> None:
+        """Take in one machine's description; after the last one, the largest group of equal machines is to measure."""
+        name = submission.task.name
         answers = self.answers.setdefault(name, {})
-        if result is not None and self._ended_well(one.task, result, optional=True) and one.node:
-            answers[one.node] = result
-        if any(other.task.name == name for other in self.given.values()):
+        if result is not None and self._ended_well(submission.task, result, optional=True) and submission.node:
+            answers[submission.node] = result
+        if any(other.task.name == name for other in self.submitted.values()):
             return
         kinds: dict[tuple[Any, ...], set[str]] = {}
         for node, answer in answers.items():
             kinds.setdefault(tuple(sorted(answer.files.items())), set()).add(node)
         if not kinds:
-            self._lost(one.task)
+            self._lost(submission.task)
             return
         if name in self.entries:  # of machines that are lost
-            known = tuple(sorted((path, self.files[path]) for path in one.task.uncached))
+            known = tuple(sorted((path, self.files[path]) for path in submission.task.uncached))
             kinds = {known: kinds.get(known, set()) & {*self.cluster.nodes()}}
         self.measuring = max(kinds.values(), key=lambda nodes: (len(nodes), sorted(nodes)))
         if self.measuring:
-            self._done(one.task, answers[min(self.measuring)])
+            self._done(submission.task, answers[min(self.measuring)])
         else:
-            self._fail(one.task, "no machine of the kind that measured until now is left")
+            self._fail(submission.task, "no machine of the kind that measured until now is left")
 
     def _ended_well(self, task: Task, result: Result, optional: bool = False) -> bool:
-        """Keep the log of a task; one that did not end well is among the failed, unless it is optional."""
+        """Keep the log of a task, and count it as failed where it did not end well, unless it is `optional`."""
         log = LOGS / f"{task.name}.log"
         log.write_text(result.log, encoding="utf-8")
         if not result.ended_well and not optional:
@@ -232,7 +235,7 @@ class Run:
             self._fail(task, f"{ATTEMPTS} machines were lost")
 
     def _fail(self, task: Task, why: str) -> None:
-        """Put a task among the failed, and with it everything that waits for it."""
+        """Count a task as failed, and with it everything that waits for it."""
         if task.name in self.failed:
             return
         self.failed[task.name] = why

@@ -1,4 +1,4 @@
-"""How far the whole of it is: one view in a terminal, a line now and then in a CI log."""
+"""The progress of a run: a live view in a terminal, a line now and then in a CI log."""
 
 import sys
 import time
@@ -26,13 +26,14 @@ class State(NamedTuple):
 
 
 def in_words(state: State) -> str:
+    """The state as a line of text."""
     names = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in state.running.items())
     failed = f", {state.failed} failed" if state.failed else ""
     return f"{state.done} of {state.total} done{failed}; running: {names or 'nothing'}"
 
 
 class View:
-    """Shows what `state` gives whenever it is asked to, while the `with` block lasts."""
+    """Shows the state of a run while the `with` block lasts; `state` gives it."""
 
     def __init__(self, state: Callable[[], State]) -> None:
         self.state = state
@@ -55,6 +56,7 @@ class View:
             self.live.stop()
 
     def show(self) -> None:
+        """Write a line to a CI log when the last one is long enough ago; a terminal refreshes by itself."""
         if self.live is None and time.monotonic() - self.last >= LOG_EVERY_SECONDS:
             say(f"  {in_words(self.state())}")
             self.last = time.monotonic()

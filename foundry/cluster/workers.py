@@ -40,7 +40,7 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of it."""
+    """What a job has done."""
 
     ended_well: bool
     machine: str
@@ -52,11 +52,11 @@ class Result(NamedTuple):
 
 
 class Failed(Exception):
-    """A command that did not end well; all that was said until then."""
+    """A command that did not end well."""
 
 
 class Board:
-    """Where every job says that it has begun: Ray itself shows what it was given, not what runs."""
+    """Where jobs note that they have begun: Ray shows what was submitted, not what runs."""
 
     def __init__(self) -> None:
         self.begun: dict[str, str] = {}  # Ray's name of the machine, by stage
@@ -115,9 +115,10 @@ class Log:
         self.text += text.rstrip() + "\n"
 
     def run(self, folder: Path, *command: str) -> None:
-        """
+        """Run a command, and log it with all that it writes.
+
         Raises:
-            Failed: when a command does not end well.
+            Failed: when it does not end well.
         """
         self.add(f"$ {' '.join(command)}")
         done = subprocess.run(

@@ -1,28 +1,25 @@
-"""Say every mistake in params.yaml at once, or that there is none; with `--write-schema`, write its JSON schema."""
+"""Name every mistake in params.yaml at once.
 
-import json
+With --write-schema, write params.schema.json instead, which editors complete params.yaml with.
+"""
+
 from pathlib import Path
+from typing import Annotated
 
-from foundry.base import command, files
+import typer
+
 from foundry.base.progress import say
-from foundry.params import reading, schema
-
-SCHEMA = Path("params.schema.json")
 
 
-def json_schema() -> str:
-    """The JSON schema that editors complete params.yaml with."""
-    return json.dumps(schema.Params.model_json_schema(by_alias=True), indent=2) + "\n"
+def main(
+    path: Annotated[Path, typer.Option(help="The file to check.")] = Path("params.yaml"),
+    write_schema: Annotated[bool, typer.Option("--write-schema", help="Write params.schema.json.")] = False,
+) -> None:
+    from foundry.params import json_schema, reading
 
-
-def main(path: Path = reading.PARAMS, write_schema: bool = False) -> None:
     if write_schema:
-        with files.replacing(SCHEMA) as partial:
-            partial.write_text(json_schema(), encoding="utf-8")
+        json_schema.write()
+        say(f"{json_schema.PATH}: written")
         return
-    checked = reading.read(path)
-    say(f"{path}: good. {len(checked.models)} model(s), {len(checked.variants)} variants each.")
-
-
-if __name__ == "__main__":
-    command.run(main)
+    params = reading.read(path)
+    say(f"{path}: good. {len(params.models)} model(s), {len(params.variants)} variants each.")

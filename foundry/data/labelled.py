@@ -1,11 +1,12 @@
 """Labelled tasks: data on which people judged, frozen beside the texts."""
 
-import csv
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TypedDict
 
 from foundry.base.errors import FoundryError
-from foundry.data import sources, tables
+from foundry.base.progress import say
+from foundry.data import beir, sources, tables, text_files, values
 from foundry.data.settings import NanoBeir, Retrieval, SimilarityMatrix, SimilarityPairs, TaskSettings
 
 
@@ -21,62 +22,99 @@ class Task(TypedDict, total=False):
     relevant: dict[str, list[str]]
 
 
+@contextmanager
+def errors_begin_with(subject: str) -> Iterator[None]:
+    """Put in front of an error which part of the settings it is about."""
+    try:
+        yield
+    except FoundryError as error:
+        raise FoundryError(f"{subject}: {error}") from error
+
+
 def freeze_similarity(name: str, task: SimilarityPairs | SimilarityMatrix) -> Task:
     """Pairs of texts with the score that people gave them.
 
     Raises:
-        FoundryError: when a score is not a number, or the matrix does not fit the documents.
+        FoundryError: when a text is missing, a score is no finite number, the matrix does not fit the documents, or
+            all scores are the same.
     """
-    if isinstance(task, SimilarityPairs):
-        first, second, scores = tables.columns(task.pairs, task.columns)
-        try:
-            numbers = [float(score) for score in scores]
-        except (TypeError, ValueError) as error:
-            raise FoundryError(f"task {name}: column {task.columns[2]} holds what is not a number: {error}") from error
-    else:
-        documents = [line.strip() for line in tables.texts(task.documents) if line.strip()]
-        path = sources.local_path(task.matrix)
-        matrix = [[float(value) for value in line.split()] for line in path.read_text().splitlines() if line.strip()]
-        if [len(row) for row in matrix] != [len(documents)] * len(documents):
-            raise FoundryError(
-                f"task {name}: {path} is no matrix of {len(documents)} rows and columns, one per document"
-            )
-        pairs = [(i, j) for i in range(len(documents)) for j in range(i + 1, len(documents))]
-        first, second = [documents[i] for i, _ in pairs], [documents[j] for _, j in pairs]
-        numbers = [matrix[i][j] for i, j in pairs]
-    if len(set(numbers)) < 2:
-        raise FoundryError(f"task {name}: {len(numbers)} pairs, all with one score, rank nothing")
-    return {"kind": "similarity", "first": list(map(str, first)), "second": list(map(str, second)), "scores": numbers}
+    with errors_begin_with(f"task {name}"):
+        pairs = read_pairs(task) if isinstance(task, SimilarityPairs) else read_matrix(task)
+        if len({score for _, _, score in pairs}) < 2:
+            raise FoundryError(f"{len(pairs)} pairs, all with one score, rank nothing")
+    return {
+        "kind": "similarity",
+        "first": [first for first, _, _ in pairs],
+        "second": [second for _, second, _ in pairs],
+        "scores": [score for _, _, score in pairs],
+    }
+
+
+def read_pairs(task: SimilarityPairs) -> list[tuple[str, str, float]]:
+    """Both texts and the score of each row."""
+    first, second, score = task.columns
+    return [
+        (values.filled_text(place, first, row[0]), values.filled_text(place, second, row[1]),
+         values.number(place, score, row[2]))
+        for place, row in tables.rows(task.pairs, task.columns)
+    ]  # fmt: skip
+
+
+def read_matrix(task: SimilarityMatrix) -> list[tuple[str, str, float]]:
+    """Each two documents with the score in the upper half of the matrix."""
+    documents = [document for text in tables.texts(task.documents) if (document := text.strip())]
+    path = sources.local_file(task.matrix)
+    matrix = [
+        [
+            values.number(f"{path}, line {number}", f"column {column}", cell)
+            for column, cell in enumerate(line.split(), 1)
+        ]
+        for number, line in enumerate(text_files.lines(path), 1)
+        if line.strip()
+    ]
+    if [len(row) for row in matrix] != [len(documents)] * len(documents):
+        raise FoundryError(f"{path} is no matrix of {len(documents)} rows and columns, one per document")
+    return [
+        (documents[i], documents[j], matrix[i][j])
+        for i in range(len(documents))
+        for j in range(i + 1, len(documents))
+    ]  # fmt: skip
 
 
 def freeze_beir(name: str, task: Retrieval) -> Task:
-    """A corpus, queries and judgements from a folder in BEIR's layout; queries without a judgement are left out.
+    """A corpus, queries and judgements from a folder in BEIR's layout.
+
+    Queries without a relevant document, and judgements on what is not in the folder, are left out, counted and said.
 
     Raises:
-        FoundryError: when a file is missing, or no judgement fits the queries and the corpus.
+        FoundryError: when a file is missing or wrong, or no judgement fits the queries and the corpus.
     """
-    folder = sources.local_path(task.beir)
-    qrels = folder / "qrels" / f"{task.split}.tsv"
-    for path in (folder / "corpus.jsonl", folder / "queries.jsonl", qrels):
-        if not path.is_file():
-            raise FoundryError(
-                f"task {name}: {path} is not there; BEIR's layout is corpus.jsonl, queries.jsonl, qrels/*.tsv"
-            )
-    corpus, queries = (
-        {
-            row["_id"]: f"{row.get('title', '')} {row['text']}".strip()
-            for row in map(json.loads, (folder / file).read_text(encoding="utf-8").split("\n")[:-1])
-        }
-        for file in ("corpus.jsonl", "queries.jsonl")
-    )
-    relevant: dict[str, list[str]] = {}
-    with qrels.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if float(row["score"]) > 0 and row["query-id"] in queries and row["corpus-id"] in corpus:
-                relevant.setdefault(row["query-id"], []).append(row["corpus-id"])
-    if not relevant:
-        raise FoundryError(f"task {name}: no judgement of {qrels} names a query and a document that are there")
+    with errors_begin_with(f"task {name}"):
+        folder = sources.local_folder(task.beir)
+        qrels, corpus_file, queries_file = (
+            beir.file_in(folder, file) for file in (f"qrels/{task.split}.tsv", "corpus.jsonl", "queries.jsonl")
+        )
+        corpus, queries = beir.read_texts(corpus_file), beir.read_texts(queries_file)
+        judgements = beir.read_judgements(qrels)
+        relevant: dict[str, list[str]] = {}
+        strangers = 0
+        for judgement in judgements:
+            if judgement.query not in queries or judgement.document not in corpus:
+                strangers += 1
+            elif judgement.score > 0:
+                relevant.setdefault(judgement.query, []).append(judgement.document)
+        if not relevant:
+            raise FoundryError(f"no judgement of {qrels} names a query and a relevant document that are there")
+        if empty := [query for query in relevant if not queries[query]]:
+            raise FoundryError(f"{queries_file}: query {empty[0]} is judged, and its text is empty")
     kept = {query: text for query, text in queries.items() if query in relevant}
+    for count, what in (
+        (strangers, f"of {len(judgements)} judgements left out: they name a query or document that is not there"),
+        (len(queries) - len(kept), f"of {len(queries)} queries left out: no document is judged relevant to them"),
+        (sum(not text for text in corpus.values()), f"of {len(corpus)} documents have no text; they stay, as empty"),
+    ):
+        if count:
+            say(f"task {name}: {count} {what}")
     return {"kind": "retrieval", "queries": kept, "corpus": corpus, "relevant": relevant}
 
 
@@ -84,7 +122,7 @@ def freeze_nanobeir(name: str, task: NanoBeir) -> dict[str, Task]:
     """NanoBEIR's sets by name, as Sentence Transformers loads them from the Hub.
 
     Raises:
-        FoundryError: for a name that is none, and when the Hub cannot be reached.
+        FoundryError: for an unknown name, and when the Hub cannot be reached.
     """
     from sentence_transformers.sentence_transformer.evaluation import NanoBEIREvaluator
 
@@ -95,11 +133,11 @@ def freeze_nanobeir(name: str, task: NanoBeir) -> dict[str, Task]:
     return {
         f"{name}_{key}": {
             "kind": "retrieval",
-            "queries": dict(zip(one.queries_ids, one.queries, strict=True)),
-            "corpus": dict(zip(one.corpus_ids, one.corpus, strict=True)),
-            "relevant": {query: sorted(one.relevant_docs[query]) for query in one.queries_ids},
+            "queries": dict(zip(evaluator.queries_ids, evaluator.queries, strict=True)),
+            "corpus": dict(zip(evaluator.corpus_ids, evaluator.corpus, strict=True)),
+            "relevant": {query: sorted(evaluator.relevant_docs[query]) for query in evaluator.queries_ids},
         }
-        for key, one in zip(task.nanobeir, loaded, strict=True)
+        for key, evaluator in zip(task.nanobeir, loaded, strict=True)
     }
 
 

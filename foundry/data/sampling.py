@@ -15,7 +15,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
 
 def clean(documents: Iterable[str]) -> tuple[list[str], int, int]:
-    """Documents without surrounding space, empty ones and repeated ones; and how many were empty and repeated."""
+    """Documents without surrounding space, empty ones (null among them) and repeated ones; how many were which."""
     kept: dict[str, None] = {}
     empty = total = 0
     for document in documents:
@@ -28,18 +28,18 @@ def clean(documents: Iterable[str]) -> tuple[list[str], int, int]:
     return list(kept), empty, total - empty - len(kept)
 
 
-def deal(documents: Sequence[str], shares: dict[str, float], seed: str) -> dict[str, list[str]]:
-    """Deal a source's documents to sets by share, each document to one set at most."""
+def split_by_share(documents: Sequence[str], shares: dict[str, float], seed: str) -> dict[str, list[str]]:
+    """Split a source's documents among sets by share, each document to one set at most."""
     shuffled = list(documents)
     random.Random(seed).shuffle(shuffled)
-    hands: dict[str, list[str]] = {}
-    start = taken = 0.0
+    parts: dict[str, list[str]] = {}
+    start, total = 0, 0.0
     for name, share in shares.items():
-        taken += share
-        end = round(taken * len(shuffled))
-        hands[name] = shuffled[int(start) : end]
+        total += share
+        end = round(total * len(shuffled))
+        parts[name] = shuffled[start:end]
         start = end
-    return hands
+    return parts
 
 
 def pieces(documents: Sequence[str], cut: str | int) -> Iterator[str]:
@@ -63,25 +63,44 @@ def pieces(documents: Sequence[str], cut: str | int) -> Iterator[str]:
 
 
 def draw(
-    documents: Sequence[str], groups: dict[str, TextGroup], taken: set[str], name: str, seed: str
+    documents: Sequence[str], groups: dict[str, TextGroup], drawn_before: set[str], name: str, seed: str
 ) -> list[dict[str, str]]:
-    """Draw each group's texts from a set's documents; none that is in `taken`, which grows by them.
+    """Draw each group's texts from a set's documents, none of them in `drawn_before`, to which they are added.
 
     Raises:
         FoundryError: when a group has too few.
     """
     rows = []
     for group, wanted in groups.items():
-        pool = [piece for piece in dict.fromkeys(pieces(documents, wanted.cut)) if piece not in taken]
+        pool = [piece for piece in dict.fromkeys(pieces(documents, wanted.cut)) if piece not in drawn_before]
         if len(pool) < wanted.count:
             raise FoundryError(
                 f"sample.{name}.groups.{group} wants {wanted.count} texts, and {len(documents)} documents give "
                 f"{len(pool)} (cut: {wanted.cut}). Name more sources, raise this set's share, or ask for fewer"
             )
         drawn = random.Random(f"{seed}/{group}").sample(pool, wanted.count)
-        taken.update(drawn)
+        drawn_before.update(drawn)
         rows += [{"group": group, "text": text} for text in drawn]
     return rows
+
+
+def split_sources(settings: Sample) -> dict[str, list[str]]:
+    """The documents of each set, out of all sources.
+
+    Raises:
+        FoundryError: when a source cannot be read, or holds no text.
+    """
+    documents_of: dict[str, list[str]] = {name: [] for name in settings.sets}
+    for key, source in settings.sources.items():
+        with labelled.errors_begin_with(f"source {key}"):
+            documents, empty, repeated = clean(tables.texts(source))
+        if not documents:
+            raise FoundryError(f"source {key} holds no text ({empty} empty)")
+        say(f"{key}: {len(documents)} documents; dropped {empty} empty, {repeated} repeated")
+        shares = {name: text_set.share[key] for name, text_set in settings.sets.items() if key in text_set.share}
+        for name, part in split_by_share(documents, shares, f"{settings.seed}/{key}").items():
+            documents_of[name] += part
+    return documents_of
 
 
 def sample(settings: Sample, out: Path) -> None:
@@ -90,19 +109,11 @@ def sample(settings: Sample, out: Path) -> None:
     Raises:
         FoundryError: when a source holds too few texts, or a task is not what it is said to be.
     """
-    hands: dict[str, list[str]] = {name: [] for name in settings.sets}
-    for key, source in settings.sources.items():
-        documents, empty, repeated = clean(tables.texts(source))
-        if not documents:
-            raise FoundryError(f"source {key} holds no text ({empty} empty)")
-        say(f"{key}: {len(documents)} documents; dropped {empty} empty, {repeated} repeated")
-        shares = {name: texts_.share[key] for name, texts_ in settings.sets.items() if key in texts_.share}
-        for name, hand in deal(documents, shares, f"{settings.seed}/{key}").items():
-            hands[name] += hand
-    taken: set[str] = set()
+    documents_of = split_sources(settings)
+    drawn_before: set[str] = set()
     drawn = {
-        name: draw(hands[name], chosen.groups, taken, name, f"{settings.seed}/{name}")
-        for name, chosen in settings.sets.items()
+        name: draw(documents_of[name], text_set.groups, drawn_before, name, f"{settings.seed}/{name}")
+        for name, text_set in settings.sets.items()
     }
     tasks = labelled.freeze_tasks(settings.tasks)
     files.write_json(out / "tasks.json", tasks)
@@ -113,6 +124,6 @@ def sample(settings: Sample, out: Path) -> None:
             for key, group in texts.by_group(rows).items()
         )
         say(f"{name}: {groups}")
-    for name, frozen in tasks.items():
-        size = frozen.get("scores") or frozen.get("queries") or ()
-        say(f"task {name}: {frozen['kind']}, {len(size)} {'pairs' if 'scores' in frozen else 'queries'}")
+    for name, task in tasks.items():
+        size = task.get("scores") or task.get("queries") or ()
+        say(f"task {name}: {task['kind']}, {len(size)} {'pairs' if 'scores' in task else 'queries'}")

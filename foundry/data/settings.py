@@ -3,9 +3,11 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Discriminator,
     Field,
+    StringConstraints,
     Tag,
     model_validator,
 )
@@ -33,15 +35,35 @@ class PackageSource(Section):
     path: str = Field(description="The folder or file inside the module.")
 
 
+def _known_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError as error:
+        raise ValueError(f"{error}; known are utf-8, utf-16, latin-1, cp1252 and Python's others") from error
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
 class TextColumn(Section):
     """How texts stand in a file or data set."""
 
     format: Literal["text", "csv", "json", "parquet"] | None = Field(
         default=None,
-        description="By default from the file's ending; `json` is JSON Lines; `text` is one a line.",
+        description="By default from the file's ending. `text` is one text a line; `csv` has a line of column names; "
+        "`json` is JSON Lines, or one array of objects. A file that ends in .gz is decompressed.",
     )
     column: str = Field(default="text", description="The column that holds the text.")
-    encoding: str = Field(default="utf-8", description="Of text and CSV files.")
+    encoding: Encoding = Field(default="utf-8", description="Of text, CSV and JSON files.")
+    delimiter: Annotated[str, StringConstraints(pattern=r"^(\t|[^\s\"])$")] | None = Field(
+        default=None,
+        description="What separates the cells of a CSV file. By default what the header shows: , ; a tab or |.",
+    )
+    quotes: bool = Field(
+        default=True,
+        description="Whether quotation marks enclose a CSV file's cells; `false` where they are ordinary characters.",
+    )
 
 
 class HubTexts(HubSource):
@@ -101,7 +123,9 @@ class SimilarityMatrix(Section):
 class Retrieval(Section):
     """A task: a corpus, queries and judgements in BEIR's layout."""
 
-    beir: LocalSource = Field(description="A folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv.")
+    beir: LocalSource = Field(
+        description="A folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv; .gz may follow each."
+    )
     split: str = "test"
 
 

@@ -1,91 +1,90 @@
-"""Columns of texts and numbers out of a file, or out of a data set on the Hub."""
+"""Texts and columns out of a file of any format, or out of a data set on the Hub."""
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.data import sources
+from foundry.data import csv_files, hub_data, json_files, parquet_files, sources, text_files, values
 from foundry.data.settings import HubTexts, PackageTexts, PathTexts
 
-FORMATS = {".txt": "text", ".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+FORMATS = {
+    ".txt": "text",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+}
 
 
-def texts(source: HubTexts | PathTexts | PackageTexts) -> list[str]:
-    """Every document of a source, in its order.
+def texts(source: HubTexts | PathTexts | PackageTexts) -> Iterator[str]:
+    """Every document of a source, in its order; an empty text where the source has null.
 
     Raises:
-        FoundryError: when it cannot be read, or has no such column.
+        FoundryError: when it cannot be read, has no such column, or holds what is neither a text nor null.
     """
     if not isinstance(source, HubTexts) and _format(source) == "text":
-        return _lines(sources.local_path(source), source.encoding)
-    return ["" if value is None else str(value) for value in columns(source, [source.column])[0]]
+        for line in text_files.lines(sources.local_file(source), source.encoding):
+            yield line.rstrip("\n")
+    else:
+        for place, [value] in rows(source, [source.column]):
+            yield "" if value is None else values.text(place, source.column, value)
 
 
-def columns(source: HubTexts | PathTexts | PackageTexts, names: Sequence[str]) -> list[list[Any]]:
-    """The named columns of a table, in the order of the names.
+def rows(source: HubTexts | PathTexts | PackageTexts, columns: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+    """Each row of a table as its place, such as `data.csv, line 3`, and its values of the wanted columns.
 
     Raises:
         FoundryError: when it cannot be read, or has no such column.
     """
     if isinstance(source, HubTexts):
-        return _from_hub(source, names)
-    path, kind = sources.local_path(source), _format(source)
-    if kind == "text":
-        raise FoundryError(f"{path} is a text file without columns, and {', '.join(names)} are wanted")
-    import datasets
+        yield from hub_data.rows(source, columns)
+        return
+    path, kind = sources.local_file(source), _format(source)
+    if kind == "csv":
+        yield from csv_files.rows(path, columns, source.encoding, source.delimiter, source.quotes)
+    elif kind == "json":
+        for place, record in json_files.records(path, source.encoding):
+            values.require_columns(place, columns, list(record))
+            yield place, [record[name] for name in columns]
+    elif kind == "parquet":
+        yield from parquet_files.rows(path, columns)
+    else:
+        raise FoundryError(
+            f"{path} is read as text, which has no columns, and {', '.join(columns)} are wanted; "
+            "a table is a CSV, JSON Lines or Parquet file (set `format:` where the ending does not say so)"
+        )
 
-    options = {"encoding": source.encoding} if kind == "csv" else {}
-    # A cache of our own: the library's would answer for a file that has changed within the same second.
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            table = datasets.load_dataset(kind, data_files=str(path), split="train", cache_dir=cache, **options)
-        except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
-            raise FoundryError(f"{path} cannot be read as {kind}: {error.__cause__ or error}") from error
-        return _values(table, names, str(path))
+
+def user_texts(path: Path) -> list[str]:
+    """The texts of a file that a user names on the command line, without empty ones and surrounding white space.
+
+    The ending says how it is read: CSV, JSON Lines and Parquet by their column `text`, anything else one text a line.
+
+    Raises:
+        FoundryError: when it cannot be read, or holds no text.
+    """
+    known = _format_by_ending(path) is not None
+    source = PathTexts(path=str(path)) if known else PathTexts(path=str(path), format="text")
+    stripped = (text.strip() for text in texts(source))
+    if not (filled := [text for text in stripped if text]):
+        raise FoundryError(f"{path} holds no text")
+    return filled
 
 
 def _format(source: PathTexts | PackageTexts) -> str:
-    kind = source.format or FORMATS.get(Path(source.path).suffix)
+    kind = source.format or _format_by_ending(Path(source.path))
     if kind is None:
-        known = ", ".join(sorted(set(FORMATS.values())))
-        raise FoundryError(f"{source.path}: its ending says no format; set `format:` to one of {known}")
+        endings = ", ".join(FORMATS)
+        raise FoundryError(
+            f"{source.path}: its ending is none of {endings} (.gz may follow); "
+            f"set `format:` to {', '.join(sorted(set(FORMATS.values())))}"
+        )
     return kind
 
 
-def _lines(path: Path, encoding: str) -> list[str]:
-    try:
-        return path.read_text(encoding=encoding).split("\n")
-    except UnicodeDecodeError as error:
-        raise FoundryError(
-            f"{path} is not {encoding}: {error.reason} at byte {error.start}; set `encoding:`"
-        ) from error
-
-
-def _from_hub(source: HubTexts, names: Sequence[str]) -> list[list[Any]]:
-    """Columns of a data set at its pinned revision."""
-    import datasets
-    import requests
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        table = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
-    except HfHubHTTPError as error:
-        raise FoundryError(f"the Hub refuses data set {source.hub} at {source.revision}: {error}") from error
-    except (requests.RequestException, ConnectionError) as error:
-        raise FoundryError(
-            f"the Hub cannot be reached, and data set {source.hub} comes from there ({type(error).__name__}). "
-            "Connect this machine, or name a local source: {path: ...} or {package: ..., path: ...}"
-        ) from error
-    except (ValueError, FileNotFoundError) as error:
-        raise FoundryError(
-            f"data set {source.hub} ({source.config}, {source.split}) cannot be read: {error}"
-        ) from error
-    return _values(table, names, source.hub)
-
-
-def _values(table: Any, names: Sequence[str], where: str) -> list[list[Any]]:
-    if missing := [name for name in names if name not in table.column_names]:
-        raise FoundryError(f"{where} has no column {missing[0]!r}; its columns are {', '.join(table.column_names)}")
-    return [list(table[name]) for name in names]
+def _format_by_ending(path: Path) -> str | None:
+    name = path.with_suffix("") if text_files.is_compressed(path) else path
+    return FORMATS.get(name.suffix.lower())

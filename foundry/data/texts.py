@@ -6,22 +6,25 @@ from pathlib import Path
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.data import json_files, values
 
 
 def write(path: Path, rows: Sequence[dict[str, str]]) -> None:
     """Write one JSON object a line."""
-    with files.replacing(path) as partial:
-        partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    with files.replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read(path: Path) -> list[dict[str, str]]:
     """Read the rows of a frozen file of texts.
 
     Raises:
-        FoundryError: when there is none.
+        FoundryError: when it is not there, holds no texts, or is not what `write` wrote.
     """
-    # Not str.splitlines: that also breaks at characters which may stand inside a text, such as U+2028.
-    rows: list[dict[str, str]] = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    rows = [
+        {key: values.text(place, key, value) for key, value in record.items()}
+        for place, record in json_files.records(path)
+    ]
     if not rows:
         raise FoundryError(f"{path} holds no texts; run `dvc repro sample`")
     return rows

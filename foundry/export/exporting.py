@@ -1,43 +1,33 @@
 """Export a checkpoint to ONNX or OpenVINO, and compare the graph with torch on a few texts at once.
 
-There are several exporters, and none takes every architecture, so they are tried in turn until one gives torch's
-numbers: optimum's, which knows most encoders; then the library's own by tracing, whose graph ONNX Runtime's optimizer
-can fuse; then its own by torch.export, which reaches the most architectures. Which one it was stands in the folder's
-built.json, and why the ones before it were not. This is the only stage that imports optimum.
+No exporter takes every architecture, so several are tried in turn until one gives torch's numbers: optimum's, which
+knows most encoders; then the library's by tracing, whose graph ONNX Runtime's optimizer can fuse; then the library's by
+torch.export, which takes the most architectures. The folder's built.json records which exporter it was, and why those
+before it failed. No other room imports optimum.
 """
 
 import gc
 import importlib.metadata
-import logging
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
+from foundry.base.quiet import without_warnings
 from foundry.export import comparison, optimum, torch_exporters, torch_model
 from foundry.export.comparison import TOLERANCE
-from foundry.export.settings import OnnxExport
+from foundry.export.settings import Format, OnnxExport
 from foundry.export.torch_model import PROBES, Checkpoint
 from foundry.variants import checkpoint_folder, variant_folder
 
-Format = Literal["onnx", "openvino"]
-
-# What exporters and the models inside them raise for an architecture that they do not take. A full disk or a lack of
-# memory is none of these, or is looked for.
+# What exporters, and the models inside them, raise for an architecture that they do not take. A lack of memory is none
+# of these; a full disk can be, and is checked for.
 REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, AssertionError)
-
-
-# --- Torch ---------------------------------------------------------------------------------------------
-
-
-# --- Exporters -----------------------------------------------------------------------------------------
-
 
 Exporter = Callable[[Checkpoint, Path], Path]
 EXPORTERS: dict[Format, dict[str, tuple[str, Exporter]]] = {
@@ -54,15 +44,13 @@ EXPORTERS: dict[Format, dict[str, tuple[str, Exporter]]] = {
 }
 
 
-# --- The graph -----------------------------------------------------------------------------------------
-
-
 def export(
     checkpoint: Checkpoint, scratch: Path, format: Format, expected: np.ndarray
 ) -> tuple[Path | None, dict[str, Any]]:
     """Write the graph, with its sidecar, into `scratch`, by the first exporter whose graph gives torch's numbers.
 
-    Gives its path, or None when there is no such exporter, and the record of what was tried.
+    Returns its path, or None when there is no such exporter, and the record of what was tried. `expected` is torch's
+    output for the checkpoint's inputs.
     """
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
@@ -70,38 +58,34 @@ def export(
     mask = None if checkpoint.task == "sequence-classification" else checkpoint.inputs["attention_mask"]
     tried: dict[str, str] = {}
     for name, (package, exporter) in EXPORTERS[format].items():
-        said = f"{name} ({package} {importlib.metadata.version(package)})"
+        label = f"{name} ({package} {importlib.metadata.version(package)})"
         files.remove(scratch)
         scratch.mkdir()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # tracing warns about every constant that it folds
-                logging.disable(logging.WARNING)
+            with without_warnings():  # tracing warns about every constant that it folds
                 graph = exporter(checkpoint, scratch)
-            gc.collect()  # what the exporter left of the model, before the graph is loaded beside it
-            worst = comparison.difference(comparison.run_graph(graph, checkpoint.inputs), expected, mask)
+            gc.collect()  # frees what the exporter still holds of the model before the graph is loaded
+            difference = comparison.difference(comparison.run_graph(graph, checkpoint.inputs), expected, mask)
         except refusals as error:
             files.require_space(scratch)
-            tried[said] = f"{type(error).__name__}: {first_line(str(error).replace(str(scratch), scratch.name))}"
+            tried[label] = f"{type(error).__name__}: {first_line(str(error).replace(str(scratch), scratch.name))}"
             continue
-        finally:
-            logging.disable(logging.NOTSET)
-        if worst <= TOLERANCE:  # not when it is NaN
-            say(f"{format}: within {worst:.1e} of torch on {len(PROBES)} texts, by {said}")
-            # Without the difference, which is the machine's: the record is the same wherever the graph is.
-            return graph, {"exporter": said, "tried_before": tried}
-        tried[said] = f"its graph is {worst:.1e} of torch's largest value away from torch"
+        if difference <= TOLERANCE:  # false for NaN
+            say(f"{format}: within {difference:.1e} of torch on {len(PROBES)} texts, by {label}")
+            # The difference depends on the machine and is not recorded, so that the record is the same everywhere.
+            return graph, {"exporter": label, "tried_before": tried}
+        tried[label] = f"its graph is {difference:.1e} of torch's largest value away from torch"
     return None, {"tried_before": tried}
 
 
 def first_line(message: str) -> str:
-    """What an exporter says first, without the colours of a terminal."""
+    """The first line of an exporter's message, without terminal colours, in at most 200 characters."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
     return next((line.strip() for line in plain.splitlines() if line.strip()), "")[:200]
 
 
 def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
-    """Make the folder `out` of the exported graph, or skip it where no exporter takes the architecture."""
+    """Make the folder `out` with the exported graph, or skip it if no exporter takes the architecture."""
     trusted = checkpoint_folder.has_own_code(torch)
     inputs = torch_model.tokenized(torch, trusted)
     checkpoint = Checkpoint(
@@ -109,7 +93,7 @@ def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
     )
     expected = torch_model.expected_output(checkpoint)
     with files.replacing_folder(out) as partial:
-        # The graph, and the same again while it is written.
+        # While the graph is written, it takes its size twice.
         files.require_space(
             partial, 2 * sum(path.stat().st_size for path in variant_folder.weights_files(torch, "torch"))
         )

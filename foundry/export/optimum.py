@@ -1,4 +1,4 @@
-"""Optimum's exporters. Nothing else imports optimum."""
+"""Optimum's exporters. No other module imports optimum."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from foundry.variants import naming
 
 
 def by_optimum_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the ONNX graph into `scratch`; return its path."""
     from optimum.exporters.onnx import main_export
 
     main_export(
@@ -24,6 +25,7 @@ def by_optimum_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
 
 
 def by_optimum_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the OpenVINO graph into `scratch`; return its path."""
     from optimum.exporters.openvino import main_export
 
     main_export(

@@ -1,4 +1,4 @@
-"""The libraries' own exporters: by tracing, and by torch.export."""
+"""The exporters of torch and OpenVINO: by tracing, and by torch.export."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from foundry.export.torch_model import TASKS, Checkpoint
 from foundry.onnx import graph_files
 from foundry.variants import naming
 
-# torch.onnx's own choice by torch.export; by tracing, the newest that ONNX Runtime's fusions were written for.
+# By torch.export, torch.onnx's default; by tracing, the newest that ONNX Runtime's fusions were written for.
 OPSET, TRACED_OPSET = 18, 17
 
 
@@ -18,43 +18,53 @@ def _by_torch_onnx(checkpoint: Checkpoint, scratch: Path, dynamo: bool) -> Path:
     import torch
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    module, some = torch_model.traceable(checkpoint)
+    module, example = torch_model.traceable(checkpoint)
     names, output = list(checkpoint.inputs), TASKS[checkpoint.task][2]
     target = scratch / naming.file_name("onnx")
     options: dict[str, Any]
     if dynamo:
-        options = {"dynamic_shapes": (_any_shape(some),), "external_data": True, "verbose": False}
+        options = {"dynamic_shapes": (_any_shape(example),), "external_data": True, "verbose": False}
     else:
         axes = {0: "batch_size", 1: "sequence_length"}
         outputs = axes if checkpoint.task != "sequence-classification" else {0: "batch_size"}
         options = {"dynamic_axes": {**dict.fromkeys(names, axes), output: outputs}}
     opset = checkpoint.opset or (OPSET if dynamo else TRACED_OPSET)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        made = Path(folder) / "exported.onnx"
+        exported = Path(folder) / "exported.onnx"
         torch.onnx.export(
-            module, some, made, dynamo=dynamo, opset_version=opset, input_names=names, output_names=[output], **options
+            module,
+            example,
+            exported,
+            dynamo=dynamo,
+            opset_version=opset,
+            input_names=names,
+            output_names=[output],
+            **options,
         )
         # A large model's weights are in many files, or in one of another name.
-        graph_files.save(OnnxModel(onnx.load(made)), target)
+        graph_files.save(OnnxModel(onnx.load(exported)), target)
     return target
 
 
 def by_tracing_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the ONNX graph of a traced model into `scratch`; return its path."""
     return _by_torch_onnx(checkpoint, scratch, dynamo=False)
 
 
 def by_torch_export_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the ONNX graph of a model by torch.export into `scratch`; return its path."""
     return _by_torch_onnx(checkpoint, scratch, dynamo=True)
 
 
-def _any_shape(some: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
+def _any_shape(example: tuple[Any, ...]) -> tuple[dict[int, Any], ...]:
+    """Any batch size and any length, for each of the example inputs."""
     import torch
 
-    return tuple(dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for _ in some)
+    return tuple(dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for _ in example)
 
 
 def _write_openvino(model: Any, checkpoint: Checkpoint, scratch: Path) -> Path:
-    """Write a converted model with the inputs and the output named, of any batch size and length."""
+    """Write a converted model, for any batch size and length, with names for its inputs and output; return its path."""
     import openvino
 
     for node, name in zip(model.inputs, checkpoint.inputs, strict=True):
@@ -68,16 +78,18 @@ def _write_openvino(model: Any, checkpoint: Checkpoint, scratch: Path) -> Path:
 
 
 def by_tracing_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the OpenVINO graph of a traced model into `scratch`; return its path."""
     import openvino
 
-    module, some = torch_model.traceable(checkpoint)
-    return _write_openvino(openvino.convert_model(module, example_input=some), checkpoint, scratch)
+    module, example = torch_model.traceable(checkpoint)
+    return _write_openvino(openvino.convert_model(module, example_input=example), checkpoint, scratch)
 
 
 def by_torch_export_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the OpenVINO graph of a model by torch.export into `scratch`; return its path."""
     import openvino
     import torch
 
-    module, some = torch_model.traceable(checkpoint)
-    program = torch.export.export(module, some, dynamic_shapes=(_any_shape(some),), strict=False)
+    module, example = torch_model.traceable(checkpoint)
+    program = torch.export.export(module, example, dynamic_shapes=(_any_shape(example),), strict=False)
     return _write_openvino(openvino.convert_model(program), checkpoint, scratch)

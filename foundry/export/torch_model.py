@@ -1,4 +1,4 @@
-"""The torch model that is exported, and what it gives for a few texts."""
+"""The torch model that is exported, and its output for a few texts."""
 
 import inspect
 from pathlib import Path
@@ -9,14 +9,14 @@ import numpy as np
 from foundry.base.errors import FoundryError
 from foundry.variants import checkpoint_folder
 
-# optimum's names of the tasks, transformers' class, and what transformers and optimum call the output.
+# For each task: optimum's name of it, transformers' class, and the output's name in transformers and optimum.
 TASKS: dict[checkpoint_folder.Task, tuple[str, str, str]] = {
     "feature-extraction": ("feature-extraction", "AutoModel", "last_hidden_state"),
     "fill-mask": ("fill-mask", "AutoModelForMaskedLM", "logits"),
     "sequence-classification": ("text-classification", "AutoModelForSequenceClassification", "logits"),
 }
 
-# Different lengths in one batch, so that padding is looked at, too; the last one is longer than any model takes.
+# Of different lengths, so that the batch has padding; the last one is longer than any model's maximum.
 PROBES = (
     "A man is playing a guitar.",
     "Short",
@@ -26,17 +26,20 @@ PROBES = (
 
 
 class Checkpoint(NamedTuple):
-    """What an exporter gets."""
+    """A model to export, and inputs to compare its graph on."""
 
     transformer: Path  # the folder that transformers loads
     task: checkpoint_folder.Task
-    inputs: dict[str, np.ndarray]  # the probes as the tokenizer gives them: (texts, tokens), int64
+    inputs: dict[str, np.ndarray]  # the tokenized probes: (texts, tokens), int64
     trusted: bool  # whether its own code may run
     opset: int | None
 
 
-def load_torch(checkpoint: Checkpoint, **how: Any) -> Any:
-    """The model that Sentence Transformers would run: of T5 and its like, the encoder."""
+def load_torch(checkpoint: Checkpoint, **arguments: Any) -> Any:
+    """The model that Sentence Transformers would run; of an encoder-decoder such as T5, the encoder.
+
+    `arguments` are further ones of transformers' `from_pretrained`.
+    """
     import transformers
 
     options = {"local_files_only": True, "trust_remote_code": checkpoint.trusted}
@@ -44,7 +47,7 @@ def load_torch(checkpoint: Checkpoint, **how: Any) -> Any:
     loading = getattr(transformers, TASKS[checkpoint.task][1])
     if checkpoint.task == "feature-extraction" and type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING:
         loading = transformers.AutoModelForTextEncoding
-    return loading.from_pretrained(checkpoint.transformer, **options, **how).eval()
+    return loading.from_pretrained(checkpoint.transformer, **options, **arguments).eval()
 
 
 def expected_output(checkpoint: Checkpoint) -> np.ndarray:
@@ -60,6 +63,7 @@ def expected_output(checkpoint: Checkpoint) -> np.ndarray:
 
 
 def tokenized(folder: Path, trusted: bool) -> dict[str, np.ndarray]:
+    """The probes as the tokenizer of the model in `folder` gives them, by input: (texts, tokens), int64."""
     import transformers
 
     transformer = folder / checkpoint_folder.transformer_path(folder)
@@ -67,11 +71,12 @@ def tokenized(folder: Path, trusted: bool) -> dict[str, np.ndarray]:
         transformer, local_files_only=True, trust_remote_code=trusted
     )
     length = min(checkpoint_folder.max_seq_length(folder) or tokenizer.model_max_length, 512)
-    given = tokenizer(list(PROBES), padding=True, truncation=True, max_length=length, return_tensors="np")
-    return {name: value.astype(np.int64) for name, value in given.items()}
+    encoded = tokenizer(list(PROBES), padding=True, truncation=True, max_length=length, return_tensors="np")
+    return {name: value.astype(np.int64) for name, value in encoded.items()}
 
 
 def torch_output(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The first output of a torch model: (texts, tokens, hidden size or vocabulary), or (texts, labels)."""
     import torch
 
     with torch.inference_mode():
@@ -80,11 +85,12 @@ def torch_output(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def traceable(checkpoint: Checkpoint) -> tuple[Any, tuple[Any, ...]]:
-    """A module that takes the tokenizer's inputs in their order and gives one tensor, and example inputs for it."""
+    """A module that takes the tokenizer's inputs in their order and returns one tensor, and example inputs for it,
+    (2 texts, at most 64 tokens) each."""
     import torch
 
-    # Written out, attention is a pattern that ONNX Runtime fuses, and gives numbers where a row is all padding; as one
-    # operator, OpenVINO gives NaN there.
+    # Eager attention consists of single operators, a pattern that ONNX Runtime fuses. As one operator it gives NaN in
+    # OpenVINO for a row that is all padding.
     model = load_torch(checkpoint, attn_implementation="eager")
     names = list(checkpoint.inputs)
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
@@ -97,5 +103,5 @@ def traceable(checkpoint: Checkpoint) -> tuple[Any, tuple[Any, ...]]:
         def forward(self, *inputs: Any) -> Any:
             return self.model(**dict(zip(names, inputs, strict=True)), **options)[0]
 
-    some = tuple(torch.from_numpy(value[:2, -64:].copy()) for value in checkpoint.inputs.values())
-    return Traceable().eval(), some
+    example = tuple(torch.from_numpy(value[:2, -64:].copy()) for value in checkpoint.inputs.values())
+    return Traceable().eval(), example

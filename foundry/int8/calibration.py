@@ -1,7 +1,7 @@
 """Static int8 from calibration texts to a variant's folder, for either runtime.
 
-The texts go in one by one at their natural lengths. Sentence Transformers' own recipe pads them to one length, so that
-most of what the quantizer sees is padding.
+The graph runs on one text at a time, without padding. Sentence Transformers' recipe pads all texts to one length, so
+that most of the tokens that its quantizer sees are padding.
 """
 
 import re
@@ -18,20 +18,23 @@ from foundry.base.progress import say, track
 from foundry.data import texts
 from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
-from foundry.loading.encoders import inputs, items, with_prompt
+from foundry.loading.items import make_items, tokenizer_inputs
+from foundry.loading.prompts import with_prompt
 from foundry.variants import checkpoint_folder, variant_folder
 
 SEED = 0
-COPIES_TO_TRY = (0, 32)  # in a search, beside the row's own
+COPIES_TO_TRY = (0, 32)  # in a search, besides the row's
 
 
 class Graph(Protocol):
     """A graph of one of the runtimes."""
 
     @property
-    def input_names(self) -> set[str]: ...
+    def input_names(self) -> set[str]:
+        """The names of the graph's inputs."""
 
-    def products(self) -> list[planning.Product]: ...
+    def products(self) -> list[planning.Product]:
+        """Every product of tokens with a constant matrix, in running order."""
 
     def run(self, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """For each input, the values of the source tensors, (tokens, channels)."""
@@ -40,11 +43,11 @@ class Graph(Protocol):
         """Write the graph with the plan's products in int8."""
 
 
-def choose(rows: Sequence[dict[str, str]], samples: int | None) -> list[str]:
-    """`samples` texts evenly spread over the rows, so that every group keeps its share; by default all.
+def spread_sample(rows: Sequence[dict[str, str]], samples: int | None) -> list[str]:
+    """`samples` texts evenly spread over the rows, so that every group keeps its share; all texts for None.
 
     Raises:
-        FoundryError: when there are fewer.
+        FoundryError: when there are fewer rows.
     """
     count = len(rows) if samples is None else samples
     if count > len(rows):
@@ -77,8 +80,8 @@ def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[
     prompts, default = checkpoint_folder.prompts(folder)
     if checkpoint_folder.kind(folder) != "CrossEncoder":
         chosen = [with_prompt(text, prompts, default) for text in chosen]
-    some = items(chosen, checkpoint_folder.kind(folder) == "CrossEncoder", passages=2)
-    for encoded in tokenizer.encode_batch(inputs(some)):
+    items = make_items(chosen, checkpoint_folder.kind(folder), passages_per_query=2)
+    for encoded in tokenizer.encode_batch(tokenizer_inputs(items)):
         fields = {
             "input_ids": encoded.ids,
             "attention_mask": encoded.attention_mask,
@@ -88,50 +91,52 @@ def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[
     return found
 
 
-def select(products: Sequence[planning.Product], row: Calibrate) -> list[planning.Product]:
-    """The products that the row does not leave in floating point.
+def products_in_scope(products: Sequence[planning.Product], row: Calibrate) -> list[planning.Product]:
+    """The products that the row's `ignored_scope` does not leave in floating point.
 
     Raises:
-        FoundryError: when the row names what the graph does not have, or leaves nothing.
+        FoundryError: when `ignored_scope` names a product that the graph does not have, or all products.
     """
     scope = row.ignored_scope
-    for_instance = ", ".join(product.name for product in products[:3])
-    unknown = set(scope.names) - {product.name for product in products}
-    unknown |= {one for one in scope.patterns if not any(re.search(one, product.name) for product in products)}
+    names = [product.name for product in products]
+    unknown = set(scope.names) - set(names)
+    unknown |= {pattern for pattern in scope.patterns if not any(re.search(pattern, name) for name in names)}
     if unknown:
         raise FoundryError(
             f"ignored_scope names {', '.join(sorted(unknown))}, which the graph does not have; "
-            f"its products are, for instance, {for_instance}"
+            f"its products are, for instance, {', '.join(names[:3])}"
         )
     patterns = [*map(re.escape, scope.names), *scope.patterns]
-    kept = [product for product in products if not any(re.search(one, product.name) for one in patterns)]
-    if not kept:
+    in_scope = [product for product in products if not any(re.search(pattern, product.name) for pattern in patterns)]
+    if not in_scope:
         raise FoundryError(f"the row leaves no product to quantize, of {len(products)}")
-    return kept
+    return in_scope
 
 
-def watch(
+def record_activations(
     graph: Graph, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]
 ) -> dict[str, planning.Activations]:
-    """What the source tensors hold on the inputs; without those that hold one row a text, because they come after
-    pooling, where a product runs once a text: nothing to gain, and a score to lose.
+    """The values of the source tensors on the inputs, by source.
+
+    Sources with one row for each text are left out: they come after pooling, where a product runs once for each text,
+    and int8 would gain no time and make scores worse.
 
     Raises:
         FoundryError: when a value is not finite.
     """
     rng = np.random.default_rng(SEED)
-    seen = {source: planning.Activations() for source in sources}
+    activations = {source: planning.Activations() for source in sources}
     for values in track(graph.run(inputs, sources), "calibrating", total=len(inputs)):
         lengths = {source: len(tokens) for source, tokens in values.items()}
-        picked = planning.pick_tokens(max(lengths.values()), rng)
+        sampled = planning.sample_tokens(max(lengths.values()), rng)
         for source, tokens in values.items():
             if not np.isfinite(tokens).all():
                 raise FoundryError(f"tensor {source} is not finite on a calibration text; the graph is damaged")
             if lengths[source] < max(lengths.values()):
-                seen.pop(source, None)
-            elif source in seen:
-                seen[source].add(tokens, picked)
-    return seen
+                activations.pop(source, None)
+            elif source in activations:
+                activations[source].add(tokens, sampled)
+    return activations
 
 
 def calibrate(
@@ -146,21 +151,21 @@ def calibrate(
     """Make the variant's folder `out` from the graph of `folder`.
 
     Raises:
-        FoundryError: as `choose`, `select` and `watch` do.
+        FoundryError: as `spread_sample`, `products_in_scope` and `record_activations` do.
     """
-    chosen = choose(texts.read(calibration_texts), row.samples)
-    products = select(graph.products(), row)
+    sample = spread_sample(texts.read(calibration_texts), row.samples)
+    products = products_in_scope(graph.products(), row)
     sources = list(dict.fromkeys(product.source for product in products))
-    seen = watch(graph, tokenize(folder, chosen, graph.input_names), sources)
-    products = [product for product in products if product.source in seen]
+    activations = record_activations(graph, tokenize(folder, sample, graph.input_names), sources)
+    products = [product for product in products if product.source in activations]
 
     def builder(settings: Calibrate) -> search.Build:
-        # Once for all graphs of these settings, and not before the first of them is built.
-        plan = cache(lambda: planning.plan(products, seen, settings, keep=row.budget is not None))
+        # Planned when the first graph of these settings is built, and used for all of them.
+        plan = cache(lambda: planning.plan(products, activations, settings, keep=row.budget is not None))
 
         def build(target: Path, excluded: frozenset[str]) -> None:
-            kept = {name: weight for name, weight in plan().weights.items() if name not in excluded}
-            graph.write(target, planning.Plan(plan().inputs, kept))
+            weights = {name: weight for name, weight in plan().weights.items() if name not in excluded}
+            graph.write(target, planning.Plan(plan().inputs, weights))
 
         return build
 
@@ -171,10 +176,10 @@ def calibrate(
             for copies in COPIES_TO_TRY
             if "outlier_copies" not in row.model_fields_set
         }
-        builders = {label: builder(one) for label, one in settings.items()}
+        builders = {label: builder(label_settings) for label, label_settings in settings.items()}
         search.search(variant, folder, units, builders, evaluation, row.budget, row.search, out)
         return
     with files.replacing_folder(out) as partial:
         builder(row)(variant_folder.prepare(partial, folder, variant), frozenset())
-        variant_folder.write_record(partial, folder, {"products": len(products), "texts": len(chosen)})
-    say(f"{out}: {len(products)} products in int8, calibrated on {len(chosen)} texts")
+        variant_folder.write_record(partial, folder, {"products": len(products), "texts": len(sample)})
+    say(f"{out}: {len(products)} products in int8, calibrated on {len(sample)} texts")

@@ -1,19 +1,21 @@
 """Static int8 for the matrix products of a transformer: how each input and each weight is quantized.
 
-Plain arrays in and out, for both runtimes. `onnx_int8` and `openvino_int8` read the products from a graph, watch their
-inputs on the calibration texts, and write what is decided here into the graph. DECISIONS.md has the figures.
+Functions on plain arrays, for both runtimes. `foundry.onnx.static_int8` and `foundry.openvino.static_int8` read the
+products from a graph, record their inputs on the calibration texts, and write the plan made here into the graph.
+DECISIONS.md has the figures.
 
-Five things keep an embedding close to the original, each free at run time or nearly so:
+Five methods keep an embedding close to the original, each at next to no cost at run time:
 
-- A scale per input channel moves outliers from the activations into the weights (SmoothQuant, Xiao et al. 2023,
-  equation 4). How far is chosen for each input, by the error of the product on the calibration texts.
-- A transformer keeps a few channels of the feed-forward layer, one or two, at ten times the size of all others. Such a
-  channel is copied and its weights are divided among the copies (outlier channel splitting, Zhao et al. 2019), so that
-  it no longer sets the scale of everything else.
-- Rows of weights whose sums could overflow 16 bits take a larger scale. x86 processors without VNNI add two products
-  of 8 bits in 16 bits, and saturate.
-- A weight is rounded so that it makes up for the rounding of those before it (GPTQ, Frantar et al. 2023).
-- The mean error of each output, on the calibration texts, goes into the bias.
+- Smoothing: a scale per input channel moves outliers from the activations into the weights (SmoothQuant, Xiao et al.
+  2023, equation 4). How far, is decided for each input by the error of the product on the calibration texts.
+- Copies of outlier channels: a transformer has one or two channels in the feed-forward layer that are ten times larger
+  than all others. Such a channel is copied and its weights are divided among the copies (outlier channel splitting,
+  Zhao et al. 2019), so that it no longer determines the scale of all channels.
+- Reduced range: rows of weights whose sums could overflow 16 bits get a larger scale. x86 processors without VNNI add
+  two products of 8 bits in 16 bits, and saturate.
+- Error feedback: each weight is rounded so that it makes up for the rounding of those before it (GPTQ, Frantar et al.
+  2023).
+- Bias correction: the mean error of each output on the calibration texts is subtracted in the bias.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,19 +25,18 @@ from functools import cached_property
 import numpy as np
 
 from foundry.base.progress import track
+from foundry.int8.error_feedback import round_with_feedback
 from foundry.int8.settings import Calibrate
 
 ALPHAS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 TOKENS_PER_TEXT = 14
-TOKENS_TO_CHOOSE_BY = 768
-LEVELS = 255
+TOKENS_FOR_SMOOTHING = 768  # on which the smoothing is selected
+LARGEST_UINT8 = 255
 INT16_MAX = 32767
 SAFE_WEIGHT = 64  # 2 * 255 * 64 fits into 16 bits
-DAMPING = 0.1  # of the mean of the Hessian's diagonal
-CHANNELS_AT_ONCE = 128
-FEEDBACK_ROOM = 1.02  # error feedback moves single weights by a step or two; rows that then overflow go without
+FEEDBACK_MARGIN = 1.02  # error feedback moves single weights by a step or two; rows that then overflow go without it
 SMALLEST_TABLE = 1_000_000  # values; a smaller table of embeddings is not worth a second lookup
-SMALLEST_CHANNEL = 1e-4  # of the largest: a channel that is always zero still has a scale
+SMALLEST_CHANNEL = 1e-4  # as a share of the largest, so that a channel that is always zero has a scale
 
 
 @dataclass(frozen=True)
@@ -44,46 +45,46 @@ class Product:
 
     name: str
     source: str  # the tensor that it multiplies
-    read: Callable[[], np.ndarray]  # gives the weight (outputs, channels), float32, from the graph
+    read_weight: Callable[[], np.ndarray]  # reads the weight (outputs, channels), float32, from the graph
     size: int  # multiplications for each token
-    copyable: bool  # whether channels of the source can be copied: it follows another product, element by element
+    copyable: bool  # whether channels of the source can be copied: it is an activation function of another product
 
     @property
     def weight(self) -> np.ndarray:
-        """(outputs, channels), float32; not kept, because all of them are as large as the model."""
-        return self.read()
+        """(outputs, channels), float32. Read each time, because all weights together are as large as the model."""
+        return self.read_weight()
 
 
 class Activations:
-    """What was seen of one tensor: the range of each channel, and a sample of tokens."""
+    """The values of one tensor on the calibration texts: the range of each channel, and a sample of tokens."""
 
     def __init__(self) -> None:
         self._rows: list[np.ndarray] = []
         self.lowest = self.highest = np.zeros(0)
 
-    def add(self, tokens: np.ndarray, picked: np.ndarray) -> None:
-        """Take in one text's tokens (tokens, channels); those at the indices `picked` are kept."""
+    def add(self, tokens: np.ndarray, sampled: np.ndarray) -> None:
+        """Add the tokens (tokens, channels) of a text; those at the indices `sampled` go into the sample."""
         lowest, highest = tokens.min(axis=0), tokens.max(axis=0)
         self.lowest = np.minimum(self.lowest, lowest) if self._rows else lowest
         self.highest = np.maximum(self.highest, highest) if self._rows else highest
-        self._rows.append(tokens[picked])
+        self._rows.append(tokens[sampled])
 
     @cached_property
     def sample(self) -> np.ndarray:
-        """The kept tokens (tokens, channels), once all are in."""
+        """The sampled tokens (tokens, channels). Asked for after the last `add`, because the result is cached."""
         return np.concatenate(self._rows)
 
     @property
     def largest(self) -> np.ndarray:
-        """The largest absolute value of each channel (channels,), never zero."""
+        """The largest absolute value of each channel (channels,), above zero."""
         largest = np.maximum(np.abs(self.lowest), np.abs(self.highest))
         return np.maximum(largest, max(float(largest.max()) * SMALLEST_CHANNEL, 1e-12))
 
 
-def pick_tokens(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of the tokens of a text that are kept: the first, the last, and some between.
+def sample_tokens(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of the tokens of a text that go into the sample: the first, the last, and random ones between.
 
-    The first is where the largest activations are, in every text.
+    In every text, the first token has the largest activations.
     """
     if count <= TOKENS_PER_TEXT:
         return np.arange(count)
@@ -93,9 +94,9 @@ def pick_tokens(count: int, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class InputPlan:
-    """How one tensor is quantized: q = round(x[copied] / smooth / scale) + zero_point, in unsigned 8 bits."""
+    """How one tensor is quantized: q = round(x[indices] / smooth / scale) + zero_point, in unsigned 8 bits."""
 
-    copies: np.ndarray  # (channels,), how often each channel stands in the quantized tensor
+    copies: np.ndarray  # (channels,), how often each channel is in the quantized tensor
     smooth: np.ndarray  # (channels after copying,), float32
     scale: float
     zero_point: int
@@ -113,10 +114,10 @@ class InputPlan:
     def quantize(self, tokens: np.ndarray) -> np.ndarray:
         """Tokens (tokens, channels) as integers from 0 to 255, kept as float32 (tokens, channels after copying)."""
         scaled = np.round(tokens[:, self.indices] / self.smooth / np.float32(self.scale)) + self.zero_point
-        return np.clip(scaled, 0, LEVELS).astype(np.float32)
+        return np.clip(scaled, 0, LARGEST_UINT8).astype(np.float32)
 
     def dequantize(self, integers: np.ndarray) -> np.ndarray:
-        """What the integers stand for, before the smoothing is undone."""
+        """The values of integers, still divided by `smooth`."""
         values: np.ndarray = (integers - self.zero_point) * np.float32(self.scale)
         return values
 
@@ -130,14 +131,14 @@ class QuantizedWeight:
     correction: np.ndarray  # (outputs,), float32
 
     def copied(self, indices: np.ndarray) -> "QuantizedWeight":
-        """The weight of a product that gives each of its outputs as often as `indices` names it."""
+        """The weight of a product whose i-th output is output `indices[i]` of this one."""
         return QuantizedWeight(self.integers[indices], self.scales[indices], self.correction[indices])
 
 
 def quantize_rows(weight: np.ndarray, largest: np.ndarray | int = 127) -> tuple[np.ndarray, np.ndarray]:
     """A weight (outputs, channels) as int8, symmetric, and the scale of each row (outputs,).
 
-    `largest`, one or one a row (outputs,), is the integer that a row's largest weight becomes.
+    `largest` is the integer that a row's largest weight becomes: one number, or one for each row (outputs,).
     """
     limits = np.broadcast_to(np.asarray(largest, np.float32), (len(weight),))
     scales = np.abs(weight).max(axis=1) / limits
@@ -145,43 +146,11 @@ def quantize_rows(weight: np.ndarray, largest: np.ndarray | int = 127) -> tuple[
     return np.round(weight / scales[:, None]).astype(np.int8), scales
 
 
-def round_with_feedback(
-    weight: np.ndarray, scales: np.ndarray, limits: np.ndarray, tokens: np.ndarray, importance: np.ndarray
-) -> np.ndarray:
-    """A weight (outputs, channels) as int8 with the given scale of each row (outputs,): the error of rounding one
-    channel is made up for by the channels after it, as far as they go together in the tokens (tokens, channels).
-
-    No integer is larger than its row's limit (outputs,). GPTQ, Frantar et al. 2023, algorithm 1.
-    """
-    from scipy.linalg import cholesky
-    from scipy.linalg.lapack import dtrtri
-
-    hessian = ((tokens * importance[:, None]).T @ tokens).astype(np.float64)
-    hessian[np.diag_indices_from(hessian)] += DAMPING * np.diag(hessian).mean() + 1e-12
-    # The upper Cholesky factor of the inverse: row j says how an error in channel j is spread over those after it. As
-    # the inverse of the lower factor with the channels in reverse, it takes a quarter of the work.
-    factor, _ = dtrtri(cholesky(hessian[::-1, ::-1], lower=True, check_finite=False), lower=1)
-    spread = factor[::-1, ::-1].astype(np.float32)
-    left = np.ascontiguousarray((weight / scales[:, None]).T)  # (channels, outputs)
-    integers = np.zeros(left.shape, np.int8)
-    for start in range(0, len(left), CHANNELS_AT_ONCE):
-        end = min(start + CHANNELS_AT_ONCE, len(left))
-        errors = np.zeros((end - start, left.shape[1]), np.float32)
-        for channel in range(start, end):
-            rounded = np.clip(np.round(left[channel]), -limits, limits)
-            integers[channel] = rounded
-            error = (left[channel] - rounded) / spread[channel, channel]
-            left[channel:end] -= np.outer(spread[channel, channel:end], error)
-            errors[channel - start] = error
-        left[end:] -= spread[start:end, end:].T @ errors
-    return np.ascontiguousarray(integers.T)
-
-
 def largest_sums(integers: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """The largest sum of two products of each row of weights (outputs,), when a processor multiplies unsigned `tokens`
-    (tokens, channels) by `integers` (outputs, channels) and adds channels 0 and 1, 2 and 3, and so on.
+    """An upper bound of the sum of two products for each row of weights (outputs,), when a processor multiplies
+    unsigned `tokens` (tokens, channels) by `integers` (outputs, channels) and adds channels 0 and 1, 2 and 3, ...
 
-    A bound, from the range of each channel: it holds for every text whose activations stay within what was seen.
+    It follows from the range of each channel, and holds for every text whose activations stay within these ranges.
     """
     weights, low, high = integers.astype(np.float32), tokens.min(axis=0), tokens.max(axis=0)
     if weights.shape[1] % 2:
@@ -199,34 +168,35 @@ def safe_limits(sums: np.ndarray) -> np.ndarray:
 
 
 def copies_of_outliers(difficulty: np.ndarray, extra: int) -> np.ndarray:
-    """How often each channel is to stand (channels,), when `extra` copies go to the most difficult, one by one."""
+    """How often each channel is to be there (channels,), when `extra` copies go one by one to the most difficult."""
     copies = np.ones(len(difficulty), np.int64)
     for _ in range(extra):
         copies[np.argmax(difficulty / copies)] += 1
     return copies
 
 
-def plan_input(seen: Activations, weights: Sequence[np.ndarray], copyable: bool, row: Calibrate) -> InputPlan:
-    """How to quantize a tensor that is multiplied by `weights`, each (outputs, channels): the smoothing with the least
-    error on the seen tokens.
+def plan_input(activations: Activations, weights: Sequence[np.ndarray], copyable: bool, row: Calibrate) -> InputPlan:
+    """How to quantize a tensor that is multiplied by `weights`, each (outputs, channels): the smoothing with the
+    smallest error on the sampled tokens.
 
-    Each token's squared error is divided by the length of its output: the few tokens that are a hundred times longer
-    than the others count, and do not count alone.
+    Each token's squared error is divided by the length of its output, so that the few tokens that are a hundred times
+    longer than the others do not decide alone.
     """
     weight = np.concatenate(weights)
-    sample = seen.sample
-    tokens = sample[:: max(1, len(sample) // TOKENS_TO_CHOOSE_BY)]
+    sample = activations.sample
+    tokens = sample[:: max(1, len(sample) // TOKENS_FOR_SMOOTHING)]
     exact = tokens @ weight.T
     importance = 1 / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
     largest_weight = np.maximum(np.abs(weight).max(axis=0), 1e-8)
-    copies = copies_of_outliers(seen.largest * largest_weight, row.outlier_copies if copyable else 0)
+    copies = copies_of_outliers(activations.largest * largest_weight, row.outlier_copies if copyable else 0)
     indices = np.repeat(np.arange(len(copies)), copies)
-    in_input, in_weight = seen.largest[indices], (largest_weight / copies)[indices]
+    in_input, in_weight = activations.largest[indices], (largest_weight / copies)[indices]
 
-    def plan(alpha: float) -> InputPlan:
+    def with_alpha(alpha: float) -> InputPlan:
         smooth = in_input**alpha / in_weight ** (1 - alpha)
         smooth = (smooth / np.exp(np.log(smooth).mean())).astype(np.float32)
-        low, high = float((seen.lowest[indices] / smooth).min()), float((seen.highest[indices] / smooth).max())
+        low = float((activations.lowest[indices] / smooth).min())
+        high = float((activations.highest[indices] / smooth).max())
         return InputPlan(copies, smooth, *scale_and_zero_point(low, high, symmetric=row.preset == "performance"))
 
     def error(plan: InputPlan) -> float:
@@ -236,38 +206,38 @@ def plan_input(seen: Activations, weights: Sequence[np.ndarray], copyable: bool,
         return float(((difference**2).sum(axis=1) * importance).sum())
 
     alphas = ALPHAS if row.smooth_quant_alpha is None else (row.smooth_quant_alpha,)
-    return min((plan(alpha) for alpha in alphas), key=error)
+    return min((with_alpha(alpha) for alpha in alphas), key=error)
 
 
 def scale_and_zero_point(low: float, high: float, symmetric: bool) -> tuple[float, int]:
-    """The scale and zero point of unsigned 8 bits for values from `low` to `high`; the range takes in zero.
+    """The scale and zero point of unsigned 8 bits for values from `low` to `high`; the range includes zero.
 
-    `symmetric` puts the zero in the middle, which some kernels take as signed 8 bits.
+    `symmetric` puts the zero point in the middle; some kernels treat such values as signed 8 bits.
     """
     if symmetric:
         return max(-low, high, 1e-12) / 127, 128
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max(high - low, 1e-12) / LEVELS
-    return scale, int(np.clip(round(-low / scale), 0, LEVELS))
+    scale = max(high - low, 1e-12) / LARGEST_UINT8
+    return scale, int(np.clip(round(-low / scale), 0, LARGEST_UINT8))
 
 
-def quantize_weight(product: Product, plan: InputPlan, seen: Activations, row: Calibrate) -> QuantizedWeight:
+def quantize_weight(product: Product, plan: InputPlan, activations: Activations, row: Calibrate) -> QuantizedWeight:
     """A product's weight in 8 bits, for an input that is quantized by `plan`."""
     original = product.weight
     weight = plan.spread(original) * plan.smooth
-    sample = seen.sample
+    sample = activations.sample
     quantized = plan.quantize(sample)
     exact = sample @ original.T
     limits = np.full(len(weight), float(SAFE_WEIGHT if row.reduce_range == "always" else 127))
     if row.reduce_range == "auto":
-        room = FEEDBACK_ROOM if row.error_feedback else 1.0
-        limits = safe_limits(largest_sums(quantize_rows(weight)[0], quantized) * room)
+        margin = FEEDBACK_MARGIN if row.error_feedback else 1.0
+        limits = safe_limits(largest_sums(quantize_rows(weight)[0], quantized) * margin)
     integers, scales = quantize_rows(weight, limits)
     if row.error_feedback:
         importance = 1 / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
-        better = round_with_feedback(weight, scales, limits, plan.dequantize(quantized), importance)
-        safe = row.reduce_range == "never" or largest_sums(better, quantized) <= INT16_MAX
-        integers = np.where(np.atleast_1d(safe)[:, None], better, integers)
+        with_feedback = round_with_feedback(weight, scales, limits, plan.dequantize(quantized), importance)
+        safe = row.reduce_range == "never" or largest_sums(with_feedback, quantized) <= INT16_MAX
+        integers = np.where(np.atleast_1d(safe)[:, None], with_feedback, integers)
     correction = np.zeros(len(weight), np.float32)
     if row.bias_correction:
         result = (plan.dequantize(quantized) @ integers.astype(np.float32).T) * scales
@@ -277,16 +247,16 @@ def quantize_weight(product: Product, plan: InputPlan, seen: Activations, row: C
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is decided: by source tensor, and by product."""
+    """How a graph is quantized."""
 
-    inputs: dict[str, InputPlan]
-    weights: dict[str, QuantizedWeight]
+    inputs: dict[str, InputPlan]  # by source tensor
+    weights: dict[str, QuantizedWeight]  # by product
 
 
-def plan(products: Iterable[Product], seen: dict[str, Activations], row: Calibrate, keep: bool = True) -> Plan:
-    """How to quantize the products whose sources were seen. Products of one source share its quantization.
+def plan(products: Iterable[Product], activations: dict[str, Activations], row: Calibrate, keep: bool = True) -> Plan:
+    """How to quantize the products, with the `activations` of each source. Products of one source share its plan.
 
-    Without `keep`, what was seen of a source is dropped once it is not needed: together it is larger than a model.
+    Without `keep`, the activations of a source are deleted after use, because all of them are larger than a model.
     """
     by_source: dict[str, list[Product]] = {}
     for product in products:
@@ -294,10 +264,10 @@ def plan(products: Iterable[Product], seen: dict[str, Activations], row: Calibra
     inputs: dict[str, InputPlan] = {}
     weights: dict[str, QuantizedWeight] = {}
     for source, group in track(by_source.items(), "quantizing", total=len(by_source)):
-        copyable = all(one.copyable for one in group)
-        inputs[source] = plan_input(seen[source], [one.weight for one in group], copyable, row)
-        for one in group:
-            weights[one.name] = quantize_weight(one, inputs[source], seen[source], row)
+        copyable = all(product.copyable for product in group)
+        inputs[source] = plan_input(activations[source], [product.weight for product in group], copyable, row)
+        for product in group:
+            weights[product.name] = quantize_weight(product, inputs[source], activations[source], row)
         if not keep:
-            del seen[source]
+            del activations[source]
     return Plan(inputs, weights)

@@ -1,8 +1,8 @@
 """Find the fastest int8 graph that holds a budget: how close to torch it must stay.
 
 Everything is tried in int8 first. When that does not hold the budget, each part of the graph is measured alone in int8;
-those that cost the most closeness for the work they do go back to floating point, as few as hold the budget. What is
-chosen depends on closeness and on counted work alone, never on a clock, so it is the same on every run.
+those that cost the most closeness for the work they do go back to floating point, as few as hold the budget. The result
+depends on closeness and on counted work alone, never on a clock, so it is the same on every run.
 """
 
 import tempfile
@@ -11,22 +11,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
 from foundry.base import files
 from foundry.base.progress import say
-from foundry.data import labelled, texts
-from foundry.int8.search_record import Search, Trial
+from foundry.data import labelled
+from foundry.data import texts as frozen_texts
 from foundry.int8.settings import Budget, SearchLimits
 from foundry.loading import loader
-from foundry.loading.encoders import items
+from foundry.loading.variant import LoadedVariant
 from foundry.reference import closeness, reference, scoring
 from foundry.variants import naming, variant_folder
+from foundry.variants.search_record import Search, Trial
 
 INT8_GAIN = 2.0  # how much faster a product runs on integers, for the estimate
-EVERY = 4  # alone, a part is measured on every fourth text
+EVERY = 4  # A part that is measured alone is measured on every fourth text.
 SPEED_TEXTS = 32
 SPEED_ROUNDS = 3
 
@@ -63,12 +64,12 @@ def units(rows: Iterable[tuple[str, str, int]]) -> list[Unit]:
     ]
 
 
-def merged(parts: Sequence[Unit], most: int) -> list[Unit]:
+def merged(parts: Sequence[Unit], limit: int) -> list[Unit]:
     """Neighbouring units put together until there are at most so many."""
-    step = -(-len(parts) // max(most, 1))
+    step = -(-len(parts) // max(limit, 1))
     groups = [parts[start : start + step] for start in range(0, len(parts), step)]
     return [
-        Unit(group[0].name, frozenset().union(*(one.products for one in group)), sum(one.size for one in group))
+        Unit(group[0].name, frozenset().union(*(unit.products for unit in group)), sum(unit.size for unit in group))
         for group in groups
     ]
 
@@ -99,15 +100,15 @@ class _Trials:
     ) -> None:
         self._variant, self._budget, self._limits, self._folder = variant, budget, limits, scratch
         self._expected = reference.read(evaluation.reference)
-        self._texts = [row["text"] for row in texts.read(evaluation.validation)]
+        self._texts = [row["text"] for row in frozen_texts.read(evaluation.validation)]
         self._tasks: dict[str, labelled.Task] = (
             files.read_json(evaluation.tasks) if budget.task_ratio is not None else {}
         )
         self._until = time.monotonic() + limits.minutes * 60
         self.graph = variant_folder.prepare(scratch, folder, variant)
         self._float = loader.load(folder, naming.backend(variant))
-        # Of all texts, so that a part of them has the same passages as in the reference.
-        self._items = items(self._texts, loader.of_pairs(self._float))
+        # Made of all texts, so that a part of them has the same passages as in the reference.
+        self._items = self._float.items(self._texts)
         self.rows: list[Trial] = []
         self.stopped: str | None = None
 
@@ -119,56 +120,54 @@ class _Trials:
             self.stopped = f"{self._limits.minutes:g} minutes were used up"
         return self.stopped is None
 
-    def run(self, label: str, build: Build, excluded: frozenset[str], speed: float, every: int = 1) -> Trial:
-        """Build a graph and measure it, on every text or on a part of them."""
+    def run(self, setting: str, build: Build, in_float: frozenset[str], speed: float, every: int = 1) -> Trial:
+        """Build a graph with these products in floating point and measure it, on every text or on one of `every`."""
         for path in self.graph.parent.iterdir():
-            path.unlink()  # not overwritten: the last graph may still be mapped into memory
-        build(self.graph, excluded)
-        model = loader.load(self._folder, self._variant)
-        closeness = self._closeness(model, every)
+            path.unlink()  # Not overwritten: the last graph may still be mapped into memory.
+        build(self.graph, in_float)
+        loaded = loader.load(self._folder, self._variant)
+        measured = self._closeness(loaded, every)
         asked = self._budget.model_dump(exclude_none=True)
         trial: Trial = {
-            "setting": label,
-            "in_float": sorted(excluded),
+            "setting": setting,
+            "in_float": sorted(in_float),
             "texts": len(self._texts[::every]),
-            **closeness,
-            "holds": every == 1 and all(closeness[key] >= value for key, value in asked.items()),  # type: ignore[literal-required]
+            **measured,
+            "holds": every == 1 and all(measured[key] >= value for key, value in asked.items()),  # type: ignore[literal-required]
             "estimated_speed": round(speed, 3),
-            "measured_speed": self._speed(model) if every == 1 else None,
+            "measured_speed": self._speed(loaded) if every == 1 else None,
         }
         self.rows.append(trial)
-        verdict = "holds" if trial["holds"] else f"mean cosine {trial['mean_cosine']:.5f}"
-        say(f"  trial {len(self.rows)}: {label}, {len(excluded)} products in float: {verdict}")
+        result = "holds" if trial["holds"] else f"mean cosine {trial['mean_cosine']:.5f}"
+        say(f"  trial {len(self.rows)}: {setting}, {len(in_float)} products in float: {result}")
         return trial
 
-    def _closeness(self, model: Any, every: int) -> _Closeness:
-        some, expected = self._texts[::every], self._expected.embeddings[::every]
-        chosen = self._items[::every]
-        encoded = model.encode(chosen, batch_size=self._expected.batch_size, show_progress_bar=False)
-        rows = self._expected.centred(encoded)
-        cosine = np.nan_to_num(closeness.cosines(rows, expected), nan=-1.0)
-        own, theirs = closeness.similarities(np.nan_to_num(rows)), closeness.similarities(expected)
+    def _closeness(self, loaded: LoadedVariant, every: int) -> _Closeness:
+        items, expected = self._items[::every], self._expected.embeddings[::every]
+        embeddings = self._expected.centred(loaded.encode(items, self._expected.batch_size))
+        cosine = np.nan_to_num(closeness.cosines(embeddings, expected), nan=-1.0)
+        similarity = closeness.similarities(np.nan_to_num(embeddings))
+        recall = closeness.recall_of_neighbours(similarity, closeness.similarities(expected))
         ratio = None
         if self._tasks and every == 1:
-            scores = scoring.score_tasks(model, self._expected.batch_size, self._tasks, some, rows)
-            ratio = min(value / self._expected.scores[name] for name, value in scores.items())
+            scores = scoring.score_tasks(loaded, self._expected.batch_size, self._tasks, self._texts, embeddings)
+            ratio = min(score / self._expected.scores[name] for name, score in scores.items())
         return {
             "mean_cosine": float(cosine.mean()),
             "min_cosine": float(cosine.min()),
-            "recall_at_10": float(closeness.recall_of_neighbours(own, theirs).mean()),
+            "recall_at_10": float(recall.mean()),
             "task_ratio": ratio,
         }
 
-    def _speed(self, model: Any) -> float:
+    def _speed(self, loaded: LoadedVariant) -> float:
         """Throughput as a ratio to the exported graph's, in interleaved rounds."""
-        some = self._items[:SPEED_TEXTS]
 
-        def seconds(one: Any) -> float:
+        def seconds(variant: LoadedVariant) -> float:
             started = time.perf_counter()
-            one.encode(some, batch_size=self._expected.batch_size, show_progress_bar=False)
+            variant.encode(self._items[:SPEED_TEXTS], self._expected.batch_size)
             return time.perf_counter() - started
 
-        return round(median(seconds(self._float) / seconds(model) for _ in range(SPEED_ROUNDS)), 2)
+        return round(median(seconds(self._float) / seconds(loaded) for _ in range(SPEED_ROUNDS)), 2)
 
 
 def search(
@@ -188,73 +187,75 @@ def search(
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         trials = _Trials(variant, folder, evaluation, budget, limits, Path(scratch))
-        found = _find(trials, merged(parts, limits.trials // 2), builders)
+        fastest = _find(trials, merged(parts, limits.trials // 2), builders)
         asked = budget.model_dump(exclude_none=True)
         result: Search = {
             "budget": asked,
-            "chosen": found["setting"] if found else None,
-            "in_float": found["in_float"] if found else [],
+            "chosen": fastest["setting"] if fastest else None,
+            "in_float": fastest["in_float"] if fastest else [],
             "stopped": trials.stopped,
             "trials": trials.rows,
         }
-        wanted = ", ".join(f"{key} {value}" for key, value in asked.items())
-        if found is None:
-            best = max(trials.rows, key=lambda row: (row["texts"], row["mean_cosine"]))
-            reached = ", ".join(f"{key} {best[key]:.7g}" for key in asked if best[key] is not None)  # type: ignore[literal-required]
-            reason = f"no setting holds {wanted}; the best reached {reached}" + (
-                f" ({trials.stopped})" if trials.stopped else ""
-            )
+        goal = ", ".join(f"{key} {value}" for key, value in asked.items())
+        if fastest is None:
+            reason = _why_none_holds(goal, asked, trials)
             variant_folder.skip(out, variant, reason, search=result)
             say(f"{out}: skipped, {reason}")
             return
         with files.replacing_folder(out) as partial:
-            builders[found["setting"]](variant_folder.prepare(partial, folder, variant), frozenset(found["in_float"]))
+            graph = variant_folder.prepare(partial, folder, variant)
+            builders[fastest["setting"]](graph, frozenset(fastest["in_float"]))
             files.write_json(partial / variant_folder.SEARCHED, result)
-    say(f"{out}: holds {wanted} with {len(found['in_float'])} products in floating point")
+    say(f"{out}: holds {goal} with {len(fastest['in_float'])} products in floating point")
+
+
+def _why_none_holds(goal: str, asked: Mapping[str, float], trials: _Trials) -> str:
+    """That no setting holds the budget, and what the best one reached."""
+    best = max(trials.rows, key=lambda row: (row["texts"], row["mean_cosine"]))
+    reached = ", ".join(f"{key} {best[key]:.7g}" for key in asked if best[key] is not None)  # type: ignore[literal-required]
+    limit = f" ({trials.stopped})" if trials.stopped else ""
+    return f"no setting holds {goal}; the best reached {reached}{limit}"
 
 
 def _find(trials: _Trials, parts: Sequence[Unit], builders: Mapping[str, Build]) -> Trial | None:
     """The trial with the least work in floating point that holds the budget, or None."""
     total = sum(part.size for part in parts)
 
-    def attempt(label: str, floating: Sequence[Unit]) -> Trial | None:
+    def attempt(setting: str, floating: Sequence[Unit]) -> Trial | None:
         if not trials.may_go_on():
             return None
-        excluded = frozenset().union(*(part.products for part in floating))
+        in_float = frozenset().union(*(part.products for part in floating))
         speed = estimated_speed(sum(part.size for part in floating), total)
-        return trials.run(label, builders[label], excluded, speed)
+        return trials.run(setting, builders[setting], in_float, speed)
 
-    whole = [one for label in builders if (one := attempt(label, ())) is not None]
-    if not whole or any(one["holds"] for one in whole):
-        return next((one for one in whole if one["holds"]), None)
-    label = max(whole, key=lambda one: one["mean_cosine"])["setting"]
-
-    def loss_per_work(part: Unit) -> float:
-        others = frozenset().union(*(one.products for one in parts if one is not part))
-        trial = trials.run(label, builders[label], others, estimated_speed(total - part.size, total), every=EVERY)
-        return (1 - trial["mean_cosine"]) / part.size
-
+    all_int8 = [trial for setting in builders if (trial := attempt(setting, ())) is not None]
+    if not all_int8 or any(trial["holds"] for trial in all_int8):
+        return next((trial for trial in all_int8 if trial["holds"]), None)
+    setting = max(all_int8, key=lambda trial: trial["mean_cosine"])["setting"]
     losses: dict[str, float] = {}
     for part in parts:
         if not trials.may_go_on():
             return None
-        losses[part.name] = loss_per_work(part)
-    order = sorted(parts, key=lambda part: -losses[part.name])
+        others = frozenset().union(*(other.products for other in parts if other is not part))
+        speed = estimated_speed(total - part.size, total)
+        alone = trials.run(setting, builders[setting], others, speed, every=EVERY)
+        losses[part.name] = (1 - alone["mean_cosine"]) / part.size  # for the work that it does
+    by_loss = sorted(parts, key=lambda part: -losses[part.name])
     best: Trial | None = None
-    low, high = 1, len(order) - 1  # how many of them in floating point; at least one stays in int8
+    low, high = 1, len(by_loss) - 1  # how many of them in floating point; at least one stays in int8
     while low <= high:
         count = (low + high) // 2
-        trial = attempt(label, order[:count])
+        trial = attempt(setting, by_loss[:count])
         if trial is None:
             return best
         if trial["holds"]:
             best, high = trial, count - 1
         else:
             low = count + 1
-    floating = order[: high + 1] if best else []
+    floating = by_loss[: high + 1] if best else []
     for part in sorted(floating, key=lambda part: -part.size):
-        rest = [one for one in floating if one is not part]
-        if best is None or not rest or (trial := attempt(label, rest)) is None:
+        rest = [other for other in floating if other is not part]
+        if best is None or not rest or (trial := attempt(setting, rest)) is None:
             break
         if trial["holds"]:
             best, floating = trial, rest

@@ -11,7 +11,7 @@ from foundry.base.settings import Fraction, Positive, Section
 
 
 class Budget(Section):
-    """What a searched variant must hold; these replace the thresholds of its precision class."""
+    """How close to torch a searched variant must be; these replace the thresholds of its precision class."""
 
     mean_cosine: Fraction | None = None
     min_cosine: Fraction | None = None

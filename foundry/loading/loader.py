@@ -5,12 +5,21 @@ then checked or measured would not be the file.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
 from foundry.base.errors import FoundryError
-from foundry.loading import encoders
+from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant, SparseVariant
 from foundry.variants import checkpoint_folder, naming, variant_folder
+from foundry.variants.checkpoint_folder import Kind
+
+CLASSES: dict[Kind, type[LoadedVariant]] = {
+    "SentenceTransformer": EmbeddingVariant,
+    "SparseEncoder": SparseVariant,
+    "CrossEncoder": PairVariant,
+}
 
 
 class Options(TypedDict, total=False):
@@ -20,60 +29,60 @@ class Options(TypedDict, total=False):
     compile: bool  # by torch.compile
 
 
-def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
-    """The model on the CPU that runs exactly the weights of this variant, by Sentence Transformers' class of its kind.
-
-    A SentenceTransformer as it is; of the others, what gives rows of numbers as that does.
+def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVariant:
+    """The variant on the CPU, run from exactly the weights in its folder by Sentence Transformers' class of its kind.
 
     Raises:
         FoundryError: when the folder does not hold the variant's file.
     """
     import sentence_transformers
 
-    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    options = options or {}
     backend = naming.backend(variant)
     if missing := [path for path in variant_folder.weights_files(folder, variant) if not path.is_file()]:
         raise FoundryError(f"{missing[0]} is not there; run `dvc repro` or `dvc checkout`")
-    options = naming.model_kwargs(variant)
+    model_kwargs = naming.model_kwargs(variant)
     if backend != "torch":
-        options["export"] = False
+        model_kwargs["export"] = False
     if backend == "onnx":
-        options["provider"] = "CPUExecutionProvider"
-    settings = settings or {}
-    options |= settings.get("model_kwargs", {})
-    name = checkpoint_folder.kind(folder)
-    loading = getattr(sentence_transformers, name)
-    model = loading(
-        str(folder),
-        backend=backend,
-        device="cpu",
-        local_files_only=True,
-        model_kwargs=options,
-        trust_remote_code=checkpoint_folder.has_own_code(folder),
-    )
-    if settings.get("compile"):
+        model_kwargs["provider"] = "CPUExecutionProvider"
+    kind = checkpoint_folder.kind(folder)
+    with errors_only(logging.getLogger("sentence_transformers")):
+        model = getattr(sentence_transformers, kind)(
+            str(folder),
+            backend=backend,
+            device="cpu",
+            local_files_only=True,
+            model_kwargs=model_kwargs | options.get("model_kwargs", {}),
+            trust_remote_code=checkpoint_folder.has_own_code(folder),
+        )
+    if options.get("compile"):
         model.compile(dynamic=True)
-    if name == "CrossEncoder":
-        return encoders.PairScores(model)
-    rows = encoders.SparseRows(model) if name == "SparseEncoder" else model
-    return encoders.Prompted(rows) if any(model.prompts.values()) else rows
+    return CLASSES[kind](model)
 
 
-def kind(model: Any) -> str:
-    """Sentence Transformers' class of a loaded model."""
-    while isinstance(model, encoders.Encoder):
-        model = model.model
-    return type(model).__name__
-
-
-def of_pairs(model: Any) -> bool:
-    """Whether a loaded model takes pairs of texts."""
-    return isinstance(model, encoders.PairScores)
+@contextmanager
+def errors_only(logger: logging.Logger) -> Iterator[None]:
+    """Let a logger write errors alone while the context lasts."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def load_errors() -> tuple[type[Exception], ...]:
     """What the libraries raise when a variant's file is broken or does not fit its model."""
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-    broken = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NotImplemented, ort.NoSuchFile)
-    return (FoundryError, MemoryError, RuntimeError, ValueError, OSError, ort.RuntimeException, *broken)
+    of_onnx_runtime = (
+        ort.Fail,
+        ort.InvalidArgument,
+        ort.InvalidGraph,
+        ort.InvalidProtobuf,
+        ort.NotImplemented,
+        ort.NoSuchFile,
+        ort.RuntimeException,
+    )
+    return (FoundryError, MemoryError, RuntimeError, ValueError, OSError, *of_onnx_runtime)

@@ -1,54 +1,71 @@
-"""ONNX graphs of any size: read without their weights in memory, and written with a sidecar where a file cannot hold
+"""ONNX graphs of any size: read without their weights in memory, and written with a sidecar where one file cannot hold
 them.
 
-ONNX Runtime's tools copy a graph several times while they work on it. What is copied here is hollow: its large weights
+ONNX Runtime's tools copy a graph several times while they work on it. So that a copy takes little memory, large weights
 stay in a sidecar on the disk, from which onnx reads one tensor when, and only when, a tool asks for its values.
+
+onnx.external_data_helper and onnx_ir have functions for sidecars, and they are used where they fit. Three things are
+done here instead:
+
+- Reading one tensor. onnx refuses a sidecar with several hard links or behind a symbolic link, and DVC links what it
+  hands out.
+- Moving weights into a sidecar. onnx and onnx_ir hold all of them in memory for it, or write another graph: protobuf
+  keeps the memory of a value until the whole message is dropped.
+- Putting values back. onnx marks such a tensor as stored inside the file, ONNX Runtime leaves the mark out, and the
+  bytes are to be ONNX Runtime's.
 """
 
 import contextlib
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
 
-LARGEST_GRAPH_BYTES = 2**31 - 2**24  # where protobuf ends, with some room for the nodes
-SIDECAR = "_data"
+LARGEST_GRAPH_BYTES = 2**31 - 2**24  # protobuf's limit, less some room for the nodes
+SIDECAR_SUFFIX = "_data"
 SMALLEST_EXTERNAL_BYTES = 1024
-ALIGNMENT = 4096  # of tensors in a sidecar, so that ONNX Runtime can map them
+ALIGNMENT_BYTES = 4096  # of tensors in a sidecar, so that ONNX Runtime can map them into memory
 
 
 @contextlib.contextmanager
-def hollow(graph: Path, scratch: Path) -> Iterator[Any]:
-    """`hollowed`, with the current folder where the sidecar is, as ONNX Runtime's tools need it; paths are absolute
-    meanwhile."""
-    model, folder = hollowed(graph, scratch)
+def without_weights(graph: Path, scratch: Path) -> Iterator[Any]:
+    """The ONNX model of `load_without_weights`. Meanwhile the current folder is that of the sidecar, where ONNX
+    Runtime's tools look for it, so every other path has to be absolute."""
+    model, folder = load_without_weights(graph, scratch)
     with contextlib.chdir(folder):
         yield model
 
 
-def hollowed(graph: Path, scratch: Path) -> tuple[Any, Path]:
-    """The ONNX model in a file, hollow, and the folder with its sidecar.
+def load_without_weights(graph: Path, scratch: Path) -> tuple[Any, Path]:
+    """The ONNX model in a file, whose large weights stay on the disk, and the folder with the sidecar that holds them.
 
-    The sidecar of a graph that has none is written into the folder `scratch`.
+    The sidecar of a graph that has none is written into the folder `scratch`; one that onnx would refuse because it is
+    a link is copied there.
 
     Raises:
         FoundryError: when the file cannot be read.
     """
-    model, folder = read(graph), graph.parent.absolute()
+    model, folder = load_structure(graph), graph.parent.absolute()
+    sidecar = sidecar_path(graph)
     with contextlib.chdir(folder):
-        for tensor in constants(model.graph):  # these are small, and not every tool knows that they may be elsewhere
+        for tensor in node_constants(model.graph):  # small, and not every tool looks for them in a sidecar
             if is_external(tensor):
-                fill(tensor, data(tensor))
-    if not sidecar(graph).is_file():
+                store_inside(tensor, read_values(tensor))
+    if not sidecar.is_file():
         folder = scratch.absolute()
-        write_sidecar(model, folder / f"hollow.onnx{SIDECAR}")
-        model = type(model).FromString(model.SerializeToString())  # without what protobuf keeps of the old values
+        move_weights_to_sidecar(model, folder / f"weights.onnx{SIDECAR_SUFFIX}")
+        # Read anew, because protobuf keeps the memory of the values that were moved.
+        model = type(model).FromString(model.SerializeToString())
+    elif sidecar.is_symlink() or sidecar.stat().st_nlink > 1:
+        folder = scratch.absolute()
+        shutil.copyfile(sidecar, folder / sidecar.name)
     return model, folder
 
 
-def read(graph: Path) -> Any:
+def load_structure(graph: Path) -> Any:
     """The ONNX model in a file, without what is in its sidecar.
 
     Raises:
@@ -63,14 +80,14 @@ def read(graph: Path) -> Any:
         raise FoundryError(f"{graph} is truncated or no ONNX graph: {error}") from error
 
 
-def sidecar(graph: Path) -> Path:
-    """Where the weights of a graph stand that has them beside itself: under the name in which optimum, and so Sentence
-    Transformers, asks the Hub for them."""
-    return graph.with_name(f"{graph.name}{SIDECAR}")
+def sidecar_path(graph: Path) -> Path:
+    """Where the weights of a graph with a sidecar are: the name under which optimum, and so Sentence Transformers, asks
+    the Hub for them."""
+    return graph.with_name(f"{graph.name}{SIDECAR_SUFFIX}")
 
 
-def data(tensor: Any) -> bytes:
-    """The values of a tensor, be they in it or in the sidecar in the current folder."""
+def read_values(tensor: Any) -> bytes:
+    """The values of a tensor, from the tensor itself or from the sidecar in the current folder."""
     from onnx.external_data_helper import ExternalDataInfo
 
     if not is_external(tensor):
@@ -82,29 +99,32 @@ def data(tensor: Any) -> bytes:
 
 
 def is_external(tensor: Any) -> bool:
-    return bool(tensor.data_location == tensor.EXTERNAL)
+    """Whether a tensor's values are in a sidecar."""
+    from onnx.external_data_helper import uses_external_data
+
+    return bool(uses_external_data(tensor))
 
 
-def constants(graph: Any) -> Iterator[Any]:
-    """The tensors that stand in nodes, not among the weights; those of subgraphs, too."""
+def node_constants(graph: Any) -> Iterator[Any]:
+    """The tensors in attributes of nodes, which are not among the weights; also those of subgraphs."""
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from (*inner.initializer, *constants(inner))
+            for subgraph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from (*subgraph.initializer, *node_constants(subgraph))
 
 
 def size_bytes(tensor: Any) -> int:
-    """How much a tensor's values take."""
+    """How many bytes a tensor's values take."""
     from onnx import helper
 
     return math.prod(tensor.dims) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
-def fill(tensor: Any, values: bytes) -> None:
-    """Put values into an external tensor, which is as if it had never been external: to the byte."""
+def store_inside(tensor: Any, values: bytes) -> None:
+    """Put values into an external tensor, which then has the same bytes as a tensor that never was external."""
     tensor.raw_data = values
     tensor.ClearField("data_location")
     if not tensor.doc_string:  # ONNX Runtime writes an empty one for an external tensor
@@ -112,41 +132,46 @@ def fill(tensor: Any, values: bytes) -> None:
     del tensor.external_data[:]
 
 
-def point(tensor: Any, location: str, offset: int, length: int) -> None:
-    """Make a tensor one whose values are in a sidecar."""
+def store_in_sidecar(tensor: Any, sidecar_name: str, offset: int, length: int) -> None:
+    """Make a tensor refer to its values in a sidecar; offset and length are in bytes."""
+    from onnx.external_data_helper import set_external_data
+
+    tensor.raw_data = b""  # onnx asks for the field, also of a tensor that is external already
+    set_external_data(tensor, sidecar_name, offset, length)
     tensor.ClearField("raw_data")
-    tensor.data_location = tensor.EXTERNAL
-    del tensor.external_data[:]
-    for key, value in (("location", location), ("offset", offset), ("length", length)):
-        tensor.external_data.add(key=key, value=str(value))
 
 
-def write_sidecar(model: Any, path: Path) -> None:
-    """Move the large weights of a model into a sidecar, one after the other."""
-    with path.open("wb") as file:
+def move_weights_to_sidecar(model: Any, sidecar: Path) -> None:
+    """Write the large weights of a model into a sidecar, one tensor in memory at a time."""
+    with sidecar.open("wb") as file:
         for tensor in model.graph.initializer:
             if size_bytes(tensor) < SMALLEST_EXTERNAL_BYTES or not (is_external(tensor) or tensor.raw_data):
                 continue
-            values = data(tensor)
-            file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            point(tensor, path.name, file.tell(), len(values))
+            values = read_values(tensor)
+            file.write(b"\0" * (-file.tell() % ALIGNMENT_BYTES))
+            store_in_sidecar(tensor, sidecar.name, file.tell(), len(values))
             file.write(values)
 
 
-def save(model: Any, target: Path) -> None:
-    """Write the graph of one of ONNX Runtime's wrappers to an absolute path, hollow or not: whole into one file, or,
-    above 2 GB, with a sidecar."""
+def use_microsoft_operators(model: Any) -> None:
+    """Declare ONNX Runtime's own operators in a model, once."""
     import onnx
 
+    if not any(opset.domain == "com.microsoft" for opset in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+
+
+def save(model: Any, target: Path) -> None:
+    """Write the graph of one of ONNX Runtime's wrappers to an absolute path: into one file, or, above 2 GB, with a
+    sidecar. Weights on the disk are read from the sidecar in the current folder."""
     tensors = model.model.graph.initializer
     if sum(map(size_bytes, tensors)) <= LARGEST_GRAPH_BYTES:
         for tensor in tensors:
             if is_external(tensor):
-                fill(tensor, data(tensor))
+                store_inside(tensor, read_values(tensor))
         model.save_model_to_file(str(target))
         return
     model.topological_sort()
-    if not any(one.domain == "com.microsoft" for one in model.model.opset_import):
-        model.model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    write_sidecar(model.model, sidecar(target))
+    use_microsoft_operators(model.model)
+    move_weights_to_sidecar(model.model, sidecar_path(target))
     target.write_bytes(model.model.SerializeToString())

@@ -1,7 +1,7 @@
-"""Optimized ONNX graphs: optimum's levels O1 to O4, written straight on ONNX Runtime.
+"""Optimized ONNX graphs: optimum's levels O1 to O4, made by calling ONNX Runtime directly.
 
 The files are byte for byte those of Sentence Transformers' `export_optimized_onnx_model`, at a fraction of the start-up
-time: neither optimum nor torch is imported. tests/test_optimize.py compares the bytes.
+time, because neither optimum nor torch is imported. tests/onnx/test_optimize.py compares the bytes.
 """
 
 import tempfile
@@ -15,8 +15,8 @@ from foundry.onnx import graph_files
 from foundry.onnx.settings import Optimize
 from foundry.variants import checkpoint_folder, variant_folder
 
-# What ONNX Runtime's transformers optimizer calls the pattern that an architecture's attention follows; the rows are
-# optimum's. An architecture that is not here has no fusions.
+# ONNX Runtime's transformers optimizer has a set of fusions for each of a few model types. Which one fits an
+# architecture is optimum's choice (tests/onnx/test_optimize.py compares); an architecture that is not here has none.
 ORT_MODEL_TYPES = {
     "albert": "bert", "bart": "bart", "bert": "bert", "big_bird": "bert", "bloom": "gpt2", "camembert": "bert",
     "deberta": "bert", "deberta-v2": "bert", "distilbert": "bert", "electra": "bert", "gpt2": "gpt2", "gpt_neo": "gpt2",
@@ -24,16 +24,17 @@ ORT_MODEL_TYPES = {
     "mbart": "bart", "mistral": "gpt2", "modernbert": "bert", "mpnet": "bert", "mt5": "bart", "nystromformer": "bert",
     "pegasus": "bert", "roberta": "bert", "t5": "bert", "xlm-roberta": "bert",
 }  # fmt: skip
-HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads")
-LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
-ACTIVATIONS = ("hidden_act", "hidden_activation", "activation", "activation_function", "dense_act_fn")
-HIDDEN = ("hidden_size", "dim", "n_embd", "d_model")
+# What configs of transformers call the same thing.
+HEAD_COUNT_KEYS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads")
+LAYER_COUNT_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
+ACTIVATION_KEYS = ("hidden_act", "hidden_activation", "activation", "activation_function", "dense_act_fn")
+HIDDEN_SIZE_KEYS = ("hidden_size", "dim", "n_embd", "d_model")
 
-# The options whose name in ONNX Runtime is not `enable_<ours>`.
+# The options that are not called `enable_<our name>` in ONNX Runtime.
 OPTION_NAMES = {"multi_head_attention": "use_multi_head_attention"}
 
-# Session optimizers that would hide from the later fusions the patterns that these look for.
-HIDE_PATTERNS = (
+# Session optimizers that rewrite the patterns which the later fusions look for.
+HIDING_OPTIMIZERS = (
     "MatMulScaleFusion",
     "MatMulAddFusion",
     "MatmulTransposeFusion",
@@ -44,21 +45,21 @@ HIDE_PATTERNS = (
 
 def unsupported(config: dict[str, Any], row: Optimize) -> str | None:
     """Why a model cannot have this optimized graph, or None where it can."""
-    kind = config.get("model_type", "")
-    if row.level == "O1" or kind in ORT_MODEL_TYPES:
+    architecture = config.get("model_type", "")
+    if row.level == "O1" or architecture in ORT_MODEL_TYPES:
         return None
-    return f"ONNX Runtime's transformers optimizer has no fusions for architecture {kind!r}; O1 needs none"
+    return f"ONNX Runtime's transformers optimizer has no fusions for architecture {architecture!r}; O1 needs none"
 
 
-def first(config: dict[str, Any], names: tuple[str, ...]) -> int:
-    """The value of the first of `names` that the model's config has; 0 lets ONNX Runtime find it in the graph."""
-    return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)
+def config_number(config: dict[str, Any], keys: tuple[str, ...]) -> int:
+    """The value of the first of `keys` that the model's config has, or 0: ONNX Runtime then looks in the graph."""
+    return next((int(config[key]) for key in keys if isinstance(config.get(key), int)), 0)
 
 
 def fusions(operators: dict[str, int], config: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """How many of a transformer's parts were fused, of those that its layers have: attention, normalization (before or
-    after each half of a layer) and, where it is GELU, activation."""
-    layers = first(config, LAYERS)
+    """How many attentions, normalizations (two in each layer) and, if they are GELU, activations were fused, and how
+    many the layers have."""
+    layers = config_number(config, LAYER_COUNT_KEYS)
     expected = {
         "attention": (("Attention", "MultiHeadAttention", "GroupQueryAttention"), layers),
         "normalization": (
@@ -67,7 +68,7 @@ def fusions(operators: dict[str, int], config: dict[str, Any]) -> dict[str, dict
             2 * layers,
         ),
     }  # fmt: skip
-    activation = next((config[name] for name in ACTIVATIONS if isinstance(config.get(name), str)), "")
+    activation = next((config[key] for key in ACTIVATION_KEYS if isinstance(config.get(key), str)), "")
     if "gelu" in activation:
         expected["activation"] = (("Gelu", "BiasGelu", "FastGelu", "QuickGelu"), layers)
     return {
@@ -77,7 +78,8 @@ def fusions(operators: dict[str, int], config: dict[str, Any]) -> dict[str, dict
 
 
 def build(variant: str, onnx: Path, row: Optimize, out: Path) -> None:
-    """Make the variant's folder `out` from the exported graph in `onnx`, or skip it where this graph is not known."""
+    """Make the variant's folder `out` from the exported graph in `onnx`, or skip it if ONNX Runtime has no fusions for
+    the architecture."""
     config = checkpoint_folder.config(onnx)
     if reason := unsupported(config, row):
         variant_folder.skip(out, variant, reason)
@@ -97,7 +99,9 @@ def build(variant: str, onnx: Path, row: Optimize, out: Path) -> None:
 
 
 def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -> dict[str, int]:
-    """Write the optimized graph to `target`; give how many of each fused operator it has. Ask `unsupported` first.
+    """Write the optimized graph to `target`; return how many of each fused operator it has.
+
+    Only for an architecture that is not `unsupported`.
 
     Raises:
         FoundryError: when the graph cannot be read.
@@ -106,10 +110,10 @@ def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -
 
     target = target.absolute()
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        # O4 is meant for a GPU, and without one optimum runs none of ONNX Runtime's own optimizations for it; with
-        # one the bytes would depend on the machine.
+        # O4 is for GPUs. Without one, optimum runs none of the session optimizers for it, and with one the bytes would
+        # depend on the machine.
         start = graph if row.level == "O4" else run_session_optimizers(graph, row, Path(scratch))
-        with graph_files.hollow(start, Path(scratch)) as model:
+        with graph_files.without_weights(start, Path(scratch)) as model:
             if row.level == "O1":
                 graph_files.save(OnnxModel(model), target)
                 return {}
@@ -117,7 +121,11 @@ def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -
 
             ort_type = ORT_MODEL_TYPES[config["model_type"]]
             optimizer = optimize_by_fusion(
-                model, ort_type, first(config, HEADS), first(config, HIDDEN), fusion_options(ort_type, row)
+                model,
+                ort_type,
+                config_number(config, HEAD_COUNT_KEYS),
+                config_number(config, HIDDEN_SIZE_KEYS),
+                fusion_options(ort_type, row),
             )
             if row.level == "O4" if row.fp16 is None else row.fp16:
                 convert_to_fp16(optimizer, row)
@@ -127,51 +135,65 @@ def optimize(graph: Path, target: Path, config: dict[str, Any], row: Optimize) -
 
 
 def convert_to_fp16(optimizer: Any, row: Optimize) -> None:
-    """Convert a hollow graph to half precision; inputs and outputs stay fp32, so that every variant is called alike."""
+    """Convert a graph without weights to half precision. Inputs and outputs stay fp32, so that all variants are called
+    alike."""
     import numpy as np
     from onnxruntime.transformers.float16 import convert_np_to_float16
 
-    # ONNX Runtime changes a tensor's type before it looks at the values' shape, and has no values to convert: so let it
-    # find as many bytes as halves would have, and convert them here.
-    large = {one.name: one.external_data for one in optimizer.model.graph.initializer if is_large_fp32(one)}
-    lengths = {name: next(entry for entry in entries if entry.key == "length") for name, entries in large.items()}
-    for entry in lengths.values():
-        entry.value = str(int(entry.value) // 2)
+    # ONNX Runtime changes a tensor's type first and then reads its values in the new type, but those on the disk are
+    # still fp32. With half the length it reads without an error, and the values are converted below.
+    large = {tensor.name for tensor in optimizer.model.graph.initializer if is_large_fp32(tensor)}
+    for tensor in optimizer.model.graph.initializer:
+        if tensor.name in large:
+            set_sidecar_length(tensor, sidecar_length(tensor) // 2)
     optimizer.convert_float_to_float16(
         use_symbolic_shape_infer=row.fusions.shape_inference is not False, keep_io_types=True
     )
     for tensor in optimizer.model.graph.initializer:
         if tensor.name not in large:
             continue
-        entry = next(entry for entry in tensor.external_data if entry.key == "length")
-        entry.value = str(int(entry.value) * 2)
+        set_sidecar_length(tensor, sidecar_length(tensor) * 2)
         if tensor.data_type == tensor.FLOAT16:
-            values = convert_np_to_float16(np.frombuffer(graph_files.data(tensor), np.float32))
-            graph_files.fill(tensor, values.tobytes())
+            values = convert_np_to_float16(np.frombuffer(graph_files.read_values(tensor), np.float32))
+            graph_files.store_inside(tensor, values.tobytes())
 
 
 def is_large_fp32(tensor: Any) -> bool:
+    """Whether a tensor's values are fp32 in a sidecar."""
     return graph_files.is_external(tensor) and tensor.data_type == tensor.FLOAT
 
 
-def run_session_optimizers(graph: Path, row: Optimize, scratch: Path) -> Path:
-    """The graph after the optimizations that ONNX Runtime makes when it opens a session, before the fusions in Python:
-    a file with a sidecar in `scratch`.
+def sidecar_length(tensor: Any) -> int:
+    """How many bytes of the sidecar belong to an external tensor."""
+    return next(int(entry.value) for entry in tensor.external_data if entry.key == "length")
 
-    `onnxruntime.transformers.optimizer.optimize_model` does the same, but imports torch to do it.
+
+def set_sidecar_length(tensor: Any, length: int) -> None:
+    """Change how many bytes of the sidecar belong to an external tensor."""
+    next(entry for entry in tensor.external_data if entry.key == "length").value = str(length)
+
+
+def run_session_optimizers(graph: Path, row: Optimize, scratch: Path) -> Path:
+    """Write the graph into `scratch`, with a sidecar, after the optimizations that ONNX Runtime makes when it opens a
+    session and before the fusions in Python; return its path.
+
+    `onnxruntime.transformers.optimizer.optimize_model` does the same, but imports torch for it.
+
+    Raises:
+        FoundryError: when the graph cannot be read.
     """
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidProtobuf
 
     levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # a graph that cannot be read is reported once, by our own error
+    options.log_severity_level = 4  # a graph that cannot be read is reported once, by the error below
     options.graph_optimization_level = levels.ORT_ENABLE_BASIC if row.level == "O1" else levels.ORT_ENABLE_EXTENDED
-    disabled = ["ConstantSharing"] if row.level == "O1" else ["ConstantSharing", *HIDE_PATTERNS]
+    disabled = ["ConstantSharing"] if row.level == "O1" else ["ConstantSharing", *HIDING_OPTIMIZERS]
     optimized = scratch / graph.name
     options.optimized_model_filepath = str(optimized)
     prefix = "session.optimized_model_external_initializers"
-    options.add_session_config_entry(f"{prefix}_file_name", graph_files.sidecar(optimized).name)
+    options.add_session_config_entry(f"{prefix}_file_name", graph_files.sidecar_path(optimized).name)
     options.add_session_config_entry(f"{prefix}_min_size_in_bytes", str(graph_files.SMALLEST_EXTERNAL_BYTES))
     try:
         onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
@@ -182,7 +204,7 @@ def run_session_optimizers(graph: Path, row: Optimize, scratch: Path) -> Path:
 
 
 def fusion_options(ort_type: str, row: Optimize) -> Any:
-    """ONNX Runtime's options for a row: its own defaults, optimum's deviations from them, then the row's."""
+    """ONNX Runtime's options for a row: its defaults, changed by what optimum sets, then by what the row sets."""
     from onnxruntime.transformers.fusion_options import FusionOptions
 
     options = FusionOptions(ort_type)

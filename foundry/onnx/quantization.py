@@ -1,10 +1,10 @@
 """Quantize an ONNX graph without calibration: to dynamic int8, or its weights alone.
 
-Written straight on ONNX Runtime. The files of optimum's targets are byte for byte those of Sentence Transformers'
-`export_dynamic_quantized_onnx_model`; tests/test_quantize.py compares the bytes.
+ONNX Runtime's quantizers are called directly: optimum, which wraps them, takes seconds to import. The files of
+optimum's targets hold what those of Sentence Transformers' `export_dynamic_quantized_onnx_model` hold;
+tests/onnx/test_quantize.py compares them.
 """
 
-import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
+from foundry.base.quiet import without_warnings
 from foundry.int8 import search
-from foundry.onnx import graph_files, optimization
+from foundry.onnx import graph_files, optimization, patching
 from foundry.onnx.settings import Optimize, Quantize
 from foundry.variants import checkpoint_folder, variant_folder
 
@@ -22,28 +23,35 @@ DEFAULT_BLOCK_SIZE = 32
 
 
 def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
-    """Write the quantized graph to `target`; give how many of each integer operator it has.
+    """Write the quantized graph to `target`; return how many of each integer operator it has.
 
     Raises:
         FoundryError: when the graph cannot be read, or the row names nodes or operators that it does not have.
     """
     target = target.absolute()
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch, graph_files.hollow(graph, Path(scratch)) as model:
-        logging.disable(logging.WARNING)  # a line for every tensor that a default type answers for
-        quantizer = weight_quantizer(model, row) if row.weights else dynamic_quantizer(model, row)
-        counts: dict[str, int] = {}
-        for node in quantizer.model.nodes():
-            if "Integer" in node.op_type or node.op_type.startswith("Q") or node.op_type == "MatMulNBits":
-                counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent) as scratch,
+        graph_files.without_weights(graph, Path(scratch)) as model,
+    ):
+        with without_warnings():  # the quantizer warns for every tensor to which the default type applies
+            quantizer = weight_quantizer(model, row) if row.weights else dynamic_quantizer(model, row)
+        counts = integer_operators(quantizer.model)
         if not counts:
-            found = ", ".join(sorted({node.op_type for node in quantizer.model.nodes()}))
-            raise FoundryError(f"nothing in {graph} was quantized; its operators are {found}")
+            operators = ", ".join(sorted({node.op_type for node in quantizer.model.nodes()}))
+            raise FoundryError(f"nothing in {graph} was quantized; its operators are {operators}")
         graph_files.save(quantizer.model, target)
     return counts
 
 
+def integer_operators(model: Any) -> dict[str, int]:
+    """How many of each operator on integers one of ONNX Runtime's wrapped models has."""
+    names = [node.op_type for node in model.nodes()]
+    integers = [name for name in names if "Integer" in name or name.startswith("Q") or name == "MatMulNBits"]
+    return {name: integers.count(name) for name in dict.fromkeys(integers)}
+
+
 def weight_quantizer(model: Any, row: Quantize) -> Any:
-    """ONNX Runtime's quantizer of weights in blocks of 4 or 8 bits, with the quantized model."""
+    """ONNX Runtime's quantizer of weights in blocks of 4 or 8 bits, after it has quantized the model."""
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     check_names(model, row, set())
@@ -59,20 +67,12 @@ def weight_quantizer(model: Any, row: Quantize) -> Any:
 
 
 def dynamic_quantizer(model: Any, row: Quantize) -> Any:
-    """ONNX Runtime's quantizer to dynamic int8, with the quantized model."""
+    """ONNX Runtime's quantizer to dynamic int8, after it has quantized the model."""
     import onnx
-    from onnxruntime.quantization import QuantType, base_quantizer, onnx_quantizer
-    from onnxruntime.quantization.quant_utils import QuantizationMode, add_infer_metadata
+    from onnxruntime.quantization import QuantType, onnx_quantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode
     from onnxruntime.quantization.registry import IntegerOpsRegistry
 
-    def infer_shapes(model: Any) -> Any:
-        inferred = onnx.shape_inference.infer_shapes(model)
-        add_infer_metadata(inferred)
-        return inferred
-
-    # ONNX Runtime's own way is through a file with all weights in it, twice.
-    for module in (base_quantizer, onnx_quantizer):
-        module.save_and_reload_model_with_shape_infer = infer_shapes
     check_names(model, row, set(IntegerOpsRegistry))
     has_subgraphs = any(node.op_type in ("If", "Loop", "Scan", "SequenceMap") for node in model.graph.node)
     options: dict[str, Any] = {
@@ -84,26 +84,31 @@ def dynamic_quantizer(model: Any, row: Quantize) -> Any:
     if row.source != "onnx":
         # Fused operators are unknown to ONNX's shape inference; every tensor that is asked for is fp32.
         options["DefaultTensorType"] = onnx.TensorProto.FLOAT
-    quantizer = onnx_quantizer.ONNXQuantizer(
-        model=model,
-        per_channel=row.per_channel,
-        reduce_range=row.reduce_range,
-        mode=QuantizationMode.IntegerOps,
-        static=False,
-        weight_qType=QuantType.QUInt8 if row.isa == "avx2" else QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
-        tensors_range=None,
-        nodes_to_quantize=[],
-        nodes_to_exclude=row.exclude_nodes,
-        op_types_to_quantize=list(IntegerOpsRegistry) if row.operators is None else row.operators,
-        extra_options=options,
-    )
-    quantizer.quantize_model()
+    with patching.shapes_inferred_in_memory():
+        quantizer = onnx_quantizer.ONNXQuantizer(
+            model=model,
+            per_channel=row.per_channel,
+            reduce_range=row.reduce_range,
+            mode=QuantizationMode.IntegerOps,
+            static=False,
+            weight_qType=QuantType.QUInt8 if row.isa == "avx2" else QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=None,
+            nodes_to_quantize=[],
+            nodes_to_exclude=row.exclude_nodes,
+            op_types_to_quantize=list(IntegerOpsRegistry) if row.operators is None else row.operators,
+            extra_options=options,
+        )
+        quantizer.quantize_model()
     return quantizer
 
 
 def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:
-    """Refuse a row that names what is not there: it would quantize something else than the user thinks."""
+    """Check that the graph has the nodes that a row names, and ONNX Runtime the operators.
+
+    Raises:
+        FoundryError: when it does not; the row would quantize something else than its author thinks.
+    """
     names = {node.name for node in model.graph.node}
     if unknown := sorted(set(row.exclude_nodes) - names):
         close = [name for name in sorted(names) if "MatMul" in name][:3]
@@ -119,8 +124,10 @@ def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:
 
 def search_units(graph: Path) -> list[search.Unit]:
     """The operators with a constant weight that a search may leave in fp32, grouped by their input."""
-    model = graph_files.read(graph)
-    sizes = {one.name: int(one.dims[0] * one.dims[1]) for one in model.graph.initializer if len(one.dims) == 2}
+    model = graph_files.load_structure(graph)
+    sizes = {
+        tensor.name: int(tensor.dims[0] * tensor.dims[1]) for tensor in model.graph.initializer if len(tensor.dims) == 2
+    }
     return search.units(
         (node.input[0], node.name, sizes[node.input[1]])
         for node in model.graph.node
@@ -129,7 +136,7 @@ def search_units(graph: Path) -> list[search.Unit]:
 
 
 def search_settings(row: Quantize) -> dict[str, Quantize]:
-    """The settings that a search tries, by what they are called."""
+    """The settings that a search tries, by their label in the record of the search."""
     settings = {"the row's own settings": row}
     if row.isa and row.operators is None:
         settings["embedding lookups in float"] = row.model_copy(update={"operators": ["MatMul", "Attention"]})
@@ -137,8 +144,8 @@ def search_settings(row: Quantize) -> dict[str, Quantize]:
 
 
 def build(variant: str, onnx: Path, row: Quantize, evaluation: search.EvaluationData, out: Path) -> None:
-    """Make the variant's folder `out` from the exported graph in `onnx`; or skip it where the graph that it is made
-    `from` is not known."""
+    """Make the variant's folder `out` from the exported graph in `onnx`, or skip it if the optimized graph that the row
+    starts from does not exist for the architecture."""
     config = checkpoint_folder.config(onnx)
     level = None if row.source == "onnx" else Optimize.model_validate({"level": row.source.removeprefix("onnx_")})
     if level and (reason := optimization.unsupported(config, level)):
@@ -149,7 +156,7 @@ def build(variant: str, onnx: Path, row: Quantize, evaluation: search.Evaluation
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         graph = variant_folder.weights_path(onnx, "onnx")
         if level:
-            # Made on the spot, in a second or two, so that this stage depends on `onnx` alone.
+            # Optimizing takes a second or two. Done here, it lets the stage depend on `onnx` alone.
             optimized = Path(scratch) / graph.name
             optimization.optimize(graph, optimized, config, level)
             graph = optimized
@@ -164,7 +171,7 @@ def build(variant: str, onnx: Path, row: Quantize, evaluation: search.Evaluation
 
 
 def builder(graph: Path, row: Quantize) -> search.Build:
-    """What a search calls to write the graph by this row, with some operators left in fp32."""
+    """A function for a search: it writes the graph by this row, with the given operators left in fp32."""
 
     def write(target: Path, excluded: frozenset[str]) -> None:
         names = [*row.exclude_nodes, *sorted(excluded)]

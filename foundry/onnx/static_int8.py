@@ -1,7 +1,8 @@
-"""ONNX graphs in static int8: the products of `int8`, on integers in ONNX Runtime.
+"""Static int8 for ONNX: the plan of `foundry.int8`, written into a graph for ONNX Runtime.
 
-Each product becomes one MatMulIntegerToFloat node, the operator that ONNX Runtime would itself make of a quantized and
-dequantized pair, and takes over the bias that the fusions had put into the node behind it.
+Each matrix product becomes one MatMulIntegerToFloat node, the operator into which ONNX Runtime itself fuses a product
+between QuantizeLinear and DequantizeLinear. The node also takes the bias, which ONNX Runtime's fusions had put into the
+node after the product.
 """
 
 import contextlib
@@ -14,29 +15,34 @@ from typing import Any
 import numpy as np
 
 from foundry.int8 import calibration
-from foundry.int8.planning import SMALLEST_TABLE, Plan, Product, quantize_rows
+from foundry.int8.planning import SMALLEST_TABLE, InputPlan, Plan, Product, QuantizedWeight, quantize_rows
 from foundry.int8.search import EvaluationData
 from foundry.int8.settings import Calibrate
 from foundry.onnx import graph_files, optimization
+from foundry.onnx.graph_writer import GraphWriter
 from foundry.onnx.settings import Fusions, Optimize
 from foundry.variants import checkpoint_folder, variant_folder
 
-# Attention whose products with weights stand outside, so that they can be quantized.
+# MultiHeadAttention leaves the products with weights as nodes of their own, so that they can be quantized.
 BASE = Optimize(level="O3", fusions=Fusions(multi_head_attention=True))
 PLAIN_BASE = Optimize(level="O1")
 
-# Where the fusions put the bias of the product that is their first input, and what they are called without one.
-BIAS_INPUT = {"BiasGelu": (1, "Gelu"), "FastGelu": (1, "FastGelu"), "SkipLayerNormalization": (4, None)}
+# Fused nodes that add the bias of the product before them: which input it is, and the operator without a bias.
+BIAS_INPUTS = {
+    "BiasGelu": (1, "Gelu"),
+    "FastGelu": (1, "FastGelu"),
+    "SkipLayerNormalization": (4, "SkipLayerNormalization"),
+}
 
 
 class OnnxGraph:
-    """A fused ONNX model, hollow, the folder that holds its weights, and its products."""
+    """A fused ONNX model without its weights, the folder with the sidecar that holds them, and its matrix products."""
 
     def __init__(self, model: Any, folder: Path, int8_embeddings: bool) -> None:
         from onnx import numpy_helper
 
         self._model, self._folder, self._int8_embeddings = model, folder, int8_embeddings
-        self._constants = {one.name: one for one in model.graph.initializer}
+        self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self._array = lambda name: numpy_helper.to_array(self._constants[name], str(folder))
         self._producers = {name: node for node in model.graph.node for name in node.output}
         self._consumers: dict[str, list[Any]] = {}
@@ -46,8 +52,8 @@ class OnnxGraph:
 
     @classmethod
     def read(cls, graph: Path, scratch: Path, config: dict[str, Any], int8_embeddings: bool = True) -> "OnnxGraph":
-        """The exported graph, fused as far as ONNX Runtime knows the architecture; its weights stay in the folder
-        `scratch` for as long as it is used.
+        """The exported graph, with fusions if ONNX Runtime has any for the architecture. Its weights are in the folder
+        `scratch`, which has to stay there while the graph is used.
 
         Raises:
             FoundryError: when the file cannot be read.
@@ -55,11 +61,12 @@ class OnnxGraph:
         row = PLAIN_BASE if optimization.unsupported(config, BASE) else BASE
         fused = scratch / graph.name
         optimization.optimize(graph, fused, config, row)
-        return cls(*graph_files.hollowed(fused, scratch), int8_embeddings)
+        return cls(*graph_files.load_without_weights(fused, scratch), int8_embeddings)
 
     @property
     def input_names(self) -> set[str]:
-        return {one.name for one in self._model.graph.input}
+        """The names of the graph's inputs."""
+        return {value.name for value in self._model.graph.input}
 
     def products(self) -> list[Product]:
         """Every product of a tensor with a constant matrix, in running order."""
@@ -85,72 +92,91 @@ class OnnxGraph:
         watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in sources)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Packed weights and a store of free memory would each be as large as the model again.
+        # Prepacked weights, and the arena of freed memory, would each take as much memory as the model.
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_cpu_mem_arena = False
         path = self._folder / "watched.onnx"
         path.write_bytes(watched.SerializeToString())
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        for one in inputs:
-            values = session.run(sources, one)
+        for text_inputs in inputs:
+            values = session.run(sources, text_inputs)
             yield {source: value.reshape(-1, value.shape[-1]) for source, value in zip(sources, values, strict=True)}
 
     def write(self, target: Path, plan: Plan) -> None:
         """Write the graph with the plan's products in int8."""
-        from onnx import helper
         from onnxruntime.transformers.onnx_model import OnnxModel
 
-        writer = _Writer(self._model, self._folder)
-        chosen = [node for node in writer.nodes if self._is_product(node) and node.name in plan.weights]
+        writer = GraphWriter(self._model, self._folder)
+        products = [node for node in writer.nodes if self._is_product(node) and node.name in plan.weights]
         copied: dict[str, np.ndarray] = {}  # by the product that gives its outputs several times
-        for node in chosen:
-            how = plan.inputs[node.input[0]]
-            if how.copies.max() > 1:
-                activation = writer.producer(node.input[0])
-                before = writer.producer(activation.input[0])
-                copied[before.name] = how.indices
-                writer.set_input(activation, 1, self._array(activation.input[1])[how.indices])
-                if before.name not in plan.weights:
-                    writer.set_input(before, 1, self._array(before.input[1])[:, how.indices])
-        quantized: set[str] = set()
-        for node in chosen:
-            source, how, weight = node.input[0], plan.inputs[node.input[0]], plan.weights[node.name]
+        for node in products:
+            if plan.inputs[node.input[0]].copies.max() > 1:
+                before, indices = self._copy_channels(writer, node, plan)
+                copied[before] = indices
+        quantized_sources: set[str] = set()
+        for node in products:
+            weight = plan.weights[node.name]
             if node.name in copied:
                 weight = weight.copied(copied[node.name])
-            if source not in quantized:
-                quantized.add(source)
-                smooth = writer.constant(f"{source}_smooth", (1 / how.smooth).astype(np.float32))
-                writer.constant(f"{source}_scale", np.float32(how.scale))
-                writer.constant(f"{source}_zero_point", np.uint8(how.zero_point))
-                writer.before(
-                    node,
-                    helper.make_node("Mul", [source, smooth], [f"{source}_smoothed"], f"{node.name}/smooth"),
-                    helper.make_node(
-                        "QuantizeLinear",
-                        [f"{source}_smoothed", f"{source}_scale", f"{source}_zero_point"],
-                        [f"{source}_quantized"],
-                        f"{node.name}/quantize",
-                    ),
-                )
-            bias = weight.correction + self._take_over_bias(writer, node)
-            inputs = [
-                f"{source}_quantized",
-                writer.constant(f"{node.name}_weight", np.ascontiguousarray(weight.integers.T)),
-                f"{source}_scale",
-                writer.constant(f"{node.name}_weight_scale", weight.scales),
-                f"{source}_zero_point",
-                writer.constant(f"{node.name}_weight_zero_point", np.zeros(len(weight.scales), np.int8)),
-                writer.constant(f"{node.name}_bias", bias.astype(np.float32)),
-            ]
-            writer.replace(
-                node,
-                helper.make_node("MatMulIntegerToFloat", inputs, list(node.output), node.name, domain="com.microsoft"),
-            )
+            if node.input[0] not in quantized_sources:
+                quantized_sources.add(node.input[0])
+                self._quantize_input(writer, node, plan.inputs[node.input[0]])
+            self._replace_product(writer, node, weight)
         if self._int8_embeddings:
             self._quantize_tables(writer)
         target = target.absolute()
         with contextlib.chdir(self._folder):
             graph_files.save(OnnxModel(writer.finish()), target)
+
+    def _copy_channels(self, writer: GraphWriter, node: Any, plan: Plan) -> tuple[str, np.ndarray]:
+        """Make the product and activation before a product give some channels several times; return the name of that
+        earlier product, and for each channel after copying the channel that it copies."""
+        indices = plan.inputs[node.input[0]].indices
+        activation = writer.producer(node.input[0])
+        before = writer.producer(activation.input[0])
+        writer.set_input(activation, 1, self._array(activation.input[1])[indices])
+        if before.name not in plan.weights:
+            writer.set_input(before, 1, self._array(before.input[1])[:, indices])
+        return before.name, indices
+
+    def _quantize_input(self, writer: GraphWriter, node: Any, input_plan: InputPlan) -> None:
+        """Smooth and quantize the tensor that a product multiplies, in nodes before the product."""
+        from onnx import helper
+
+        source = node.input[0]
+        smooth = writer.constant(f"{source}_smooth", (1 / input_plan.smooth).astype(np.float32))
+        writer.constant(f"{source}_scale", np.float32(input_plan.scale))
+        writer.constant(f"{source}_zero_point", np.uint8(input_plan.zero_point))
+        writer.insert_before(
+            node,
+            helper.make_node("Mul", [source, smooth], [f"{source}_smoothed"], f"{node.name}/smooth"),
+            helper.make_node(
+                "QuantizeLinear",
+                [f"{source}_smoothed", f"{source}_scale", f"{source}_zero_point"],
+                [f"{source}_quantized"],
+                f"{node.name}/quantize",
+            ),
+        )
+
+    def _replace_product(self, writer: GraphWriter, node: Any, weight: QuantizedWeight) -> None:
+        """Put a product on integers, with its bias, in the place of one in fp32."""
+        from onnx import helper
+
+        source = node.input[0]
+        bias = weight.correction + self._take_bias(writer, node)
+        inputs = [
+            f"{source}_quantized",
+            writer.constant(f"{node.name}_weight", np.ascontiguousarray(weight.integers.T)),
+            f"{source}_scale",
+            writer.constant(f"{node.name}_weight_scale", weight.scales),
+            f"{source}_zero_point",
+            writer.constant(f"{node.name}_weight_zero_point", np.zeros(len(weight.scales), np.int8)),
+            writer.constant(f"{node.name}_bias", bias.astype(np.float32)),
+        ]
+        writer.replace(
+            node,
+            helper.make_node("MatMulIntegerToFloat", inputs, list(node.output), node.name, domain="com.microsoft"),
+        )
 
     def _weight(self, name: str) -> np.ndarray:
         return np.ascontiguousarray(self._array(name).T)
@@ -162,32 +188,33 @@ class OnnxGraph:
         return len(self._constants[name].dims)
 
     def _copyable(self, node: Any) -> bool:
-        """Whether the input is a fused activation with the bias of another product, and is used once: then both can
-        give a channel several times.
-        """
+        """Whether the input comes from a fused activation with the bias of another product and is used once, so that
+        both can give a channel several times."""
         activation = self._producers.get(node.input[0])
         if activation is None or activation.op_type not in ("BiasGelu", "FastGelu") or len(activation.input) < 2:
             return False
         before = self._producers.get(activation.input[0])
-        once = all(len(self._consumers[name]) == 1 for name in (node.input[0], activation.input[0]))
-        return once and before is not None and self._is_product(before) and activation.input[1] in self._constants
+        used_once = all(len(self._consumers[name]) == 1 for name in (node.input[0], activation.input[0]))
+        return used_once and before is not None and self._is_product(before) and activation.input[1] in self._constants
 
-    def _take_over_bias(self, writer: "_Writer", node: Any) -> np.ndarray | float:
-        """Remove the constant bias from the fused node behind a product, which runs faster without; give the bias."""
+    def _take_bias(self, writer: GraphWriter, node: Any) -> np.ndarray | float:
+        """Remove the constant bias from the fused node after a product, which runs faster without; return the bias,
+        (outputs,), or 0 if there is none."""
         consumers = self._consumers.get(node.output[0], [])
         consumer = writer.current(consumers[0]) if len(consumers) == 1 else None
-        place, without = BIAS_INPUT.get(consumer.op_type, (None, None)) if consumer is not None else (None, None)
-        if place is None or consumer is None or len(consumer.input) <= place:
+        if consumer is None or consumer.op_type not in BIAS_INPUTS:
             return 0.0
-        if consumer.input[0] != node.output[0] or not writer.is_constant(consumer.input[place]):
+        index, without_bias = BIAS_INPUTS[consumer.op_type]
+        if len(consumer.input) <= index or consumer.input[0] != node.output[0]:
             return 0.0
-        bias = writer.array(consumer.input[place])
-        del consumer.input[place]
-        if without is not None:
-            consumer.op_type = without
+        if not writer.is_constant(consumer.input[index]):
+            return 0.0
+        bias = writer.array(consumer.input[index])
+        del consumer.input[index]
+        consumer.op_type = without_bias
         return bias
 
-    def _quantize_tables(self, writer: "_Writer") -> None:
+    def _quantize_tables(self, writer: GraphWriter) -> None:
         """Store large tables of embeddings in int8, with a scale for each row."""
         from onnx import TensorProto, helper
 
@@ -198,7 +225,7 @@ class OnnxGraph:
             name, output = node.input[0], node.output[0]
             integers, scales = quantize_rows(self._array(name))
             rows, scale = f"{output}_int8", f"{output}_scale"
-            writer.before(
+            writer.insert_before(
                 node,
                 helper.make_node(
                     "Gather", [writer.constant(f"{name}_int8", integers), node.input[1]], [rows], f"{node.name}/int8"
@@ -212,64 +239,6 @@ class OnnxGraph:
                 helper.make_node("Cast", [rows], [f"{rows}_float"], f"{node.name}/cast", to=TensorProto.FLOAT),
             )
             writer.replace(node, helper.make_node("Mul", [f"{rows}_float", scale], [output], node.name))
-
-
-class _Writer:
-    """A copy of a model whose nodes are replaced in place, and whose unused constants are dropped at the end."""
-
-    def __init__(self, model: Any, folder: Path) -> None:
-        from onnx import numpy_helper
-
-        self._numpy, self._folder = numpy_helper, folder
-        self._model = type(model)()
-        self._model.CopyFrom(model)
-        self._constants = {one.name: one for one in self._model.graph.initializer}
-        self.nodes: list[Any] = list(self._model.graph.node)
-        self._by_output = {name: node for node in self.nodes for name in node.output}
-
-    def producer(self, tensor: str) -> Any:
-        return self._by_output[tensor]
-
-    def current(self, node: Any) -> Any:
-        """The copy's own node for one of the model's."""
-        return self._by_output[node.output[0]]
-
-    def is_constant(self, tensor: str) -> bool:
-        return tensor in self._constants
-
-    def array(self, tensor: str) -> np.ndarray:
-        values: np.ndarray = self._numpy.to_array(self._constants[tensor], str(self._folder))
-        return values
-
-    def constant(self, name: str, values: Any) -> str:
-        self._constants[name] = self._numpy.from_array(np.asarray(values), name)
-        return name
-
-    def set_input(self, node: Any, place: int, values: np.ndarray) -> None:
-        node.input[place] = self.constant(f"{node.input[place]}_copied", np.ascontiguousarray(values))
-
-    def before(self, node: Any, *added: Any) -> None:
-        index = next(index for index, one in enumerate(self.nodes) if one is node)
-        self.nodes[index:index] = added
-
-    def replace(self, node: Any, other: Any) -> None:
-        index = next(index for index, one in enumerate(self.nodes) if one is node)
-        self.nodes[index] = other
-        self._by_output[other.output[0]] = other
-
-    def finish(self) -> Any:
-        from onnx import helper
-
-        graph = self._model.graph
-        nodes = [type(node).FromString(node.SerializeToString()) for node in self.nodes]
-        used = {name for node in nodes for name in node.input} | {one.name for one in graph.output}
-        kept = [type(one).FromString(one.SerializeToString()) for name, one in self._constants.items() if name in used]
-        del graph.node[:], graph.initializer[:]
-        graph.node.extend(nodes)
-        graph.initializer.extend(kept)
-        if not any(one.domain == "com.microsoft" for one in self._model.opset_import):
-            self._model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-        return self._model
 
 
 def build(

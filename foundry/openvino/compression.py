@@ -1,4 +1,4 @@
-"""OpenVINO graphs whose weights alone are in fewer bits."""
+"""OpenVINO graphs with smaller weights, in fp16 or int8; everything is computed as before."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""OpenVINO graphs in 8 bits: the products of `int8`, and weights alone.
+"""OpenVINO graphs: the plan of `foundry.int8` written into a graph, and graphs whose weights alone are smaller.
 
-Activations become FakeQuantize nodes and weights int8 constants with a scale for each row, the form in which OpenVINO
-runs a product on integers.
+Activations become FakeQuantize nodes, and weights become int8 constants with a scale for each row. From this form,
+OpenVINO runs a matrix product on integers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,22 @@ import numpy as np
 
 from foundry.base.errors import FoundryError
 from foundry.int8 import calibration
-from foundry.int8.planning import SMALLEST_TABLE, Plan, Product, quantize_rows
+from foundry.int8.planning import SMALLEST_TABLE, InputPlan, Plan, Product, QuantizedWeight, quantize_rows
 from foundry.int8.search import EvaluationData
 from foundry.int8.settings import Calibrate
 from foundry.variants import naming, variant_folder
 
 
 class OpenVinoGraph:
-    """An OpenVINO model in memory, and its products."""
+    """An OpenVINO model in memory, and its matrix products."""
 
     def __init__(self, model: Any, int8_embeddings: bool = True) -> None:
         self._model, self._int8_embeddings = model, int8_embeddings
 
     @classmethod
     def read(cls, graph: Path, int8_embeddings: bool = True) -> "OpenVinoGraph":
-        """
+        """The model in a file.
+
         Raises:
             FoundryError: when the file cannot be read.
         """
@@ -40,6 +41,7 @@ class OpenVinoGraph:
 
     @property
     def input_names(self) -> set[str]:
+        """The names of the graph's inputs."""
         return {name for node in self._model.inputs for name in node.get_names()}
 
     def products(self) -> list[Product]:
@@ -55,49 +57,27 @@ class OpenVinoGraph:
         before = len(watched.outputs)
         watched.add_outputs([outputs[source] for source in sources])
         request = openvino.Core().compile_model(watched, "CPU", naming.EXACT).create_infer_request()
-        for one in inputs:
-            values = list(request.infer(one).values())[before:]
+        for text_inputs in inputs:
+            values = list(request.infer(text_inputs).values())[before:]
             yield {source: value.reshape(-1, value.shape[-1]) for source, value in zip(sources, values, strict=True)}
 
     def write(self, target: Path, plan: Plan) -> None:
         """Write the graph with the plan's products in int8."""
-        from openvino import opset13 as ops
-
         model = self._model.clone()
-        chosen = [(node, product) for node, product in _products(model) if product.name in plan.weights]
+        products = [(node, product) for node, product in _products(model) if product.name in plan.weights]
         copied: dict[str, np.ndarray] = {}  # by the product that gives its outputs several times
-        for node, product in chosen:
+        for node, product in products:
             if plan.inputs[product.source].copies.max() > 1:
                 indices = plan.inputs[product.source].indices
                 copied[_copy_channels(node.input_value(0).get_node(), indices)] = indices
-        quantized: dict[str, Any] = {}
-        for node, product in chosen:
-            how, weight = plan.inputs[product.source], plan.weights[product.name]
+        quantized: dict[str, Any] = {}  # by the source tensor
+        for node, product in products:
+            weight = plan.weights[product.name]
             if product.name in copied:
                 weight = weight.copied(copied[product.name])
             if product.source not in quantized:
-                if how.copies.max() > 1:
-                    _infer_shapes(node.input_value(0).get_node())
-                smooth = _constant((1 / how.smooth)[None, None], f"{product.name}/smooth/scale")
-                smoothed = ops.multiply(node.input_value(0), smooth, name=f"{product.name}/smooth")
-                low, high = -how.zero_point * how.scale, (255 - how.zero_point) * how.scale
-                bounds = [
-                    _constant(bound, f"{product.name}/range/{index}")
-                    for index, bound in enumerate((low, high, low, high))
-                ]
-                name = f"{product.name}/quantize"
-                quantized[product.source] = ops.fake_quantize(smoothed, *bounds, levels=256, name=name)
-            stored = _int8(weight.integers, weight.scales, f"{product.name}/weight")
-            result = ops.matmul(quantized[product.source], stored, False, True, name=f"{product.name}/int8")
-            consumers = list(node.output(0).get_target_inputs())
-            bias = _bias(consumers)
-            if bias is None:
-                correction = _constant(weight.correction[None, None], f"{product.name}/correction")
-                result = ops.add(result, correction, name=f"{product.name}/corrected")
-            else:
-                values = bias.get_source_output().get_node().data + weight.correction
-                bias.replace_source_output(_constant(values, f"{product.name}/bias").output(0))
-            _replace(consumers, result)
+                quantized[product.source] = _quantize_input(node, product.name, plan.inputs[product.source])
+            _replace_product(node, product.name, quantized[product.source], weight)
         if self._int8_embeddings:
             _quantize_tables(model)
         model.validate_nodes_and_infer_types()
@@ -111,27 +91,28 @@ class OpenVinoGraph:
         for node, product in _products(model):
             stored = _int8(*quantize_rows(product.weight), f"{product.name}/weight")
             result = ops.matmul(node.input_value(0), stored, False, True, name=f"{product.name}/int8")
-            _replace(list(node.output(0).get_target_inputs()), result)
+            _connect(list(node.output(0).get_target_inputs()), result)
         _quantize_tables(model)
         model.validate_nodes_and_infer_types()
         save(model, target)
 
     def write_with_fp16_weights(self, target: Path) -> None:
-        """Write the graph with its weights stored in half precision; OpenVINO computes in what the device prefers."""
+        """Write the graph with weights in half precision; the device decides in which precision OpenVINO computes."""
         import openvino
 
         openvino.save_model(self._model, target, compress_to_fp16=True)
 
 
 def save(model: Any, target: Path) -> None:
-    """Write an OpenVINO model as `target` and its `.bin`, uncompressed, as optimum does."""
+    """Write an OpenVINO model as `target` and its `.bin`, with the weights as they are, as optimum does."""
     import openvino
 
     openvino.save_model(model, target, compress_to_fp16=False)
 
 
 def _products(model: Any) -> list[tuple[Any, Product]]:
-    found = []
+    """The nodes that multiply tokens by a constant matrix, in running order."""
+    products = []
     for node in model.get_ordered_ops():
         constant = node.input_value(1).get_node() if node.get_type_name() == "MatMul" else None
         matrix = None if constant is None else _matrix(constant)
@@ -139,15 +120,47 @@ def _products(model: Any) -> list[tuple[Any, Product]]:
             continue
         source = node.input_value(0)
         if source.get_partial_shape().rank.get_length() != 3:
-            continue  # after pooling, a product runs once a text: nothing to gain, and a score to lose
-        name = f"{source.get_node().get_friendly_name()}:{source.get_index()}"
-        read = partial(_weight, constant, bool(node.get_attributes()["transpose_b"]))
-        found.append((node, Product(node.get_friendly_name(), name, read, matrix.size, _copyable(source.get_node()))))
-    return found
+            continue  # after pooling, a product runs once for each text: no time to gain, and scores would be worse
+        source_name = f"{source.get_node().get_friendly_name()}:{source.get_index()}"
+        read_weight = partial(_weight, constant, bool(node.get_attributes()["transpose_b"]))
+        copyable = _copyable(source.get_node())
+        products.append((node, Product(node.get_friendly_name(), source_name, read_weight, matrix.size, copyable)))
+    return products
+
+
+def _quantize_input(node: Any, name: str, input_plan: InputPlan) -> Any:
+    """The smoothed and quantized tensor for a product; `name` is the product's."""
+    from openvino import opset13 as ops
+
+    if input_plan.copies.max() > 1:
+        _infer_shapes(node.input_value(0).get_node())
+    smooth = _constant((1 / input_plan.smooth)[None, None], f"{name}/smooth/scale")
+    smoothed = ops.multiply(node.input_value(0), smooth, name=f"{name}/smooth")
+    low = -input_plan.zero_point * input_plan.scale
+    high = (255 - input_plan.zero_point) * input_plan.scale
+    bounds = [_constant(bound, f"{name}/range/{index}") for index, bound in enumerate((low, high, low, high))]
+    return ops.fake_quantize(smoothed, *bounds, levels=256, name=f"{name}/quantize")
+
+
+def _replace_product(node: Any, name: str, quantized: Any, weight: QuantizedWeight) -> None:
+    """Put a product of the quantized tensor with the int8 weight, and the correction, in the place of a product."""
+    from openvino import opset13 as ops
+
+    stored = _int8(weight.integers, weight.scales, f"{name}/weight")
+    result = ops.matmul(quantized, stored, False, True, name=f"{name}/int8")
+    consumers = list(node.output(0).get_target_inputs())
+    bias = _bias(consumers)
+    if bias is None:
+        correction = _constant(weight.correction[None, None], f"{name}/correction")
+        result = ops.add(result, correction, name=f"{name}/corrected")
+    else:
+        values = bias.get_source_output().get_node().data + weight.correction
+        bias.replace_source_output(_constant(values, f"{name}/bias").output(0))
+    _connect(consumers, result)
 
 
 def _weight(constant: Any, transposed: bool) -> np.ndarray:
-    """A product's weight (outputs, channels), of a constant that `_matrix` takes."""
+    """A product's weight, (outputs, channels), from a constant that `_matrix` accepts."""
     matrix = _matrix(constant)
     if matrix is None:
         raise TypeError(f"{constant} holds no matrix")
@@ -155,7 +168,7 @@ def _weight(constant: Any, transposed: bool) -> np.ndarray:
 
 
 def _matrix(node: Any) -> np.ndarray | None:
-    """The values of a constant matrix, in float32, or None for anything else."""
+    """The values of a constant matrix in float32; None if the node is anything else."""
     if node.get_type_name() == "Convert":
         node = node.input_value(0).get_node()
     if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) != 2:
@@ -164,9 +177,8 @@ def _matrix(node: Any) -> np.ndarray | None:
 
 
 def _copyable(activation: Any) -> bool:
-    """Whether this is an activation function of a product with its own bias, used once: then both can give a channel
-    several times.
-    """
+    """Whether this is an activation function of a product with a bias, and each is used once, so that both can give a
+    channel several times."""
     if activation.get_type_name() not in ("Gelu", "Relu") or len(activation.output(0).get_target_inputs()) != 1:
         return False
     add = activation.input_value(0).get_node()
@@ -178,13 +190,12 @@ def _copyable(activation: Any) -> bool:
 
 
 def _copy_channels(activation: Any, indices: np.ndarray) -> str:
-    """Make the product before an activation function give each of its outputs as often as `indices` names it; give the
-    product's name.
-    """
+    """Make the product before an activation function give output `indices[i]` as its i-th output; return the product's
+    name."""
     add = activation.input_value(0).get_node()
     product, bias = add.input_value(0).get_node(), add.input_value(1).get_node()
     weight = _matrix(product.input_value(1).get_node())
-    assert weight is not None  # `_copyable` looked
+    assert weight is not None  # `_copyable` has checked it
     name = str(product.get_friendly_name())
     axis = 0 if product.get_attributes()["transpose_b"] else 1
     product.input(1).replace_source_output(_constant(np.take(weight, indices, axis), f"{name}/copied").output(0))
@@ -194,20 +205,20 @@ def _copy_channels(activation: Any, indices: np.ndarray) -> str:
 
 
 def _infer_shapes(activation: Any) -> None:
-    """Let an activation function, and the bias and product before it, see how many channels they now have."""
+    """Update the shapes of an activation function, its bias and its product after channels were copied."""
     add = activation.input_value(0).get_node()
     for node in (add.input_value(0).get_node(), add, activation):
         node.constructor_validate_and_infer_types()
 
 
-def _replace(consumers: Sequence[Any], result: Any) -> None:
-    """Give `result` to every consumer."""
+def _connect(consumers: Sequence[Any], result: Any) -> None:
+    """Connect `result` to every consumer."""
     for consumer in consumers:
         consumer.replace_source_output(result.output(0))
 
 
 def _bias(consumers: Sequence[Any]) -> Any:
-    """The input that holds the constant bias of a product with these consumers, or None where there is none."""
+    """The input with the constant bias of a product that has these consumers, or None."""
     if len(consumers) != 1 or consumers[0].get_node().get_type_name() != "Add":
         return None
     other = consumers[0].get_node().input(1 - consumers[0].get_index())
@@ -225,6 +236,7 @@ def _quantize_tables(model: Any) -> None:
 
 
 def _int8(integers: np.ndarray, scales: np.ndarray, name: str) -> Any:
+    """An int8 constant, (rows, columns), multiplied by the scale of each row, (rows,)."""
     from openvino import Type
     from openvino import opset13 as ops
 
@@ -234,7 +246,7 @@ def _int8(integers: np.ndarray, scales: np.ndarray, name: str) -> Any:
 
 
 def _constant(values: Any, name: str) -> Any:
-    """A constant with a name of its own: OpenVINO's own names count up, and differ from run to run."""
+    """A float32 constant with a given name, because the names that OpenVINO gives differ from run to run."""
     from openvino import opset13 as ops
 
     return ops.constant(np.ascontiguousarray(values, dtype=np.float32), name=name)

@@ -1,4 +1,4 @@
-"""The one way to read params.yaml: every mistake in it at once."""
+"""Reading params.yaml, with every mistake in it named at once."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def read(path: Path = PARAMS) -> Params:
 
 
 def read_yaml(path: Path) -> Any:
-    """The values of a YAML file; two equal keys in a mapping are an error.
+    """The values of a YAML file; a key that stands twice in a mapping is an error.
 
     Raises:
         FoundryError: when it is not there, or is no valid YAML.
@@ -39,6 +39,7 @@ def read_yaml(path: Path) -> Any:
         raise FoundryError(f"{path} is not there; run from the project's root") from error
     except MarkedYAMLError as error:
         place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise FoundryError(f"{path}{place} is not valid YAML: {error.problem}") from error
+        problem = str(error.problem).partition(" with value ")[0]  # of a key that stands twice, not what it holds
+        raise FoundryError(f"{path}{place} is not valid YAML: {problem}") from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise FoundryError(f"{path} is not valid YAML: {error}") from error

@@ -34,7 +34,7 @@ def validated(raw: Any) -> Params:
     except ValidationError as error:
         lines = [explain(detail, Params) for detail in error.errors(include_url=False)]
         raise FoundryError("\n".join(lines)) from error
-    lines = rules.broken(params)
+    lines = rules.violations(params)
     for model in params.models if not lines else ():
         try:
             for_model(params, model)
@@ -102,34 +102,34 @@ def budget(params: Params, variant: str) -> Budget | None:
 
 def model_settings(params: Params, model: str) -> dict[str, Section]:
     """The settings of every stage of one model, by the name of its file."""
-    own = for_model(params, model)
+    effective = for_model(params, model)
     checkpoint = params.models[model]
     settings: dict[str, Section] = {
         "download": Download.model_validate(checkpoint.model_dump(include=set(Download.model_fields))),
-        "sample": own.sample,
-        "embed": Embed(batch_size=own.validate_.batch_size),
+        "sample": effective.sample,
+        "embed": Embed(batch_size=effective.validate_.batch_size),
         "benchmark": BenchmarkModel(
-            variants=own.variant_names,
-            effort_name=own.benchmark.effort,
-            effort=own.benchmark.efforts[own.benchmark.effort],
-            settings=own.benchmark.settings,
+            variants=effective.variant_names,
+            effort_name=effective.benchmark.effort,
+            effort=effective.benchmark.efforts[effective.benchmark.effort],
+            settings=effective.benchmark.settings,
         ),
         "publish": PublishModel(
-            **own.publish.model_dump(exclude={"repos"}),
-            repo=own.publish.repos[model] if own.publish.to == "hub" else None,
-            variants={name: _dumped_row(own, name) for name in own.variant_names},
+            **effective.publish.model_dump(exclude={"repos"}),
+            repo=effective.publish.repos[model] if effective.publish.to == "hub" else None,
+            variants={name: _dumped_row(effective, name) for name in effective.variant_names},
         ),
     }
-    for variant in own.variant_names:
-        variant_row = row(own, variant)
+    for variant in effective.variant_names:
+        variant_row = row(effective, variant)
         if variant_row is not None:
             build = Build[Any]
             settings[f"build/{variant}"] = build(skip=variant in checkpoint.skip, row=variant_row)
         settings[f"validate/{variant}"] = ValidateVariant(
-            batch_size=own.validate_.batch_size,
-            on_failure=own.validate_.on_failure,
-            precision=precision(own, variant),
-            thresholds=thresholds(own, variant),
+            batch_size=effective.validate_.batch_size,
+            on_failure=effective.validate_.on_failure,
+            precision=precision(effective, variant),
+            thresholds=thresholds(effective, variant),
         )
     return settings
 

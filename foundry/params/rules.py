@@ -7,13 +7,13 @@ from foundry.onnx.settings import Level
 from foundry.params.schema import Params
 
 
-def broken(params: Params) -> list[str]:
-    """Every rule that does not hold, a line each: the key, the value, and what is allowed."""
+def violations(params: Params) -> list[str]:
+    """A line for each rule that does not hold: the key, the value, and what is allowed."""
     return [line for rule in RULES for line in rule(params)]
 
 
 def variant_names(params: Params) -> list[str]:
-    """A variant stands in one section, is named for its backend, and for its level where its name ends in one."""
+    """A variant stands in one section; its name starts with its backend, and a level at its end is its level."""
     names = params.variant_names
     lines = [f"variant {name} stands in two sections" for name in sorted({n for n in names if names.count(n) > 1})]
     for section, prefix, source in (
@@ -45,7 +45,7 @@ def merged_rows(params: Params) -> list[str]:
 
 
 def references_to_variants(params: Params) -> list[str]:
-    """What names a variant elsewhere names one that there is."""
+    """Whatever names a variant names one that exists."""
     names = set(params.variant_names)
     listed = ", ".join(sorted(names))
     lines = []
@@ -63,7 +63,7 @@ def references_to_variants(params: Params) -> list[str]:
 
 
 def repositories(params: Params) -> list[str]:
-    """A repository is of a model that there is, and with `to: hub` every model has one."""
+    """A repository belongs to a model that exists, and with `to: hub` every model has a repository."""
     lines = []
     if unknown := params.publish.repos.keys() - params.models.keys():
         lines.append(f"publish.repos names {', '.join(sorted(unknown))}; models are {', '.join(params.models)}")

@@ -1,4 +1,4 @@
-"""The schema of params.yaml as a whole: its sections, each of which stands with what it is of.
+"""The schema of params.yaml as a whole: its sections, each of which stands in the folder that it is about.
 
 Unknown keys are errors: a typo must not silently change what is built.
 """
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from foundry.base.errors import FoundryError
 from foundry.base.settings import Section, Slug
 from foundry.benchmarking.settings import Benchmark
 from foundry.checkpoints.settings import Download
@@ -51,6 +52,15 @@ class Params(Section):
     report: Report
     publish: Publish
     cluster: Cluster = Cluster()
+
+    def require_model(self, name: str) -> None:
+        """Check that there is such a model.
+
+        Raises:
+            FoundryError: when no model has this name.
+        """
+        if name not in self.models:
+            raise FoundryError(f"{name} is no model; params.yaml has {', '.join(self.models)}")
 
     @property
     def variant_names(self) -> list[str]:

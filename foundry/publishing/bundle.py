@@ -8,10 +8,12 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.publishing import card, provenance, signature
 from foundry.publishing.changes import CARD, Changes
-from foundry.publishing.hub import MARK, PROPOSES
+from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
 from foundry.publishing.settings import PublishModel
+from foundry.reporting.recommendation import Answer
 from foundry.reporting.rendering import loading_lines, render
+from foundry.reporting.rows import Row
 from foundry.validation.results import Validation
 from foundry.variants import naming, variant_folder
 
@@ -28,10 +30,10 @@ def copy_files(models_folder: Path, passed: list[str], validation: Path, target:
     published: dict[str, dict[str, str]] = {}
     for variant in passed:
         folder = models_folder / variant
-        own = [path.relative_to(folder) for path in variant_folder.weights_files(folder, variant)]
-        for path in own:
+        weights = [path.relative_to(folder) for path in variant_folder.weights_files(folder, variant)]
+        for path in weights:
             files.copy(folder / path, target / path)
-        published[variant] = {path.as_posix(): files.sha256(target / path) for path in own}
+        published[variant] = {path.as_posix(): files.sha256(target / path) for path in weights}
         checked = files.read_json(validation / f"{variant}.json")["files"]
         if wrong := [name for name, digest in published[variant].items() if checked[name] != digest]:
             raise FoundryError(f"{wrong[0]} changed while it was copied; run again")
@@ -40,11 +42,11 @@ def copy_files(models_folder: Path, passed: list[str], validation: Path, target:
 
 def copy_charts(report: Path, model: str, target: Path) -> list[str]:
     """Copy the charts that the report has for the card; give their paths in the folder."""
-    found = []
+    charts = []
     for path in sorted((report / "card" / model).glob("*.png")):
         files.copy(path, target / "charts" / path.name)
-        found.append(f"charts/{path.name}")
-    return found
+        charts.append(f"charts/{path.name}")
+    return charts
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ class Bundle:
 
     model: str
     folder: Path
-    own_card: str  # the checkpoint's
-    rows: list[dict[str, Any]]  # of the report
+    checkpoint_card: str  # the README.md that came with the checkpoint
+    rows: list[Row]  # of the report
     host: dict[str, Any]
-    answers: list[dict[str, Any]]  # what the report recommends
+    answers: list[Answer]  # what the report recommends
     charts: list[str]  # their paths in the folder
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
@@ -67,13 +69,13 @@ class Bundle:
     @property
     def names(self) -> list[str]:
         """Every file but foundry.json and its signature."""
-        found = (path.as_posix() for path in files.files_below(self.folder))
-        return [name for name in found if name not in (provenance.NAME, provenance.SIGNATURE)]
+        paths = (path.as_posix() for path in files.files_below(self.folder))
+        return [name for name in paths if name not in (provenance.NAME, provenance.SIGNATURE)]
 
     @property
     def graphs(self) -> dict[str, list[str]]:
         """The files of each variant but torch."""
-        return {name: list(one["files"]) for name, one in self.variants.items() if name != "torch"}
+        return {name: list(entry["files"]) for name, entry in self.variants.items() if name != "torch"}
 
     def write_card(self, where: str, existing: str | None) -> None:
         """Write the model card: `existing`, or the checkpoint's own, with the section on the variants."""
@@ -81,7 +83,9 @@ class Bundle:
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source)
         backends = {naming.backend(name) for name in self.graphs}
         base_model = source.get("hub") if source.get("hub") != where else None
-        card.write(self.folder / CARD, self.own_card if existing is None else existing, backends, base_model, section)
+        card.write(
+            self.folder / CARD, self.checkpoint_card if existing is None else existing, backends, base_model, section
+        )
 
     def write_record(self, uploaded: list[str], earlier: Provenance | None) -> Provenance:
         """Write foundry.json, the last file of the folder, and its signature."""
@@ -90,19 +94,19 @@ class Bundle:
             signature.sign(self.folder / provenance.NAME, self.folder / provenance.SIGNATURE)
         return record
 
-    def title(self, sent: Changes, earlier: Provenance | None) -> str:
+    def title(self, changed: Changes, earlier: Provenance | None) -> str:
         """What a commit does, in one line: the variants whose graphs it adds, changes or takes out."""
         if earlier is None:
             return "Add ONNX and OpenVINO variants, each checked against torch"
-        before = {name: list(one["files"]) for name, one in earlier["variants"].items() if name != "torch"}
+        before = {name: list(entry["files"]) for name, entry in earlier["variants"].items() if name != "torch"}
         graphs = before | self.graphs
         parts = [
-            f"{verb} {', '.join(some)}"
-            for verb, names in (("add", sent.added), ("update", sent.changed), ("remove", sent.deleted))
-            if (some := [variant for variant, own in graphs.items() if any(name in names for name in own)])
+            f"{verb} {', '.join(variants)}"
+            for verb, names in (("add", changed.added), ("update", changed.changed), ("remove", changed.deleted))
+            if (variants := [variant for variant, paths in graphs.items() if any(path in names for path in paths)])
         ]
-        said = "; ".join(parts) or "update the figures"
-        return f"{said[0].upper()}{said[1:]}"
+        title = "; ".join(parts) or "update the figures"
+        return f"{title[0].upper()}{title[1:]}"
 
     def pull_request(self, repo: str, num: int | None, against_main: Changes, record: Provenance) -> str:
         """The text of a pull request; without its number where it has none yet."""
@@ -137,23 +141,23 @@ def assemble(
     published = copy_files(models_folder, passed, validation, target)
     measured = files.read_json(report / "report.json")
     checked: dict[str, Validation] = {name: files.read_json(validation / f"{name}.json") for name in passed}
-    rows = [row for row in measured["rows"] if row["model"] == model and row["variant"] in passed]
+    rows: list[Row] = [row for row in measured["rows"] if row["model"] == model and row["variant"] in passed]
     variants = {
-        name: provenance.variant_of(
+        name: provenance.variant_entry(
             checked[name],
-            own,
+            file_hashes,
             card.speeds(next(row for row in rows if row["variant"] == name)),
             variant_folder.built(models_folder / name),
             settings.variants[name],
             hashes.get((models_folder / name).as_posix()),
         )
-        for name, own in published.items()
+        for name, file_hashes in published.items()
     }
-    own_card = models_folder / "torch" / CARD
+    checkpoint_card = models_folder / "torch" / CARD
     return Bundle(
         model=model,
         folder=target,
-        own_card=own_card.read_text(encoding="utf-8") if own_card.is_file() else "",
+        checkpoint_card=checkpoint_card.read_text(encoding="utf-8") if checkpoint_card.is_file() else "",
         rows=rows,
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
@@ -162,8 +166,8 @@ def assemble(
         variants=variants,
         left_out=left_out,
         lowest_cosine={
-            name: next(row["threshold"] for row in one["checks"] if row["check"] == "min_cosine")
-            for name, one in checked.items()
+            name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
+            for name, verdict in checked.items()
         },
         signed=settings.sign,
     )

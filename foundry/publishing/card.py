@@ -1,11 +1,13 @@
 """The section of a model card on its variants, and the front matter that goes with it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from foundry.benchmarking.timings import Ratio
-from foundry.reporting.recommendation import budget_label
+from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text, render
+from foundry.reporting.rows import Row, ratio_to_torch
 
 MARK_START = "<!-- embedding-foundry: start -->"
 MARK_END = "<!-- embedding-foundry: end -->"
@@ -25,8 +27,8 @@ def write(path: Path, text: str, backends: set[str], base_model: str | None, sec
     tags = list(data.tags or [])
     data.tags = tags + [tag for tag in ("sentence-transformers", *sorted(backends)) if tag not in tags]
     if base_model is not None:
-        said = data.base_model or []
-        bases = [said] if isinstance(said, str) else list(said)
+        listed = data.base_model or []
+        bases = [listed] if isinstance(listed, str) else list(listed)
         bases += [base_model] if base_model not in bases else []
         data.base_model = bases if len(bases) > 1 else bases[0]
     before, _, rest = card.text.partition(MARK_START)
@@ -35,26 +37,22 @@ def write(path: Path, text: str, backends: set[str], base_model: str | None, sec
     path.write_text(str(card), encoding="utf-8")
 
 
-def groups(rows: list[dict[str, Any]]) -> list[str]:
+def groups(rows: Sequence[Row]) -> list[str]:
     """The groups of texts that the report's rows have speeds for."""
-    return [key.removesuffix("_speed_ratio") for key in rows[0] if key.endswith("_speed_ratio")]
+    return list(rows[0]["speeds"])
 
 
-def speeds(row: dict[str, Any]) -> dict[str, Ratio]:
+def speeds(row: Row) -> dict[str, Ratio]:
     """A row's speeds in batches as ratios to torch, by group of texts."""
-    return {
-        group: Ratio(median=row[key], low=row[f"{key}_low"], high=row[f"{key}_high"])
-        for group in groups([row])
-        if row[key := f"{group}_speed_ratio"] is not None
-    }
+    return {group: ratio for group in row["speeds"] if (ratio := ratio_to_torch(row, group)) is not None}
 
 
 def section(
-    rows: list[dict[str, Any]],
+    rows: Sequence[Row],
     host: dict[str, Any],
     where: str,
     charts: list[str],
-    answers: list[dict[str, Any]],
+    answers: Sequence[Answer],
     source: dict[str, Any],
 ) -> str:
     """The marked section: each variant that was published, its figures, what to deploy, and how to load it.

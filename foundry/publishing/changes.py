@@ -40,10 +40,11 @@ class Changes:
     kept: list[str] = field(default_factory=list)  # would be deleted, but somebody has changed them since
 
     def __bool__(self) -> bool:
+        """Whether anything changes."""
         return bool(self.added or self.changed or self.deleted)
 
     def include(self, folder: Path, name: str, remote: Mapping[str, RemoteFile]) -> None:
-        """Take a file of this project's into account; what is not in the folder is to go from the repository."""
+        """Sort a file of this project's into added, changed or unchanged; deleted, where the folder has it no more."""
         path = folder / name
         if not path.is_file():
             if name in remote:
@@ -84,16 +85,16 @@ def compare(
     remote: Mapping[str, RemoteFile],
     record: Provenance | None,
     graphs: Iterable[str],
-    sha256_there: Callable[[str], str],
+    sha256_in_repo: Callable[[str], str],
 ) -> Changes:
-    """What makes the repository hold these files of the folder, and none that this project has put there before.
+    """The changes that put these files into the repository, and take out what this project once put there.
 
     Args:
         names: Every file to be published, but foundry.json and its signature.
         remote: What the repository holds.
         record: The foundry.json that it holds.
         graphs: Those of `names` that are a variant's own, and may take the place of somebody else's.
-        sha256_there: Gives the SHA-256 of a file in the repository that LFS does not keep.
+        sha256_in_repo: Gives the SHA-256 of a file in the repository that LFS does not keep.
 
     Raises:
         FoundryError: when a file of somebody else's stands where one of the model's own would go.
@@ -102,30 +103,30 @@ def compare(
         raise FoundryError(
             f"{provenance.NAME} in the repository is none of format {provenance.FORMAT}: somebody else's"
         )
-    found = Changes()
-    own = {} if record is None else {name: record["files"][name] for name in record["uploaded"]}
+    changes = Changes()
+    uploaded_hashes = {} if record is None else {name: record["files"][name] for name in record["uploaded"]}
 
-    def is_own(name: str) -> bool:
-        return name in own and own[name] == (remote[name].sha256 or sha256_there(name))
+    def is_as_uploaded(name: str) -> bool:
+        return name in uploaded_hashes and uploaded_hashes[name] == (remote[name].sha256 or sha256_in_repo(name))
 
     names, graphs = set(names), set(graphs)
     for name in sorted(names):
-        found.include(folder, name, remote)
-        if name in found.changed and name != CARD and not is_own(name):
-            found.replaced.append(name)
-    if strangers := [name for name in found.replaced if name not in graphs]:
+        changes.include(folder, name, remote)
+        if name in changes.changed and name != CARD and not is_as_uploaded(name):
+            changes.replaced.append(name)
+    if not_ours := [name for name in changes.replaced if name not in graphs]:
         raise FoundryError(
-            f"{', '.join(strangers)} in the repository is not that of the checkpoint which was built from, and this "
+            f"{', '.join(not_ours)} in the repository is not that of the checkpoint which was built from, and this "
             "project did not put it there: build from that repository's own checkpoint, at its present revision, or "
             "publish to another repository"
         )
-    for name in sorted({*own} - names):
+    for name in sorted({*uploaded_hashes} - names):
         if name in remote:
-            if is_own(name):
-                found.deleted[name] = remote[name].size
+            if is_as_uploaded(name):
+                changes.deleted[name] = remote[name].size
             else:
-                found.kept.append(name)
-    return found
+                changes.kept.append(name)
+    return changes
 
 
 def uploaded(changes: Changes, record: Provenance | None, names: Iterable[str]) -> list[str]:

@@ -23,27 +23,28 @@ DETECTORS = (
 HUB_TOKEN = re.compile(r"\b(hf|api_org)_[A-Za-z0-9]{30,}\b")
 
 
-def is_one_of(name: Path, patterns: Iterable[str]) -> bool:
-    return any(fnmatch(name.name, pattern) for pattern in patterns)
+def has_name_like(path: Path, patterns: Iterable[str]) -> bool:
+    """Whether a file's name matches one of the patterns."""
+    return any(fnmatch(path.name, pattern) for pattern in patterns)
 
 
-def find(folder: Path, names: Iterable[Path], token: str | None = None) -> dict[str, str]:
-    """What kind of secret each file holds, by file; `token` is one that must not be in any of them."""
+def find_secrets(folder: Path, names: Iterable[Path], token: str | None = None) -> dict[str, str]:
+    """The kind of secret that each file holds, by file; `token` is a further secret to look for."""
     from detect_secrets.core.plugins.initialize import from_plugin_classname
 
     detectors: list[Any] = [from_plugin_classname(name) for name in DETECTORS]
-    found = {}
+    secrets = {}
     for name in names:
-        if is_one_of(name, PRIVATE_NAMES):
-            found[name.as_posix()] = "its name is that of a file with secrets"
+        if has_name_like(name, PRIVATE_NAMES):
+            secrets[name.as_posix()] = "its name is that of a file with secrets"
             continue
-        if is_one_of(name, WEIGHTS):
+        if has_name_like(name, WEIGHTS):
             continue
         text = (folder / name).read_text(encoding="utf-8", errors="replace")
         if HUB_TOKEN.search(text) or (token and token in text):
-            found[name.as_posix()] = "a token of the Hub"
-        elif not is_one_of(name, VOCABULARIES) and (
-            kinds := [one.secret_type for one in detectors if next(iter(one.analyze_string(text)), None)]
+            secrets[name.as_posix()] = "a token of the Hub"
+        elif not has_name_like(name, VOCABULARIES) and (
+            kinds := [detector.secret_type for detector in detectors if next(iter(detector.analyze_string(text)), None)]
         ):
-            found[name.as_posix()] = ", ".join(kinds)
-    return found
+            secrets[name.as_posix()] = ", ".join(kinds)
+    return secrets

@@ -49,16 +49,17 @@ class Provenance(TypedDict):
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
 
-def variant_of(
+def variant_entry(
     validation: results.Validation,
-    own: dict[str, str],
+    hashes: dict[str, str],
     speed: dict[str, Ratio],
     built: dict[str, Any],
     settings: dict[str, Any],
     dvc: str | None,
 ) -> Variant:
+    """What foundry.json says of a variant: `hashes` of its own files, what was measured, how it was made."""
     return {
-        "files": own,
+        "files": hashes,
         "precision": validation["precision"],
         "verdict": validation["verdict"],
         "texts": validation["texts"],
@@ -110,17 +111,18 @@ def digest(record: Provenance) -> str:
 def git_revision() -> str | None:
     """The commit of the project in the current folder, with `+` where files that git knows have changed."""
     try:
-        found = subprocess.run(
+        done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return done.stdout.strip()
 
 
 def read(folder: Path) -> Provenance:
-    """
+    """The foundry.json of a published folder.
+
     Raises:
         FoundryError: when the folder has no foundry.json, or one that cannot be read.
     """
@@ -131,9 +133,10 @@ def read(folder: Path) -> Provenance:
 
 
 def parse(text: str, where: str) -> Provenance:
-    """
+    """A foundry.json from its text; `where` it comes from stands in errors.
+
     Raises:
-        FoundryError: when the text is no foundry.json that this version reads; `where` it comes from is said.
+        FoundryError: when the text is no foundry.json that this version reads.
     """
     try:
         record: Provenance = json.loads(text)
@@ -145,15 +148,15 @@ def parse(text: str, where: str) -> Provenance:
 
 
 def compare(folder: Path, record: Provenance) -> dict[str, Literal["missing", "altered", "extra"]]:
-    """What is not as it was published, by file."""
-    found: dict[str, Literal["missing", "altered", "extra"]] = {}
+    """The files that are not as they were published, and what is wrong with each."""
+    differences: dict[str, Literal["missing", "altered", "extra"]] = {}
     for path in files.files_below(folder):
         name = path.as_posix()
         if path.parts[0] in NOT_PUBLISHED or name in (NAME, SIGNATURE):
             continue
         if name not in record["files"]:
-            found[name] = "extra"
+            differences[name] = "extra"
         elif files.sha256(folder / name) != record["files"][name]:
-            found[name] = "altered"
+            differences[name] = "altered"
     missing = (name for name in record["files"] if not (folder / name).is_file())
-    return dict(sorted((found | dict.fromkeys(missing, "missing")).items()))
+    return dict(sorted((differences | dict.fromkeys(missing, "missing")).items()))

@@ -1,4 +1,5 @@
-"""What must hold before anything is published: it passed, with exactly these bytes, may go out, and holds no secret."""
+"""What must hold before anything is published: it passed with exactly these bytes, its licence is allowed, and it holds
+no secret."""
 
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from foundry.validation import results
 from foundry.variants import variant_folder
 
 
-def why_not(folder: Path, checked: Path) -> str | None:
+def reason_not_to_publish(folder: Path, checked: Path) -> str | None:
     """Why a variant may not be published, or None where it may."""
     if (reason := variant_folder.skipped(folder)) is not None:
         return f"skipped: {reason}"
@@ -25,9 +26,10 @@ def why_not(folder: Path, checked: Path) -> str | None:
 
 
 def check_licence(licence: str | None, allowed: list[str]) -> None:
-    """
+    """Check that the checkpoint's licence is one that params.yaml allows on the Hub.
+
     Raises:
-        FoundryError: when the checkpoint's licence is not one that params.yaml lets go to the Hub.
+        FoundryError: when it is not.
     """
     if (licence or "unknown") not in allowed:
         raise FoundryError(
@@ -37,29 +39,30 @@ def check_licence(licence: str | None, allowed: list[str]) -> None:
         )
 
 
-def locked(paths: list[Path], strict: bool) -> dict[str, str]:
-    """DVC's hash of each output, by its path, after checking that it is what dvc.lock says; none without a dvc.lock.
+def locked_hashes(paths: list[Path], strict: bool) -> dict[str, str]:
+    """DVC's hash of every output in dvc.lock by path, after checking that those in `paths` have it; empty without one.
 
     Raises:
-        FoundryError: when one is not; when `strict`, also where dvc.lock does not know it.
+        FoundryError: when an output differs from dvc.lock; when `strict`, also where dvc.lock does not know it.
     """
     if not strict and not lock.LOCK.is_file():
         return {}
-    found = lock.compare(paths)
-    if wrong := [f"{name} ({what})" for name, what in found.items() if strict or what != "unknown"]:
+    differences = lock.compare(paths)
+    if wrong := [f"{name} ({what})" for name, what in differences.items() if strict or what != "unknown"]:
         raise FoundryError(f"not as dvc.lock has it: {', '.join(wrong)}. Run `dvc repro`, which builds it again")
     return lock.outputs()
 
 
 def check_secrets(folder: Path) -> None:
-    """
+    """Check every file that is to be published for secrets, the Hub's own token among them.
+
     Raises:
         FoundryError: when a file holds what looks like a token, a key or a password.
     """
     from huggingface_hub import get_token
 
-    if found := leaks.find(folder, files.files_below(folder), get_token()):
-        said = ", ".join(f"{name} ({what})" for name, what in found.items())
+    if secrets := leaks.find_secrets(folder, files.files_below(folder), get_token()):
+        listed = ", ".join(f"{name} ({kind})" for name, kind in secrets.items())
         raise FoundryError(
-            f"nothing is sent, because of what looks like a secret: {said}. Take it out of the checkpoint"
+            f"nothing is sent, because of what looks like a secret: {listed}. Take it out of the checkpoint"
         )

@@ -13,95 +13,121 @@ from typing import Any
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say, track
-from foundry.publishing import bundle, changes, hub, provenance, publishable
+from foundry.publishing import bundle, changes, provenance, publishable
 from foundry.publishing.bundle import Bundle
 from foundry.publishing.changes import Changes
-from foundry.publishing.hub import Revision, Sent
+from foundry.publishing.hub import reading, sending
+from foundry.publishing.hub.reading import Revision
+from foundry.publishing.hub.retries import with_retries
+from foundry.publishing.hub.sending import Sent
 from foundry.publishing.settings import PublishModel, Target
 from foundry.variants import variant_folder
 
 CHECKED_TEXTS = 16  # of the validation texts, with every variant that was downloaded again
 
 
-def compare(one: Bundle, there: Revision, repo: str) -> Changes:
-    """What would change in a repository as it is at one revision, foundry.json left out."""
-    graphs = [name for own in one.graphs.values() for name in own]
+def compare(bundled: Bundle, revision: Revision, repo: str) -> Changes:
+    """What would change in a repository as it is at one revision, foundry.json and its signature left out."""
+    graphs = [name for names in bundled.graphs.values() for name in names]
 
-    def sha256_there(name: str) -> str:
-        return hub.sha256(repo, there.commit, name)
+    def sha256_in_repo(name: str) -> str:
+        return reading.sha256(repo, revision.commit, name)
 
-    return changes.compare(one.folder, one.names, there.files, there.record, graphs, sha256_there)
+    return changes.compare(bundled.folder, bundled.names, revision.files, revision.record, graphs, sha256_in_repo)
 
 
-def propose(one: Bundle, repo: str, target: Target) -> tuple[Changes, Sent | None]:
-    """Look at the repository, complete the folder to go there, and send what is not there yet; nothing on a dry run.
+def propose(bundled: Bundle, repo: str, target: Target) -> tuple[Changes, Sent | None]:
+    """Read what the repository holds, complete the folder for it, and send what differs; on a dry run, send nothing.
 
     Raises:
-        FoundryError: when this has been proposed and declined, or would replace what is not this project's unseen.
+        FoundryError: when a closed pull request proposed the same, or a file of somebody else's would be replaced
+            without a pull request.
     """
     from rich import filesize
 
-    state = hub.look(repo, target.create_pr, None if target.dry_run else target.private)
-    one.write_card(repo, state.base.card)
-    sent = compare(one, state.base, repo)
-    record = one.write_record(changes.uploaded(sent, state.base.record, one.names), state.base.record)
-    sent.include_record(one.folder, state.base.files)
-    if (address := state.declined.get(provenance.digest(record))) and sent:
+    state = reading.read_state(repo, target.create_pr, None if target.dry_run else target.private)
+    bundled.write_card(repo, state.base.card)
+    changed = compare(bundled, state.base, repo)
+    record = bundled.write_record(changes.uploaded(changed, state.base.record, bundled.names), state.base.record)
+    changed.include_record(bundled.folder, state.base.files)
+    if (address := state.declined.get(provenance.digest(record))) and changed:
         raise FoundryError(f"{address} proposed just this and was closed: reopen it there, or publish something else")
-    if sent.replaced and not target.create_pr:
+    if changed.replaced and not target.create_pr:
         raise FoundryError(
-            f"{', '.join(sent.replaced)} in {repo} is somebody else's: set publish.create_pr, so that they see it"
+            f"{', '.join(changed.replaced)} in {repo} is somebody else's: set publish.create_pr, so that they see it"
         )
     if target.dry_run:
-        return sent, None
-    against_main, num = sent, None
+        return changed, None
+    against_main, num = changed, None
     if state.pull:
-        against_main, num = compare(one, state.main, repo), state.pull.num
-        against_main.include_record(one.folder, state.main.files)
-    if sent:
-        size = filesize.decimal(sum((*sent.added.values(), *sent.changed.values())))
-        say(f"{repo}: sending {size} in {len(sent.lines())} changes")
-    done = hub.send(
-        state, one.folder, sent, one.title(sent, state.base.record),
-        one.pull_request(repo, num, against_main, record), target.create_pr,
+        against_main, num = compare(bundled, state.main, repo), state.pull.num
+        against_main.include_record(bundled.folder, state.main.files)
+    if changed:
+        size = filesize.decimal(sum((*changed.added.values(), *changed.changed.values())))
+        say(f"{repo}: sending {size} in {len(changed.lines())} changes")
+    sent = sending.send(
+        state, bundled.folder, changed, bundled.title(changed, state.base.record),
+        bundled.pull_request(repo, num, against_main, record), target.create_pr,
     )  # fmt: skip
-    if done.num is not None:
-        hub.describe(repo, done.num, one.pull_request(repo, done.num, against_main, record))
-    return sent, done
+    if sent.num is not None:
+        sending.describe(repo, sent.num, bundled.pull_request(repo, sent.num, against_main, record))
+    return changed, sent
 
 
-def check(folder: Path, record: provenance.Provenance, one: Bundle, reference: Path, texts: Path) -> dict[str, float]:
-    """Load every variant of a downloaded folder, and give its lowest cosine to torch's frozen embeddings.
+def check(
+    folder: Path, record: provenance.Provenance, bundled: Bundle, reference: Path, validation_texts: Path
+) -> dict[str, float]:
+    """Load every variant of a downloaded folder, and give its lowest cosine to torch's frozen embeddings, by variant.
 
     Raises:
         FoundryError: when a file is not what was sent, or a variant does not load or is not what was validated.
     """
-    from foundry.data import texts as frozen
+    from foundry.data import texts as frozen_texts
     from foundry.loading import loader
-    from foundry.loading.encoders import items
-    from foundry.reference import reference as references
+    from foundry.reference import reference as frozen_reference
     from foundry.reference.closeness import cosines
 
     if wrong := provenance.compare(folder, record):
         raise FoundryError(", ".join(f"{name} is {what}" for name, what in wrong.items()))
-    expected = references.read(reference)
-    chosen = [row["text"] for row in frozen.read(texts)]
-    found = {}
+    expected = frozen_reference.read(reference)
+    texts = [row["text"] for row in frozen_texts.read(validation_texts)]
+    lowest_cosines = {}
     for variant in track(list(record["variants"]), "checking what was downloaded again"):
         try:
-            model = loader.load(folder, variant)
-            some = items(chosen, loader.of_pairs(model))[:CHECKED_TEXTS]
-            rows = model.encode(some, batch_size=len(some), show_progress_bar=False)
+            loaded = loader.load(folder, variant)
+            items = loaded.items(texts)[:CHECKED_TEXTS]
+            rows = loaded.encode(items, batch_size=len(items))
         except loader.load_errors() as error:
             raise FoundryError(f"{variant} does not load or run: {type(error).__name__} {error}") from error
-        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(some)]).min())
-        if not cosine >= one.lowest_cosine[variant]:
-            raise FoundryError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {one.lowest_cosine[variant]:g}")
-        found[variant] = round(cosine, 7)
-    return found
+        cosine = float(cosines(expected.centred(rows), expected.embeddings[: len(items)]).min())
+        threshold = bundled.lowest_cosine[variant]
+        if not cosine >= threshold:
+            raise FoundryError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {threshold:g}")
+        lowest_cosines[variant] = round(cosine, 7)
+    return lowest_cosines
 
 
-def to_hub(one: Bundle, repo: str, target: Target, reference: Path, texts: Path) -> dict[str, Any]:
+def check_sent(bundled: Bundle, repo: str, sent: Sent, reference: Path, validation_texts: Path) -> dict[str, float]:
+    """Download what the Hub holds now and check it; give each variant's lowest cosine to torch.
+
+    Raises:
+        FoundryError: when it is not what was sent; the pull request then carries a comment that says so.
+    """
+    record = provenance.read(bundled.folder)
+    with tempfile.TemporaryDirectory(prefix=".again-", dir=bundled.folder) as again:
+        files.require_space(Path(again), sum((bundled.folder / name).stat().st_size for name in record["files"]))
+        names = [*record["files"], provenance.NAME, provenance.SIGNATURE]
+        with_retries(lambda: reading.download(repo, sent.commit, names, Path(again)), repo)
+        try:
+            return check(Path(again), record, bundled, reference, validation_texts)
+        except FoundryError as error:
+            if sent.num is not None:
+                text = f"Please do not merge this: {error}"
+                with_retries(partial(sending.comment, repo, sent.num, text), repo)
+            raise FoundryError(f"{sent.url} does not hold what was sent, and there is no receipt: {error}") from error
+
+
+def to_hub(bundled: Bundle, repo: str, target: Target, reference: Path, validation_texts: Path) -> dict[str, Any]:
     """Publish a folder in a repository; give what the receipt says of it.
 
     Raises:
@@ -109,35 +135,24 @@ def to_hub(one: Bundle, repo: str, target: Target, reference: Path, texts: Path)
     """
     from rich import filesize
 
-    sent, done = hub.patiently(lambda: propose(one, repo, target), repo)
-    for what, name, size in sent.lines():
+    changed, sent = with_retries(lambda: propose(bundled, repo, target), repo)
+    for what, name, size in changed.lines():
         say(f"  {what}: {name}, {filesize.decimal(size)}")
-    for name in sent.kept:
+    for name in changed.kept:
         say(f"  stays: {name}, which somebody has changed since it was put there")
-    said = {
+    receipt = {
         "repository": repo,
-        "sent": [{"what": what, "file": name, "size_bytes": size} for what, name, size in sent.lines()],
-        "unchanged": len(sent.unchanged),
-        "kept": sent.kept,
+        "sent": [{"what": what, "file": name, "size_bytes": size} for what, name, size in changed.lines()],
+        "unchanged": len(changed.unchanged),
+        "kept": changed.kept,
     }
-    if done is None:
+    if sent is None:
         say(f"{repo}: a dry run, nothing was sent")
-        return {**said, "address": None, "dry_run": True}
-    if not sent:
+        return {**receipt, "address": None, "dry_run": True}
+    if not changed:
         say(f"{repo}: nothing has changed, nothing was sent")
-    record = provenance.read(one.folder)
-    with tempfile.TemporaryDirectory(prefix=".again-", dir=one.folder) as again:
-        files.require_space(Path(again), sum((one.folder / name).stat().st_size for name in record["files"]))
-        names = [*record["files"], provenance.NAME, provenance.SIGNATURE]
-        hub.patiently(lambda: hub.fetch(repo, done.commit, names, Path(again)), repo)
-        try:
-            checked = check(Path(again), record, one, reference, texts)
-        except FoundryError as error:
-            why = f"{done.url} does not hold what was sent, and there is no receipt: {error}"
-            if done.num is not None:
-                hub.patiently(partial(hub.tell, repo, done.num, f"Please do not merge this: {error}"), repo)
-            raise FoundryError(why) from error
-    return {**said, "address": done.url, "pull_request": done.num, "commit": done.commit, "checked": checked}
+    checked = check_sent(bundled, repo, sent, reference, validation_texts)
+    return {**receipt, "address": sent.url, "pull_request": sent.num, "commit": sent.commit, "checked": checked}
 
 
 def publish(
@@ -150,21 +165,24 @@ def publish(
     validation_texts: Path,
     out: Path,
 ) -> dict[str, Any]:
-    """Make the folder `out` of all that passed, send it to the Hub where it is to go there, and give the receipt.
+    """Assemble the folder `out` from all that passed, with `to: hub` send it to the Hub, and give the receipt.
 
     Raises:
         FoundryError: when torch itself may not be published, or the Hub refuses.
     """
-    refused = {name: publishable.why_not(folder / name, validation / f"{name}.json") for name in settings.variants}
-    passed = [name for name, reason in refused.items() if reason is None]
-    left_out = {name: reason for name, reason in refused.items() if reason is not None}
+    reasons = {
+        name: publishable.reason_not_to_publish(folder / name, validation / f"{name}.json")
+        for name in settings.variants
+    }
+    passed = [name for name, reason in reasons.items() if reason is None]
+    left_out = {name: reason for name, reason in reasons.items() if reason is not None}
     if "torch" not in passed:
-        raise FoundryError(f"torch itself cannot be published, so nothing is: {refused['torch']}")
+        raise FoundryError(f"torch itself cannot be published, so nothing is: {reasons['torch']}")
     source = files.read_json(folder / "torch" / variant_folder.SOURCE_RECORD)
     if settings.repo is not None:
         publishable.check_licence(source["licence"], settings.licences)
     outputs = [path for name in passed for path in (folder / name, validation / f"{name}.json")]
-    hashes = publishable.locked([*outputs, report], strict=settings.repo is not None)
+    hashes = publishable.locked_hashes([*outputs, report], strict=settings.repo is not None)
     weights = [path for name in passed for path in variant_folder.weights_files(folder / name, name)]
     files.require_space(out, sum(path.stat().st_size for path in weights))
     with files.replacing_folder(out) as beside:
@@ -172,9 +190,10 @@ def publish(
         if settings.repo is None:
             bundled.write_card(str(out), None)
             bundled.write_record([], None)
-            sent: dict[str, Any] = {"address": str(out)}
+            receipt: dict[str, Any] = {"address": str(out)}
         else:
             publishable.check_secrets(beside)
-            sent = to_hub(bundled, settings.repo, settings, reference, validation_texts)
+            with reading.quiet_client():
+                receipt = to_hub(bundled, settings.repo, settings, reference, validation_texts)
     published = {name: row["files"] for name, row in bundled.variants.items()}
-    return {"model": model, "to": settings.to, **sent, "published": published, "left_out": left_out}
+    return {"model": model, "to": settings.to, **receipt, "published": published, "left_out": left_out}

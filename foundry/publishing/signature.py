@@ -1,4 +1,4 @@
-"""A signature of foundry.json, and so of every file whose hash is in it: Ed25519, with a key of one's own.
+"""A signature of foundry.json, and so of every file whose hash is in it: Ed25519, with the publisher's own key.
 
 The same key and record give the same 64 bytes, so that signing again changes nothing. Anybody may check it without
 this project: `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in foundry.json -sigfile foundry.json.sig`.
@@ -38,7 +38,8 @@ def sign(path: Path, target: Path) -> None:
 
 
 def check(path: Path, signature: Path, public_key: Path) -> None:
-    """
+    """Check a file's signature against a public key.
+
     Raises:
         FoundryError: when the file is not what the holder of the key has signed.
     """

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# From this mean cosine up, two embeddings of a text differ by rounding alone.
+SAME_EMBEDDING = 0.9999
+
 
 def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The cosine of each row of `left` (texts, dimensions) with the same row of `right`, in float64.
@@ -24,12 +27,12 @@ def similarities(embeddings: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def recall_of_neighbours(own: np.ndarray, reference: np.ndarray, k: int = 10) -> np.ndarray:
-    """For each text, the share of its `k` nearest neighbours in `reference` that are among those in `own`.
+def recall_of_neighbours(similarity: np.ndarray, reference: np.ndarray, k: int = 10) -> np.ndarray:
+    """For each text, the share of its `k` nearest neighbours by `reference` that are also nearest by `similarity`.
 
     Both are similarity matrices (texts, texts); a text is not its own neighbour.
     """
-    k = min(k, len(own) - 1)
+    k = min(k, len(similarity) - 1)
 
     def nearest(matrix: np.ndarray) -> np.ndarray:
         others = matrix.copy()
@@ -37,16 +40,16 @@ def recall_of_neighbours(own: np.ndarray, reference: np.ndarray, k: int = 10) ->
         order: np.ndarray = np.argsort(-others, axis=1, kind="stable")[:, :k]
         return order
 
-    pairs = zip(nearest(own), nearest(reference), strict=True)
-    return np.array([len(set(mine) & set(theirs)) / k for mine, theirs in pairs])
+    pairs = zip(nearest(similarity), nearest(reference), strict=True)
+    return np.array([len(set(neighbours) & set(expected)) / k for neighbours, expected in pairs])
 
 
-def rank_correlation(own: np.ndarray, reference: np.ndarray) -> float:
+def rank_correlation(similarity: np.ndarray, reference: np.ndarray) -> float:
     """Spearman's correlation of two similarity matrices (texts, texts), each pair of texts once."""
     from scipy.stats import spearmanr
 
-    upper = np.triu_indices(len(own), k=1)
-    return float(spearmanr(own[upper], reference[upper]).statistic)
+    upper = np.triu_indices(len(similarity), k=1)
+    return float(spearmanr(similarity[upper], reference[upper]).statistic)
 
 
 def bootstrap_interval(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
@@ -54,7 +57,3 @@ def bootstrap_interval(values: np.ndarray, resamples: int = 2000, seed: int = 0)
     picks = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))
     low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
-
-
-# From this mean cosine up, two embeddings of a text are the same but for rounding.
-SAME_EMBEDDING = 0.9999

@@ -1,4 +1,4 @@
-"""Labelled tasks, frozen beside the texts, and a model's scores on them by Sentence Transformers' own evaluators."""
+"""A model's scores on labelled tasks, by Sentence Transformers' own evaluators."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,65 +7,71 @@ import numpy as np
 
 from foundry.base.errors import FoundryError
 from foundry.data.labelled import Task
-from foundry.loading import loader
-from foundry.loading.encoders import Prompted
+from foundry.loading.variant import EmbeddingVariant, LoadedVariant, Method, PairVariant
 
 
 class CachedEncoder:
-    """A model that embeds each text once, however often an evaluator asks for it.
+    """What an evaluator takes for a model, but each text is embedded once, however often the evaluator asks for it.
 
     Similarity data repeats its texts: the 1,225 pairs of Lee et al. are 50 documents.
     """
 
-    def __init__(self, model: Any, batch_size: int) -> None:
-        self._model, self._batch_size = model, batch_size
-        self._known: dict[tuple[str, str | None, str], np.ndarray] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
+    def __init__(self, variant: EmbeddingVariant, batch_size: int) -> None:
+        self._variant, self._batch_size = variant, batch_size
+        self._embeddings: dict[tuple[str, str | None, str], np.ndarray] = {}
+        # All else that evaluators ask a model for.
+        self.similarity_fn_name = variant.model.similarity_fn_name
+        self.similarity = variant.model.similarity
+        self.model_card_data = variant.model.model_card_data
 
     def remember(self, texts: Sequence[str], embeddings: np.ndarray) -> None:
-        """Take over what `encode` gave for these texts."""
-        self._known |= {("encode", None, text): row for text, row in zip(texts, embeddings, strict=True)}
+        """Take embeddings (texts, dimensions) that `encode` gave for these texts without a prompt."""
+        self._embeddings |= {("encode", None, text): row for text, row in zip(texts, embeddings, strict=True)}
 
     def encode(self, sentences: Sequence[str], **options: Any) -> Any:
+        """As SentenceTransformer.encode, of whose options `prompt` and `convert_to_tensor` count."""
         return self._embed("encode", sentences, options)
 
     def encode_query(self, sentences: Sequence[str], **options: Any) -> Any:
+        """As SentenceTransformer.encode_query, with the same options as `encode`."""
         return self._embed("encode_query", sentences, options)
 
     def encode_document(self, sentences: Sequence[str], **options: Any) -> Any:
+        """As SentenceTransformer.encode_document, with the same options as `encode`."""
         return self._embed("encode_document", sentences, options)
 
-    def _embed(self, how: str, sentences: Sequence[str], options: dict[str, Any]) -> Any:
+    def _embed(self, method: Method, sentences: Sequence[str], options: dict[str, Any]) -> Any:
         import torch
 
         prompt = options.get("prompt")
-        # Without prompts of its own a model embeds queries and documents alike, and what is known of one serves all.
-        kind = how if prompt or any(self._model.prompts.values()) else "encode"
-        missing = [text for text in dict.fromkeys(sentences) if (kind, prompt, text) not in self._known]
+        # Without prompts a model embeds queries and documents alike, and what is known of one serves all.
+        group = method if prompt or self._variant.has_prompts else "encode"
+        missing = [text for text in dict.fromkeys(sentences) if (group, prompt, text) not in self._embeddings]
         if missing:
-            embed = getattr(self._model, how)
-            rows = embed(missing, prompt=prompt, batch_size=self._batch_size, convert_to_numpy=True)
-            self._known |= {(kind, prompt, text): row for text, row in zip(missing, rows, strict=True)}
-        stacked = np.stack([self._known[kind, prompt, text] for text in sentences])
+            rows = self._variant.embed(missing, self._batch_size, method, prompt)
+            self._embeddings |= {(group, prompt, text): row for text, row in zip(missing, rows, strict=True)}
+        stacked = np.stack([self._embeddings[group, prompt, text] for text in sentences])
         return torch.from_numpy(stacked) if options.get("convert_to_tensor") else stacked
 
 
 def score_tasks(
-    model: Any, batch_size: int, tasks: Mapping[str, Task], known: Sequence[str], embeddings: np.ndarray
+    variant: LoadedVariant, batch_size: int, tasks: Mapping[str, Task], texts: Sequence[str], embeddings: np.ndarray
 ) -> dict[str, float]:
-    """Each task's score by a loaded model of any kind; the embeddings of the `known` texts are not made again."""
-    if loader.of_pairs(model):
-        return score_pairs(model, batch_size, tasks)
-    if isinstance(model, Prompted):  # the evaluators say themselves which text is a query
-        return score(CachedEncoder(model.model, batch_size), tasks)
-    encoder = CachedEncoder(model, batch_size)
-    encoder.remember(known, embeddings)
-    return score(encoder, tasks)
+    """Each task's score by a variant of any kind.
+
+    `embeddings` are those of the `texts`, and are not made again where a task asks for one of these texts.
+    """
+    if isinstance(variant, PairVariant):
+        return score_pairs(variant, batch_size, tasks)
+    if not isinstance(variant, EmbeddingVariant):
+        raise TypeError(f"no evaluators for a {type(variant).__name__}")
+    encoder = CachedEncoder(variant, batch_size)
+    if not variant.has_prompts:  # With prompts, the evaluators say themselves which text is a query.
+        encoder.remember(texts, embeddings)
+    return score_embeddings(encoder, tasks)
 
 
-def score_pairs(model: Any, batch_size: int, tasks: Mapping[str, Task]) -> dict[str, float]:
+def score_pairs(variant: PairVariant, batch_size: int, tasks: Mapping[str, Task]) -> dict[str, float]:
     """Each task's score by a CrossEncoder: Spearman correlation for similarity, NDCG@10 of the reranked corpus.
 
     Raises:
@@ -76,8 +82,10 @@ def score_pairs(model: Any, batch_size: int, tasks: Mapping[str, Task]) -> dict[
         CrossEncoderRerankingEvaluator,
     )
 
-    if tasks and model.num_labels != 1:
-        raise FoundryError(f"a CrossEncoder of {model.num_labels} labels cannot be scored on tasks; take them out")
+    if tasks and variant.model.num_labels != 1:
+        raise FoundryError(
+            f"a CrossEncoder of {variant.model.num_labels} labels cannot be scored on tasks; take them out"
+        )
     scores = {}
     for name, task in tasks.items():
         evaluator: Any
@@ -85,21 +93,29 @@ def score_pairs(model: Any, batch_size: int, tasks: Mapping[str, Task]) -> dict[
             pairs = list(zip(task["first"], task["second"], strict=True))
             evaluator = CrossEncoderCorrelationEvaluator(pairs, task["scores"], write_csv=False)
         else:
-            samples = [
-                {
-                    "query": query,
-                    "positive": [task["corpus"][one] for one in task["relevant"][key]],
-                    "negative": [text for one, text in task["corpus"].items() if one not in set(task["relevant"][key])],
-                }
-                for key, query in task["queries"].items()
-            ]
+            samples = reranking_samples(task)
             evaluator = CrossEncoderRerankingEvaluator(samples, batch_size=batch_size, write_csv=False)
-        scores[name] = float(evaluator(model)[evaluator.primary_metric])
+        scores[name] = float(evaluator(variant.model)[evaluator.primary_metric])
     return scores
 
 
-def score(model: CachedEncoder, tasks: Mapping[str, Task]) -> dict[str, float]:
-    """Each task's score: Spearman correlation for similarity, NDCG@10 for retrieval."""
+def reranking_samples(task: Task) -> list[dict[str, Any]]:
+    """Each query of a retrieval task with the corpus in two parts, as CrossEncoderRerankingEvaluator takes it."""
+    samples = []
+    for query_id, query in task["queries"].items():
+        relevant = set(task["relevant"][query_id])
+        samples.append(
+            {
+                "query": query,
+                "positive": [task["corpus"][document_id] for document_id in task["relevant"][query_id]],
+                "negative": [text for document_id, text in task["corpus"].items() if document_id not in relevant],
+            }
+        )
+    return samples
+
+
+def score_embeddings(encoder: CachedEncoder, tasks: Mapping[str, Task]) -> dict[str, float]:
+    """Each task's score by embeddings: Spearman correlation for similarity, NDCG@10 for retrieval."""
     from sentence_transformers.sentence_transformer.evaluation import (
         EmbeddingSimilarityEvaluator,
         InformationRetrievalEvaluator,
@@ -109,11 +125,12 @@ def score(model: CachedEncoder, tasks: Mapping[str, Task]) -> dict[str, float]:
     for name, task in tasks.items():
         evaluator: Any
         if task["kind"] == "similarity":
+            similarity = encoder.similarity_fn_name
             evaluator = EmbeddingSimilarityEvaluator(
-                task["first"], task["second"], task["scores"], main_similarity=model.similarity_fn_name, write_csv=False
+                task["first"], task["second"], task["scores"], main_similarity=similarity, write_csv=False
             )
         else:
             relevant = {query: set(documents) for query, documents in task["relevant"].items()}
             evaluator = InformationRetrievalEvaluator(task["queries"], task["corpus"], relevant, write_csv=False)
-        scores[name] = float(evaluator(model)[evaluator.primary_metric])
+        scores[name] = float(evaluator(encoder)[evaluator.primary_metric])
     return scores

@@ -12,7 +12,7 @@ SAME_CLOSENESS = 1e-4
 
 
 class Side(TypedDict):
-    """One of the two that are compared."""
+    """The results of a model on one machine at one revision, which are compared with another's."""
 
     name: str
     benchmark: speeds.Benchmark | None
@@ -30,8 +30,10 @@ class Difference(TypedDict):
 
 
 def speed_verdict(before: Ratio | None, after: Ratio | None) -> str:
-    """Whether the second ratio is another than the first: only where their intervals do not overlap, and by
-    more than anyone would overlook."""
+    """Whether the second ratio differs from the first: `slower`, `faster` or `same`, or what is missing.
+
+    Two ratios differ where their intervals do not overlap and their medians are further apart than SAME_SPEED.
+    """
     if before is None or after is None:
         return "gone" if before else "new" if after else "same"
     if None in (before["low"], before["high"], after["low"], after["high"]):
@@ -43,7 +45,8 @@ def speed_verdict(before: Ratio | None, after: Ratio | None) -> str:
 
 
 def closeness_verdict(before: results.Validation | None, after: results.Validation | None) -> str:
-    """Whether the verdict or the mean cosine changed, by more than both intervals allow for."""
+    """Whether the verdict changed, or the mean cosine by at least SAME_CLOSENESS: `worse`, `better`, `same`, or what is
+    missing."""
     if before is None or after is None:
         return "gone" if before else "new"
     if before["verdict"] != after["verdict"]:
@@ -56,10 +59,10 @@ def closeness_verdict(before: results.Validation | None, after: results.Validati
 
 def differences(before: Side, after: Side) -> list[Difference]:
     """Every variant's closeness, and its speed on each length of texts that both sides have."""
-    found: list[Difference] = []
+    rows: list[Difference] = []
     for variant in dict.fromkeys([*before["validations"], *after["validations"]]):
         old, new = before["validations"].get(variant), after["validations"].get(variant)
-        found.append(
+        rows.append(
             {
                 "variant": variant,
                 "what": "closeness",
@@ -72,7 +75,7 @@ def differences(before: Side, after: Side) -> list[Difference]:
             for what, size in (("in batches", None), ("one by one", speeds.SINGLE)):
                 ratios = [_ratio(side, variant, group, size) for side in (before, after)]
                 if any(ratios) and variant != speeds.BASELINE:
-                    found.append(
+                    rows.append(
                         {
                             "variant": variant,
                             "what": f"{group} texts {what}",
@@ -81,10 +84,11 @@ def differences(before: Side, after: Side) -> list[Difference]:
                             "verdict": speed_verdict(*ratios),
                         }
                     )
-    return found
+    return rows
 
 
 def _groups(before: Side, after: Side) -> list[str]:
+    """The groups of texts that both sides measured."""
     return [
         group
         for group in (before["benchmark"] or {"groups": {}})["groups"]
@@ -93,10 +97,12 @@ def _groups(before: Side, after: Side) -> list[str]:
 
 
 def _ratio(side: Side, variant: str, group: str, size: str | None) -> Ratio | None:
+    """A variant's speed to torch on one side, or None where it was not measured."""
     return speeds.to_torch(side["benchmark"], variant, group, size) if side["benchmark"] else None
 
 
 def _closeness(validation: results.Validation | None) -> str:
+    """A verdict with its mean cosine, as a cell of a table."""
     if validation is None:
         return ""
     mean = results.value_of(validation, "mean_cosine")

@@ -14,8 +14,9 @@ from foundry.reference.closeness import SAME_EMBEDDING
 from foundry.validation.results import Validation, changes_with_batch, value_of
 
 USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
-SAME_SIZE = 1.03
-# Of several that are as fast within noise, one that seems slower by more than this is not preferred for its quality.
+SAME_SIZE = 1.03  # a file that is larger by less than this is as small
+# Of several that are as fast within noise, a variant whose median is slower by more than this is not recommended for
+# its closeness to torch.
 SEEMS_SLOWER = 1.05
 
 
@@ -85,15 +86,15 @@ def by_speed(
     }
     names = sorted(rates, key=lambda name: -rates[name])
 
-    def versus(one: str, other: str) -> Ratio | None:
-        return speeds.versus(benchmark, one, other, group, size)
+    def versus(variant: str, other: str) -> Ratio | None:
+        return speeds.versus(benchmark, variant, other, group, size)
 
     answer = _answer(benchmark, validations, names, versus, same_speed)
     answer |= {"use": use, "texts": group, "budget": budget, "unit": "ms" if use == "latency" else "texts/s"}
-    if (chosen := answer["variant"]) is not None:
-        latency = records[chosen]["latency"]
-        batch_size = size or speeds.best_batch(records[chosen], group)
-        answer["value"] = latency[group]["median_ms"] if use == "latency" else rates[chosen]
+    if (best := answer["variant"]) is not None:
+        latency = records[best]["latency"]
+        batch_size = size or speeds.best_batch(records[best], group)
+        answer["value"] = latency[group]["median_ms"] if use == "latency" else rates[best]
         answer["batch_size"] = int(batch_size) if batch_size else None
     return answer
 
@@ -103,8 +104,8 @@ def by_size(benchmark: Benchmark, validations: Mapping[str, Validation], budget:
     sizes = {name: record["size_mb"] for name, record in benchmark["variants"].items()}
     names = sorted(candidates(benchmark, validations, budget), key=lambda name: sizes[name])
 
-    def versus(one: str, other: str) -> Ratio:
-        value = sizes[other] / sizes[one]
+    def versus(variant: str, other: str) -> Ratio:
+        value = sizes[other] / sizes[variant]
         return {"median": value, "low": value, "high": value}
 
     answer = _answer(benchmark, validations, names, versus, lambda value: value is None or value["median"] < SAME_SIZE)
@@ -117,29 +118,36 @@ def _answer(
     validations: Mapping[str, Validation],
     names: Sequence[str],
     versus: Callable[[str, str], Ratio | None],
-    same: Callable[[Ratio | None], bool],
+    is_same: Callable[[Ratio | None], bool],
 ) -> Answer:
-    """From `names`, best first: the best one, or the nearest to torch of those that are as good; and the next best."""
-    tied = [name for name in names if name == names[0] or same(versus(names[0], name))]
+    """The answer for size; of another use, all but what it is about.
+
+    Args:
+        names: The variants to choose from, the fastest or smallest first.
+        versus: How many times faster or smaller the first variant is than the second.
+        is_same: Whether nobody would care for such a difference. Of the variants that are as good as the first, the
+            nearest to torch is recommended.
+    """
+    tied = [name for name in names if name == names[0] or is_same(versus(names[0], name))]
     close = [name for name in tied if name == names[0] or _median(versus(names[0], name)) <= SEEMS_SLOWER]
-    chosen = min(close, key=lambda name: quality_loss(validations[name]), default=None)
-    runner_up = next((name for name in names if name != chosen), None)
-    twins = [name for name, record in benchmark["variants"].items() if chosen and record["same_bytes_as"] == chosen]
+    best = min(close, key=lambda name: quality_loss(validations[name]), default=None)
+    runner_up = next((name for name in names if name != best), None)
+    twins = [name for name, record in benchmark["variants"].items() if best and record["same_bytes_as"] == best]
     return {
         "use": "size",
         "texts": None,
         "budget": 0.0,
-        "variant": chosen,
+        "variant": best,
         "same_bytes": twins,
         "value": None,
         "unit": "MB",
         "batch_size": None,
-        "to_torch": versus(chosen, speeds.BASELINE) if chosen else None,
+        "to_torch": versus(best, speeds.BASELINE) if best else None,
         "runner_up": runner_up,
-        "to_runner_up": versus(chosen, runner_up) if chosen and runner_up else None,
-        "same_within_noise": [name for name in tied if name != chosen],
-        "loss": quality_loss(validations[chosen]) if chosen else None,
-        "warning": warning(validations[chosen]) if chosen else None,
+        "to_runner_up": versus(best, runner_up) if best and runner_up else None,
+        "same_within_noise": [name for name in tied if name != best],
+        "loss": quality_loss(validations[best]) if best else None,
+        "warning": warning(validations[best]) if best else None,
     }
 
 
@@ -157,52 +165,6 @@ def budget_label(budget: float) -> str:
     return f"up to {100 * budget:g}%" if budget else "no loss"
 
 
-def flowchart(answers: Sequence[Answer]) -> str:
-    """The answers as a Mermaid flowchart: from the use, over the length of texts and the budget, to the variant.
-
-    A question whose answers all lead to the same place is not asked.
-    """
-    lines = ["flowchart LR", '    start{"What counts?"}']
-    questions = {"latency": "one text at a time", "throughput": "many texts a second", "size": "the smallest file"}
-    leaves: dict[str, str] = {}
-    for use, label in questions.items():
-        choices: dict[str, tuple[tuple[float, str], ...]] = {}
-        for group in dict.fromkeys(answer["texts"] for answer in answers if answer["use"] == use):
-            some = [answer for answer in answers if answer["use"] == use and answer["texts"] == group]
-            choices[group or ""] = tuple((answer["budget"], _leaf(answer, leaves)) for answer in some)
-        ways: dict[tuple[tuple[float, str], ...], list[str]] = {}
-        for group, way in choices.items():
-            ways.setdefault(way, []).append(group)
-        arrow = f'start -->|"{label}"| '
-        if len(ways) > 1:
-            lines.append(f'    {arrow}{use}{{"Which texts?"}}')
-        for number, (way, groups) in enumerate(ways.items()):
-            source = f'{use} -->|"{", ".join(groups)}"| ' if len(ways) > 1 else arrow
-            lines += _by_budget(f"{use}_{number}", source, way)
-    named = [f'    {name}(["{leaf}"])' for leaf, name in leaves.items()]
-    return "\n".join([*lines, *named])
-
-
-def _leaf(answer: Answer, leaves: dict[str, str]) -> str:
-    """The name of the node that names the variant, one for each variant."""
-    if answer["variant"] is None:
-        text = "nothing passed within this budget"
-    else:
-        text = answer["variant"] + ("<br/>changes with the batch" if answer["warning"] else "")
-    return leaves.setdefault(text, f"leaf{len(leaves)}")
-
-
-def _by_budget(name: str, source: str, way: tuple[tuple[float, str], ...]) -> list[str]:
-    """The lines from `source` to the variants of one way, over the question of the budget where it decides."""
-    targets: dict[str, list[str]] = {}
-    for budget, leaf in way:
-        targets.setdefault(leaf, []).append(budget_label(budget))
-    if len(targets) == 1:
-        return [f"    {source}{next(iter(targets))}"]
-    arrows = [f'    {name} -->|"{" or ".join(labels)}"| {leaf}' for leaf, labels in targets.items()]
-    return [f'    {source}{name}{{"Quality that may be lost?"}}', *arrows]
-
-
 def warning(validation: Validation) -> str | None:
     """What a user must know of a variant whose embedding of a text depends on the other texts in its batch."""
     value = changes_with_batch(validation)
@@ -210,4 +172,5 @@ def warning(validation: Validation) -> str | None:
 
 
 def _median(value: Ratio | None) -> float:
+    """The ratio's median; infinite where there is no ratio."""
     return float("inf") if value is None else value["median"]

@@ -1,6 +1,7 @@
 """Templates, and the lines of code that they show."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def render(template: str, **context: Any) -> str:
     environment.filters["closeness"] = lambda value: "" if value is None else f"{value:.4f}"
     environment.filters["exact"] = lambda value: "not a number" if value is None else f"{value:.5g}"
     environment.filters["ratio"] = lambda value: "" if value is None else f"{value:.2f}×"
+    environment.filters["median"] = lambda value: None if value is None else value["median"]
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
     environment.filters["short"] = short
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
@@ -50,7 +52,7 @@ def origin(source: dict[str, Any]) -> str:
 
 
 def ratio_text(value: Ratio | None) -> str:
-    """`1.60x (1.37 to 1.93)`: the median and its 95% interval."""
+    """`1.60× (1.37–1.93)`: the median and its 95% interval."""
     if value is None:
         return ""
     if value["low"] is None or value["low"] == value["high"]:
@@ -58,7 +60,7 @@ def ratio_text(value: Ratio | None) -> str:
     return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
 
 
-def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
+def plain_lines(where: str, variant: str, facts: Mapping[str, Any]) -> str | None:
     """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
 
     `facts` are the model's, as the reference has them.
@@ -104,7 +106,7 @@ def plain_lines(where: str, variant: str, facts: dict[str, Any]) -> str | None:
     return "\n".join(lines)
 
 
-def loading_lines(where: str, variant: str, facts: dict[str, Any], revision: str | None = None) -> str:
+def loading_lines(where: str, variant: str, facts: Mapping[str, Any], revision: str | None = None) -> str:
     """The Python lines that load a published variant of a model with these facts in Sentence Transformers."""
     kind = facts["kind"]
     backend = naming.backend(variant)

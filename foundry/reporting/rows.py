@@ -1,16 +1,24 @@
-"""The rows of the report: a variant of a model, with its verdict, closeness, size and speed."""
+"""The rows of the report: a variant of a model, with its verdict, closeness, size and speeds.
 
-import csv
-from pathlib import Path
-from statistics import geometric_mean
-from typing import Any, TypedDict
+To add a column, add its field to `Row`, or to `Speeds` where it has a value for each group of texts, and its value to
+`variant_row` or `measured_speeds`. report.csv and report.json then have it; what `dvc metrics` and `dvc plots` show is
+listed in tables.py, and what a page shows in its template.
+
+Rows are `TypedDict`s, as verdicts and benchmarks are: what is written to report.json is what is read from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
 
 from foundry.benchmarking import speeds
-from foundry.reporting.recommendation import Answer, quality_loss, warning
+from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
+from foundry.benchmarking.timings import Ratio
+from foundry.reporting.recommendation import quality_loss, warning
 from foundry.validation import results
+from foundry.validation.results import Validation
+from foundry.variants import same_bytes
 
-Row = dict[str, Any]
-
+Use = Literal["speed", "latency"]  # many texts in batches, or one text at a time
 
 # The checks that stand in the table at a glance; all of them stand below it, with their thresholds.
 SUMMARY = {
@@ -23,166 +31,213 @@ SUMMARY = {
 }
 
 
-# What `dvc metrics` shows; of every group of texts also the two speeds.
-METRICS = ("verdict", "mean_cosine", "min_cosine", "recall_at_10", "task_ratio", "size_mb", "memory_mb")
+class Speeds(TypedDict):
+    """One variant on one group of texts; every value is None where it was not measured."""
+
+    texts_per_second: float | None  # in batches of `batch_size`
+    tokens_per_second: float | None
+    batch_size: int | None  # at which the variant is fastest
+    speed_ratio: Ratio | None  # to torch, in batches
+    latency_ratio: Ratio | None  # to torch, one text at a time
+    latency_ms: float | None  # the median of single texts
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    tokenization_share: float | None  # of the variant's time
+    peak_share: float | None  # of the machine's fastest matrix product
 
 
-class Section(TypedDict):
-    """What the report shows of one model."""
+class Row(TypedDict):
+    """A variant of a model, or a setting: another way to load a variant, which is measured but not validated."""
 
+    # What it is.
     model: str
-    rows: list[Row]  # every variant, then the settings
-    merged: list[Row]  # the same, files of the same bytes as one
-    groups: list[str]
-    benchmark: speeds.Benchmark | None  # of this host
-    answers: list[Answer]
-    flowchart: str  # Mermaid
-    texts: int
-    vocabulary: str
-    validations: dict[str, results.Validation]
-    others: dict[str, list[Row]]  # by host
-    charts: dict[str, str]  # SVG, by file name
-    card: dict[str, bytes]  # PNG, by file name
-    searches: dict[str, str]  # SVG, by variant with a budget
-    loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
+    variant: str
+    kind: str | None  # Sentence Transformers' class
+    trust_remote_code: bool | None
+    precision: str | None
+    # Its verdict.
+    verdict: Literal["passed", "failed", "skipped", "setting"]
+    reason: str | None
+    warning: str | None
+    # How it was made.
+    same_bytes_as: str | None  # the earlier variant whose files have the same bytes
+    exporter: str | None
+    fused: str | None  # how many of the expected fusions its graph has
+    # How close it is to torch.
+    loss: float | None  # of quality, as a share
+    checks: dict[str, float | None]  # each check's value by name; `task_ratio` is the lowest of all tasks
+    # What it needs.
+    size_mb: float | None
+    memory_mb: float | None
+    load_seconds: float | None
+    speed_note: str | None  # why it was measured less than others, or not at all
+    # How fast it is, by group of texts.
+    speeds: dict[str, Speeds]
 
 
-def same_bytes(validations: dict[str, results.Validation]) -> dict[str, str]:
-    """For each variant whose graph is byte for byte that of an earlier one, the name of the earlier one."""
-    seen: dict[tuple[str, ...], str] = {}
-    twins = {}
-    for variant, validation in validations.items():
-        # The folders differ in the graph's name alone, so the hashes without the names tell.
-        digest = tuple(sorted(validation["files"].values()))
-        if digest and seen.setdefault(digest, variant) != variant:
-            twins[variant] = seen[digest]
-    return twins
+class MergedRow(Row):
+    """A row that stands for all variants with the same bytes."""
+
+    same_bytes: list[str]  # the names of the others
 
 
-def fused(built: dict[str, Any]) -> str | None:
-    """How many of the expected fusions an optimized graph has, in one line."""
-    parts = built.get("fusions", {}).items()
-    return ", ".join(f"{one['found']} of {one['expected']} {part}" for part, one in parts) or None
+def build_rows(model: str, validations: Mapping[str, Validation], benchmark: Benchmark | None) -> list[Row]:
+    """One row for each variant, then one for each setting of the benchmark, if there is one."""
+    twins = same_bytes_as(validations)
+    table = [
+        variant_row(model, variant, validation, twins.get(variant), benchmark)
+        for variant, validation in validations.items()
+    ]
+    records = benchmark["variants"] if benchmark else {}
+    settings = {name: record for name, record in records.items() if record["setting_of"] is not None}
+    return table + [setting_row(model, name, record, benchmark) for name, record in settings.items()]
 
 
-def rows(model: str, validations: dict[str, results.Validation], benchmark: speeds.Benchmark | None) -> list[Row]:
-    """One flat row per variant: the verdict, every check's value, and the speed where one machine's was measured;
-    then one per setting of the benchmark, which has no verdict."""
-    twins = same_bytes(validations)
-    table = []
-    for variant, validation in validations.items():
-        row: Row = {
-            "model": model,
-            "variant": variant,
-            "kind": validation["facts"]["kind"],
-            "trust_remote_code": validation["facts"]["trust_remote_code"],
-            "precision": validation["precision"],
-            "verdict": validation["verdict"],
-            "reason": validation["reason"] or results.why_failed(validation),
-            "warning": warning(validation),
-            "same_bytes_as": twins.get(variant),
-            "exporter": validation["built"].get("exporter"),
-            "fused": fused(validation["built"]),
-            "loss": round(quality_loss(validation), 6) if validation["checks"] else None,
-        }
-        row |= {check["check"]: check["value"] for check in validation["checks"]}
-        ratios = [row[key] for key in row if key.startswith("task_ratio_") and row[key] is not None]
-        row["task_ratio"] = min(ratios) if ratios else None
-        table.append(row | speed_of(variant, validation["precision"], benchmark))
-    for name, record in benchmark["variants"].items() if benchmark else ():
-        if record["setting_of"] is not None:
-            row = {"model": model, "variant": name, "precision": None, "verdict": "setting"}
-            row |= {"reason": f"a way to load {record['setting_of']}, not validated", "warning": None}
-            row |= {"same_bytes_as": None, "loss": None, **(record["closeness"] or {})}
-            table.append(row | speed_of(name, record["computes_in"] or "", benchmark))
-    return table
-
-
-def speed_of(variant: str, precision: str, benchmark: speeds.Benchmark | None) -> Row:
-    """What one machine's benchmark says of a variant, flat."""
+def variant_row(model: str, variant: str, validation: Validation, twin: str | None, benchmark: Benchmark | None) -> Row:
+    """The row of a validated variant; `twin` is the earlier variant whose files have the same bytes."""
     record = benchmark["variants"].get(variant) if benchmark else None
-    row: Row = {
+    checks = {check["check"]: check["value"] for check in validation["checks"]}
+    ratios = [value for name, value in checks.items() if name.startswith("task_ratio_") and value is not None]
+    return {
+        "model": model,
+        "variant": variant,
+        "kind": validation["facts"]["kind"],
+        "trust_remote_code": validation["facts"]["trust_remote_code"],
+        "precision": validation["precision"],
+        "verdict": validation["verdict"],
+        "reason": validation["reason"] or results.why_failed(validation),
+        "warning": warning(validation),
+        "same_bytes_as": twin,
+        "exporter": validation["built"].get("exporter"),
+        "fused": fused(validation["built"]),
+        "loss": round(quality_loss(validation), 6) if validation["checks"] else None,
+        "checks": {**checks, "task_ratio": min(ratios, default=None)},
         "size_mb": round(record["size_mb"], 1) if record else None,
-        "memory_mb": record and rounded(record["memory_mb"], 0),
-        "load_seconds": record and rounded(record["load_seconds"], 2),
+        "memory_mb": rounded(record["memory_mb"], 0) if record else None,
+        "load_seconds": rounded(record["load_seconds"], 2) if record else None,
         "speed_note": (record["error"] or record["note"]) if record else None,
+        "speeds": speeds_by_group(variant, validation["precision"], benchmark),
     }
-    for group in benchmark["groups"] if benchmark else ():
-        measured = benchmark if record and benchmark and record["texts_per_second"].get(group) else None
-        rate = speeds.typical(speeds.rounds_of(record, group)) if record else None
-        tokens = rate * measured["groups"][group]["tokens_per_text"] if rate and measured else None
-        row[f"{group}_texts_per_second"] = rounded(rate, 1)
-        row[f"{group}_tokens_per_second"] = rounded(tokens, 0)
-        row[f"{group}_batch_size"] = int(speeds.best_batch(record, group) or 0) if record and measured else None
-        for kind, size in (("speed", None), ("latency", speeds.SINGLE)):
-            value = speeds.to_torch(measured, variant, group, size) if measured else None
-            row[f"{group}_{kind}_ratio"] = value and rounded(value["median"], 2)
-            row[f"{group}_{kind}_ratio_low"] = value and rounded(value["low"], 2)
-            row[f"{group}_{kind}_ratio_high"] = value and rounded(value["high"], 2)
-        times = record["latency"].get(group) if record else None
-        row[f"{group}_latency_ms"] = times and rounded(times["median_ms"], 2)
-        row[f"{group}_latency_p95_ms"] = times and rounded(times["p95_ms"], 2)
-        row[f"{group}_latency_p99_ms"] = times and rounded(times["p99_ms"], 2)
-        row[f"{group}_tokenization_share"] = measured and rounded(
-            speeds.tokenization_share(measured, variant, group), 3
-        )
-        row[f"{group}_peak_share"] = measured and rounded(speeds.peak_share(measured, variant, group, precision), 3)
-    return row
+
+
+def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benchmark | None) -> Row:
+    """The row of a setting: its speeds, and its closeness to torch on a few texts."""
+    closeness = record["closeness"]
+    return {
+        "model": model,
+        "variant": name,
+        "kind": None,
+        "trust_remote_code": None,
+        "precision": None,
+        "verdict": "setting",
+        "reason": f"a way to load {record['setting_of']}, not validated",
+        "warning": None,
+        "same_bytes_as": None,
+        "exporter": None,
+        "fused": None,
+        "loss": None,
+        "checks": {key: closeness[key] for key in ("mean_cosine", "min_cosine")} if closeness else {},
+        "size_mb": round(record["size_mb"], 1),
+        "memory_mb": rounded(record["memory_mb"], 0),
+        "load_seconds": rounded(record["load_seconds"], 2),
+        "speed_note": record["error"] or record["note"],
+        "speeds": speeds_by_group(name, record["computes_in"] or "", benchmark),
+    }
+
+
+def same_bytes_as(validations: Mapping[str, Validation]) -> dict[str, str]:
+    """For each variant whose files are byte for byte those of an earlier one, the name of the earlier one."""
+    # The folders differ in the graph's name alone, so the hashes without the names tell.
+    return same_bytes.twins({name: tuple(sorted(row["files"].values())) for name, row in validations.items()})
+
+
+def fused(built: Mapping[str, Any]) -> str | None:
+    """How many of the expected fusions an optimized graph has, in one line."""
+    counts = built.get("fusions", {}).items()
+    return ", ".join(f"{count['found']} of {count['expected']} {part}" for part, count in counts) or None
+
+
+def speeds_by_group(variant: str, precision: str, benchmark: Benchmark | None) -> dict[str, Speeds]:
+    """A variant's speeds on every group of texts of a benchmark."""
+    if benchmark is None:
+        return {}
+    record = benchmark["variants"].get(variant)
+    return {
+        group: measured_speeds(benchmark, variant, group, precision)
+        if record and record["texts_per_second"].get(group)
+        else not_measured()
+        for group in benchmark["groups"]
+    }
+
+
+def measured_speeds(benchmark: Benchmark, variant: str, group: str, precision: str) -> Speeds:
+    """What a benchmark says of a variant on one group of texts that it was measured on."""
+    record = benchmark["variants"][variant]
+    rate = speeds.typical(speeds.rounds_of(record, group))
+    tokens = rate * benchmark["groups"][group]["tokens_per_text"] if rate else None
+    batch_size = speeds.best_batch(record, group)
+    times = record["latency"].get(group)
+    return {
+        "texts_per_second": rounded(rate, 1),
+        "tokens_per_second": rounded(tokens, 0),
+        "batch_size": int(batch_size) if batch_size else None,
+        "speed_ratio": rounded_ratio(speeds.to_torch(benchmark, variant, group)),
+        "latency_ratio": rounded_ratio(speeds.to_torch(benchmark, variant, group, speeds.SINGLE)),
+        "latency_ms": rounded(times["median_ms"], 2) if times else None,
+        "latency_p95_ms": rounded(times["p95_ms"], 2) if times else None,
+        "latency_p99_ms": rounded(times["p99_ms"], 2) if times else None,
+        "tokenization_share": rounded(speeds.tokenization_share(benchmark, variant, group), 3),
+        "peak_share": rounded(speeds.peak_share(benchmark, variant, group, precision), 3),
+    }
+
+
+def not_measured() -> Speeds:
+    """The speeds of a variant that was not measured on a group of texts."""
+    return {
+        "texts_per_second": None, "tokens_per_second": None, "batch_size": None, "speed_ratio": None,
+        "latency_ratio": None, "latency_ms": None, "latency_p95_ms": None, "latency_p99_ms": None,
+        "tokenization_share": None, "peak_share": None,
+    }  # fmt: skip
 
 
 def rounded(value: float | None, digits: int) -> float | None:
+    """A number with so many digits after the point, or None."""
     return None if value is None else round(value, digits)
 
 
-def merged(table: list[Row]) -> list[Row]:
-    """The rows with those of the same bytes as one, that has the others' names in `same_bytes`."""
-    verdicts = {row["variant"]: row["verdict"] for row in table}
-    found: dict[str, Row] = {}
+def rounded_ratio(value: Ratio | None) -> Ratio | None:
+    """A ratio and its interval with two digits after the point, or None."""
+    if value is None:
+        return None
+    return {"median": round(value["median"], 2), "low": rounded(value["low"], 2), "high": rounded(value["high"], 2)}
+
+
+def ratio_to_torch(row: Row, group: str, use: Use = "speed") -> Ratio | None:
+    """A row's speed on a group of texts as a ratio to torch, in batches or (`latency`) one text at a time."""
+    if group not in row["speeds"]:
+        return None
+    measured = row["speeds"][group]
+    return measured["speed_ratio"] if use == "speed" else measured["latency_ratio"]
+
+
+def fastest_ratio(table: Sequence[Row], group: str) -> float | None:
+    """The highest speed in batches, as a ratio to torch, that any row has on a group of texts."""
+    return max((ratio["median"] for row in table if (ratio := ratio_to_torch(row, group))), default=None)
+
+
+def merge_same_bytes(table: Sequence[Row]) -> list[MergedRow]:
+    """One row for all variants that have the same bytes and the same verdict: the first of them."""
+    merged: dict[str, MergedRow] = {}
     for row in table:
-        first = row["same_bytes_as"]
-        if first in found and verdicts[first] == row["verdict"]:
-            found[first]["same_bytes"].append(row["variant"])
+        first = merged.get(row["same_bytes_as"] or "")
+        if first is not None and first["verdict"] == row["verdict"]:
+            first["same_bytes"].append(row["variant"])
         else:
-            found[row["variant"]] = {**row, "same_bytes": []}
-    return list(found.values())
+            merged[row["variant"]] = {**row, "same_bytes": []}
+    return list(merged.values())
 
 
-def note(row: Row) -> str:
-    """What stands beside a variant's numbers: its twins, why it failed or was skipped, its warnings."""
-    twins = row["same_bytes"] and f"the same bytes: {', '.join(row['same_bytes'])}"
-    return "; ".join(part for part in (twins, row["reason"], row["warning"], row["speed_note"]) if part)
-
-
-def metrics(row: Row, groups: list[str]) -> Row:
-    """What `dvc metrics show` compares between versions: the verdict and the numbers that decide."""
-    keys = (*METRICS, *(f"{group}_{kind}" for group in groups for kind in ("speed_ratio", "latency_ms")))
-    return {key: row[key] for key in keys if row.get(key) is not None}
-
-
-def plot_rows(table: list[Row], groups: list[str]) -> list[Row]:
-    """What `dvc plots` draws: one row per variant, with its speed ratios' geometric mean over the lengths of texts."""
-    found = []
-    for row in table:
-        speed, latency = (
-            [row[f"{group}_{kind}_ratio"] for group in groups if row.get(f"{group}_{kind}_ratio")]
-            for kind in ("speed", "latency")
-        )
-        if speed and latency and row["verdict"] != "setting":
-            found.append(
-                {
-                    "variant": f"{row['model']}/{row['variant']}",
-                    "speed_ratio": round(geometric_mean(speed), 3),
-                    "latency_ratio": round(geometric_mean(latency), 3),
-                    "distance": rounded(None if row.get("mean_cosine") is None else 1 - row["mean_cosine"], 7),
-                    "size_mb": row["size_mb"],
-                }
-            )
-    return found
-
-
-def write_csv(path: Path, table: list[Row]) -> None:
-    columns = list(dict.fromkeys(key for row in table for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+def note(row: MergedRow) -> str:
+    """What stands beside a variant's numbers: its other names, why it failed or was skipped, its warnings."""
+    others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
+    return "; ".join(part for part in (others, row["reason"], row["warning"], row["speed_note"]) if part)

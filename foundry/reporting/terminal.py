@@ -3,10 +3,11 @@
 from foundry.reporting import rows
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text
-from foundry.reporting.rows import SUMMARY, Section
+from foundry.reporting.rows import SUMMARY, ratio_to_torch
+from foundry.reporting.sections import Section
 
 
-def print_table(part: Section) -> None:
+def print_table(section: Section) -> None:
     """The report in the terminal; as wide as it needs in a CI log."""
     import sys
 
@@ -14,8 +15,8 @@ def print_table(part: Section) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    groups = part["groups"]
-    title = f"{part['model']}: closeness to torch, and speed in batches as a ratio to torch"
+    groups = section["groups"]
+    title = f"{section['model']}: closeness to torch, and speed in batches as a ratio to torch"
     shown = Table(title=title, title_justify="left")
     for name in ("variant", "verdict"):
         shown.add_column(name, no_wrap=True)
@@ -23,29 +24,29 @@ def print_table(part: Section) -> None:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("note")
     colours = {"passed": "green", "failed": "bold red", "skipped": "yellow", "setting": "dim"}
-    for row in part["merged"]:
-        numbers = [row.get(key) for key in SUMMARY]
-        ratios = [row.get(f"{group}_speed_ratio") for group in groups]
+    for row in section["merged"]:
+        numbers = [row["checks"].get(check) for check in SUMMARY]
+        ratios = [ratio_to_torch(row, group) for group in groups]
         shown.add_row(
             row["variant"],
             f"[{colours[row['verdict']]}]{row['verdict']}[/]",
             *("" if value is None else f"{value:.4f}" for value in numbers),
             "" if row["size_mb"] is None else f"{row['size_mb']:.0f}",
-            *("" if value is None else f"{value:.2f}x" for value in ratios),
+            *(f"{ratio['median']:.2f}x" if ratio else "" for ratio in ratios),
             escape(rows.note(row)),
         )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(shown)
-    if part["answers"]:
-        advice = Table(title=f"{part['model']}: what to deploy on this machine", title_justify="left")
+    if section["answers"]:
+        advice = Table(title=f"{section['model']}: what to deploy on this machine", title_justify="left")
         for name in ("use", "texts", "quality", "variant", "", "to torch", "no difference within noise"):
             advice.add_column(name)
-        for answer in part["answers"]:
-            advice.add_row(*(escape(cell) for cell in answer_cells(answer)))
+        for answer in section["answers"]:
+            advice.add_row(*(escape(cell) for cell in _answer_cells(answer)))
         console.print(advice)
 
 
-def answer_cells(answer: Answer) -> list[str]:
+def _answer_cells(answer: Answer) -> list[str]:
     """An answer as the cells of a table: use, texts, budget, variant, its value, its speed to torch, its equals."""
     value = "" if answer["value"] is None else f"{answer['value']:.3g} {answer['unit']}"
     return [

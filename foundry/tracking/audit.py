@@ -1,122 +1,110 @@
-"""Compare every output with dvc.lock, byte for byte: in the workspace, DVC's cache and its remote; say how to heal.
+"""Compare every output with dvc.lock, byte for byte: in the workspace, in DVC's cache and in its remote.
 
-DVC trusts the time and size of files that it has seen, and hands out and pushes a damaged file of its cache.
-
-python -m foundry.tracking.audit [--remote NAME | --skip-remote]
+DVC only looks at a file's time and size, so it hands out and pushes a damaged file of its cache.
 """
 
-import hashlib
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import typer
-
-from foundry.base import command
-from foundry.base.errors import FoundryError
-from foundry.base.progress import say, track
+from foundry.base.progress import track
 from foundry.tracking import lock
+from foundry.tracking.repository import open_repository
 
-CHUNK_BYTES = 1 << 20
-What = Literal["missing", "altered", "unknown"]
-
-
-def md5(filesystem: Any, path: str) -> str | None:
-    """The MD5 of a file on a filesystem of fsspec's, or None where it is not there."""
-    digest = hashlib.md5()
-    try:
-        with filesystem.open(path, "rb") as file:
-            while block := file.read(CHUNK_BYTES):
-                digest.update(block)
-    except FileNotFoundError:
-        return None
-    return digest.hexdigest()
+Place = Literal["workspace", "cache", "remote"]
 
 
-def objects(store: Any, digest: str) -> Iterator[str]:
-    """The hashes of the objects that hold an output: of a folder, the list of its files and each of these.
+class Finding(NamedTuple):
+    """One thing that is not as dvc.lock has it."""
 
-    Where the list is missing or damaged, it alone.
+    place: Place
+    output: str  # its path in the workspace
+    what: str  # the output, or the object of the cache or the remote, that is wrong
+    difference: lock.Difference
+    remedy: str  # a sentence that says how to put it right
+
+
+class Audit(NamedTuple):
+    """What was compared, and what was wrong."""
+
+    outputs: int  # that were compared
+    obsolete: list[str]  # outputs in dvc.lock that dvc.yaml does not have
+    has_remote: bool  # a remote is set up
+    findings: list[Finding]
+
+    def count(self, place: Place) -> int:
+        """How many outputs are wrong there."""
+        return len({finding.output for finding in self.findings if finding.place == place})
+
+
+def audit(remote: str | None = None, skip_remote: bool = False) -> Audit:
+    """Compare the outputs of dvc.yaml with dvc.lock; `remote` is a name of DVC's, by default that of its default one.
+
+    Raises:
+        FoundryError: when there is no DVC project, or no dvc.lock that can be read.
     """
-    yield digest
-    if not digest.endswith(".dir"):
-        return
-    try:
-        with store.fs.open(store.oid_to_path(digest), "rb") as file:
-            listing = file.read()
-    except FileNotFoundError:
-        return
-    if hashlib.md5(listing).hexdigest() == digest.removesuffix(".dir"):
-        yield from (row["md5"] for row in json.loads(listing))
-
-
-def check_store(store: Any, outputs: dict[str, str], where: str) -> dict[str, dict[str, What]]:
-    """What is wrong in a cache or a remote: by output, the objects that are missing or altered."""
-    found: dict[str, dict[str, What]] = {}
-    seen: dict[str, What | None] = {}
-    for name, digest in track(list(outputs.items()), f"checking the {where}"):
-        for one in objects(store, digest):
-            if one not in seen:
-                there = md5(store.fs, store.oid_to_path(one))
-                right = one.removesuffix(".dir")
-                seen[one] = "missing" if there is None else "altered" if there != right else None
-            if (what := seen[one]) is not None:
-                found.setdefault(name, {})[one] = what
-    return found
-
-
-def tell(where: str, name: str, what: str, heal: str) -> None:
-    say(f"{where}: {name} is ", (what, "bold red"), f"; {heal}")
-
-
-def main(
-    remote: Annotated[str | None, typer.Option(help="DVC's remote; its default one otherwise.")] = None,
-    skip_remote: Annotated[bool, typer.Option("--skip-remote", help="Workspace and cache alone.")] = False,
-) -> None:
     from dvc.config import NoRemoteError
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
 
     locked = lock.outputs()
-    try:
-        repo = Repo()
-    except NotDvcRepoError as error:
-        raise FoundryError(f"this is no DVC repository: {error}") from error
-    in_use = {Path(out.fs_path).relative_to(repo.root_dir).as_posix(): out.use_cache for out in repo.index.outs}
-    outputs = {name: digest for name, digest in locked.items() if name in in_use}
-    if obsolete := sorted(locked.keys() - outputs.keys()):
-        say(f"not checked: {', '.join(obsolete)}, which dvc.yaml does not have; `make prune` takes leftovers out")
-    for name, what in (
-        wrong := lock.compare(track([Path(name) for name in outputs], "checking the workspace"))
-    ).items():
-        tell("workspace", name, what, f"`dvc checkout --force {name}` takes it from the cache, once that is right")
-    stored = {name: digest for name, digest in outputs.items() if in_use[name]}  # not what is written afresh each time
-    cache = repo.cache.local
-    in_cache = check_store(cache, stored, "cache")
-    for name, bad in in_cache.items():
-        for one, what in bad.items():
-            path = cache.oid_to_path(one)
-            heal = f"`rm -f {path}`, then `dvc fetch {name}` or `dvc commit --force {name}`, or build it again"
-            tell("cache", f"{path}, of {name},", what, heal)
-    in_remote: dict[str, dict[str, What]] = {}
+    repository = open_repository()
+    root = Path(repository.root_dir)
+    is_cached = {Path(out.fs_path).relative_to(root).as_posix(): out.use_cache for out in repository.index.outs}
+    outputs = {name: digest for name, digest in locked.items() if name in is_cached}
+    # What is written afresh each time is in the workspace alone.
+    stored = {name: digest for name, digest in outputs.items() if is_cached[name]}
+    findings = [*check_workspace(list(outputs)), *check_store(repository.cache.local, stored, "cache")]
+    has_remote = True
     if not skip_remote:
         try:
-            store = repo.cloud.get_remote_odb(remote)
+            store = repository.cloud.get_remote_odb(remote)
         except NoRemoteError:
-            say("remote: none is set up (`dvc remote add --default NAME ADDRESS`)")
+            has_remote = False
         else:
-            in_remote = check_store(store, stored, "remote")
-            for name, bad in in_remote.items():
-                for one, what in bad.items():
-                    path = store.oid_to_path(one)
-                    heal = f"remove {path} there, then `dvc push {name}` from a cache that is right"
-                    tell("remote", f"{path}, of {name},", what, heal)
-    if wrong or in_cache or in_remote:
-        counts = f"{len(wrong)} in the workspace, {len(in_cache)} in the cache, {len(in_remote)} in the remote"
-        raise FoundryError(f"outputs that are not as dvc.lock has them: {counts}, named above")
-    say(f"{len(outputs)} outputs: ", ("good", "green"), ", each as dvc.lock has it")
+            findings += check_store(store, stored, "remote")
+    return Audit(len(outputs), sorted(locked.keys() - outputs.keys()), has_remote, findings)
 
 
-if __name__ == "__main__":
-    command.run(main)
+def check_workspace(names: list[str]) -> Iterator[Finding]:
+    """What is wrong in the workspace."""
+    differences = lock.compare(track([Path(name) for name in names], "checking the workspace"))
+    for name, difference in differences.items():
+        remedy = f"`dvc checkout --force {name}` takes it from the cache, once that is right"
+        yield Finding("workspace", name, name, difference, remedy)
+
+
+def check_store(store: Any, outputs: dict[str, str], place: Literal["cache", "remote"]) -> Iterator[Finding]:
+    """What is wrong in a cache or a remote: each object that is missing or altered, once for every output it is of.
+
+    An output that is a folder has an object for the list of its files and one for each of these; where the list is
+    missing or damaged, it alone is named.
+    """
+    check = functools.cache(functools.partial(check_object, store))  # outputs share objects
+    for name, output_digest in track(list(outputs.items()), f"checking the {place}"):
+        digests = [output_digest]
+        if output_digest.endswith(".dir") and check(output_digest) is None:
+            with store.fs.open(store.oid_to_path(output_digest), "rb") as file:
+                digests += [row["md5"] for row in json.load(file)]
+        for digest in digests:
+            if (difference := check(digest)) is not None:
+                path = store.oid_to_path(digest)
+                yield Finding(place, name, f"{path}, of {name},", difference, remedy_in(place, path, name))
+
+
+def remedy_in(place: Literal["cache", "remote"], path: str, output: str) -> str:
+    """How to put an object right that is damaged or missing in a cache or a remote."""
+    if place == "remote":
+        return f"remove {path} there, then `dvc push {output}` from a cache that is right"
+    return f"`rm -f {path}`, then `dvc fetch {output}` or `dvc commit --force {output}`, or build it again"
+
+
+def check_object(store: Any, digest: str) -> lock.Difference | None:
+    """Whether an object of a cache or a remote has the bytes that its hash says."""
+    from dvc_data.hashfile.hash import file_md5
+
+    try:
+        actual = file_md5(store.oid_to_path(digest), store.fs)
+    except FileNotFoundError:
+        return "missing"
+    return "altered" if actual != digest.removesuffix(".dir") else None

@@ -1,4 +1,4 @@
-"""What DVC holds of a revision."""
+"""What DVC's cache or remote holds of a git revision: benchmarks and verdicts of a model, or one file."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,28 @@ from foundry.benchmarking import speeds
 from foundry.reporting.differences import Side
 
 
-def read_revision(model: str, revision: str, host: str | None, variants: list[str]) -> Side:
-    """What DVC's cache holds of a git revision.
+def read_text(path: str, revision: str) -> str:
+    """The text of an output of a git revision, out of DVC's cache or remote.
 
     Raises:
-        FoundryError: when there is no such revision, or its outputs are not to be had.
+        FoundryError: when it cannot be had.
+    """
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        return str(dvc.api.read(path, rev=revision, encoding="utf-8"))
+    except (DvcException, OSError) as error:
+        raise FoundryError(
+            f"{path} of {revision} cannot be had: {error}. Is it a revision, and has `dvc push` been run there?"
+        ) from error
+
+
+def read_revision(model: str, revision: str, host: str | None, variants: list[str]) -> Side:
+    """The benchmark and the verdicts of a git revision.
+
+    Raises:
+        FoundryError: when there is no such revision, or its outputs cannot be had.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
@@ -30,7 +47,7 @@ def read_revision(model: str, revision: str, host: str | None, variants: list[st
 
 
 def read_host(model: str, host: str, variants: list[str]) -> Side:
-    """What stands in the workspace of one machine."""
+    """The benchmark of a machine in the workspace, and the verdicts there."""
     hosts = _json_files(None, f"artifacts/benchmarks/{model}")
     return _side(host, hosts, _json_files(None, f"artifacts/validation/{model}"), host, variants)
 
@@ -52,8 +69,10 @@ def _side(
         raise FoundryError(f"{name}: no benchmark of host {host}; there are {', '.join(hosts) or 'none'}")
     if host is None and len(hosts) > 1:
         raise FoundryError(f"{name}: benchmarks of {len(hosts)} hosts; name one with --host: {', '.join(hosts)}")
-    chosen = hosts[host] if host else next(iter(hosts.values()), None)
-    if chosen is not None and chosen.get("format") != speeds.FORMAT:
+    benchmark = hosts[host] if host else next(iter(hosts.values()), None)
+    if benchmark is not None and benchmark.get("format") != speeds.FORMAT:
         raise FoundryError(f"{name}: its benchmark was written by an earlier version, in another shape")
-    ordered = [*(one for one in variants if one in validations), *(one for one in validations if one not in variants)]
-    return {"name": name, "benchmark": chosen, "validations": {one: validations[one] for one in ordered}}
+    # In the order of params.yaml; what an earlier revision had comes last.
+    names = [variant for variant in variants if variant in validations]
+    names += [variant for variant in validations if variant not in variants]
+    return {"name": name, "benchmark": benchmark, "validations": {variant: validations[variant] for variant in names}}

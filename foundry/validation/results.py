@@ -1,9 +1,14 @@
-"""The shape of what validation writes, for the stages that write and read it."""
+"""The shape of what validation writes, for those that write and read it."""
 
 from typing import Any, Literal, TypedDict
 
-from foundry.int8.search_record import Search
-from foundry.reference.closeness import SAME_EMBEDDING
+import numpy as np
+
+from foundry.reference.closeness import SAME_EMBEDDING, bootstrap_interval
+from foundry.variants.facts import Facts
+from foundry.variants.search_record import Search
+
+Relation = Literal[">=", "<="]
 
 
 class Check(TypedDict):
@@ -12,20 +17,20 @@ class Check(TypedDict):
     check: str
     value: float | None  # None where it was not a number
     threshold: float
-    relation: Literal[">=", "<="]
+    relation: Relation
     passed: bool
     interval: list[float] | None  # of a mean: its 95% bootstrap interval
 
 
 class WorstText(TypedDict):
-    """A text that a variant embeds least like torch does."""
+    """One of the texts that a variant embeds least like torch does."""
 
     text: str
     cosine: float
 
 
 class Context(TypedDict):
-    """The same texts alone and in one kind of batch: cosines."""
+    """Cosines of the same texts alone and in one kind of batch."""
 
     mean: float
     min: float
@@ -39,14 +44,38 @@ class Validation(TypedDict):
     verdict: Literal["passed", "failed", "skipped"]
     reason: str | None
     texts: int
-    vocabulary: str  # how many of its entries the texts hold
+    vocabulary: str  # how many of its entries occur in the texts
     checks: list[Check]
     worst: list[WorstText]
     contexts: dict[str, Context]
     search: Search | None  # of a variant with a budget
     built: dict[str, Any]  # how the variant was made: by which exporter, with how many fusions
-    facts: dict[str, Any]  # of the model: maximum length, prompts, modules, as the reference has them
+    facts: Facts  # of the model, as the reference has them
     files: dict[str, str]  # SHA-256 of every file of the folder that was checked
+
+
+def at_least(name: str, value: float, threshold: float, values: np.ndarray | None = None) -> Check:
+    """A check that passes from the threshold up. With the `values` whose mean it is, it also has their interval."""
+    interval = list(bootstrap_interval(values)) if values is not None and np.isfinite(values).all() else None
+    return _check(name, value, threshold, ">=", bool(value >= threshold), interval)
+
+
+def at_most(name: str, value: float, threshold: float) -> Check:
+    """A check that passes up to the threshold."""
+    return _check(name, value, threshold, "<=", bool(value <= threshold), None)
+
+
+def _check(
+    name: str, value: float, threshold: float, relation: Relation, passed: bool, interval: list[float] | None
+) -> Check:
+    return {
+        "check": name,
+        "value": float(value) if np.isfinite(value) else None,  # What is not a number never passes.
+        "threshold": threshold,
+        "relation": relation,
+        "passed": passed,
+        "interval": interval,
+    }
 
 
 def value_of(validation: Validation, check: str) -> float | None:
@@ -55,7 +84,7 @@ def value_of(validation: Validation, check: str) -> float | None:
 
 
 def changes_with_batch(validation: Validation) -> float | None:
-    """The mean cosine of a text alone with itself in a batch, where it is not the same embedding; else None."""
+    """The mean cosine between a text embedded alone and in a batch, where the two embeddings differ; else None."""
     value = value_of(validation, "consistency_mean_cosine")
     return value if value is not None and value < SAME_EMBEDDING else None
 

@@ -1,8 +1,8 @@
-"""The names of variants, of their files, and what loads them."""
+"""What a variant's name says: its backend, its file, and the options that it is loaded with."""
 
 from typing import Any
 
-# Without it OpenVINO computes in bf16 or fp16 where the processor has it, and a file gives other embeddings there.
+# Without this hint OpenVINO computes in bf16 or fp16 on processors that have it, and gives other embeddings there.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
@@ -12,7 +12,7 @@ def backend(variant: str) -> str:
 
 
 def file_name(variant: str) -> str:
-    """What Sentence Transformers takes as `model_kwargs={"file_name": ...}`: `model_O3.onnx`.
+    """The name of a variant's graph, such as `model_O3.onnx`: Sentence Transformers' `model_kwargs["file_name"]`.
 
     Raises:
         ValueError: for a torch variant, which has no such name.
@@ -25,7 +25,7 @@ def file_name(variant: str) -> str:
 
 
 def model_kwargs(variant: str) -> dict[str, Any]:
-    """What Sentence Transformers takes as `model_kwargs` to load a variant and compute as it was validated."""
+    """Sentence Transformers' `model_kwargs` to load a variant in the precision that it is validated in."""
     match backend(variant):
         case "torch":
             return {}

@@ -10,7 +10,7 @@ Row = TypeVar("Row", bound=Section)
 
 
 class Build(Section, Generic[Row]):
-    """One variant of one model."""
+    """How one variant of one model is made: its row of a section of params.yaml, and whether the model skips it."""
 
     skip: bool = Field(default=False, description="Whether the model goes without it, by `models.<model>.skip`.")
     row: Row

@@ -1,8 +1,11 @@
-"""The contract of a variant folder: what it holds, and under which names.
+"""The contract of a variant folder: which files it holds, and under which names.
 
 A variant is `torch`, `onnx`, `openvino`, or one of the latter two with a suffix (`onnx_O3`). Its folder is one that
 Sentence Transformers loads, with the weights under the name that Sentence Transformers itself writes
-(`onnx/model_O3.onnx`). A variant that a model cannot have is a folder that holds only `skipped.json`.
+(`onnx/model_O3.onnx`). Where a model cannot have a variant, the variant's folder holds `skipped.json` alone.
+
+Beside what Sentence Transformers loads, a folder holds records of the pipeline: `source.json` (where a torch model came
+from), `built.json` (how a graph was made), and `search.json` (what a search for a budget tried).
 """
 
 from collections.abc import Iterator
@@ -13,21 +16,22 @@ from foundry.base import files
 from foundry.base.progress import say
 from foundry.variants import checkpoint_folder, naming
 from foundry.variants.checkpoint_folder import TORCH_WEIGHTS
+from foundry.variants.search_record import Search
 
 SOURCE_RECORD = "source.json"
 SKIPPED = "skipped.json"
 SEARCHED = "search.json"
 BUILT = "built.json"
-RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # what the pipeline writes for itself
+RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # They describe one variant, so another one does not inherit them.
 
 
 def weights_path(folder: Path, variant: str) -> Path:
-    """Where the graph of an ONNX or OpenVINO variant stands in its folder."""
+    """The path of an ONNX or OpenVINO variant's graph in its folder."""
     return folder / checkpoint_folder.transformer_path(folder) / naming.backend(variant) / naming.file_name(variant)
 
 
 def weights_files(folder: Path, variant: str) -> list[Path]:
-    """Every file of a variant's own weights: the graph with its sidecars, or torch's files."""
+    """Every file with a variant's weights: the graph with its sidecars, or torch's files."""
     if naming.backend(variant) == "torch":
         root = folder / checkpoint_folder.transformer_path(folder)
         return sorted(path for pattern in TORCH_WEIGHTS for path in root.glob(pattern))
@@ -41,7 +45,7 @@ def weights_files(folder: Path, variant: str) -> list[Path]:
 
 
 def copy_companions(source: Path, target: Path) -> None:
-    """Copy what a variant needs beside its own weights: modules, configs, tokenizer, model card."""
+    """Copy what every variant has beside its weights: modules, configs, tokenizer, model card."""
     weights = {path.relative_to(source) for path in weights_files(source, "torch")}
     for path in files.files_below(source):
         is_graph = any(part in ("onnx", "openvino") for part in path.parts[:-1])
@@ -50,11 +54,10 @@ def copy_companions(source: Path, target: Path) -> None:
 
 
 def prepare(folder: Path, source: Path, variant: str) -> Path:
-    """Put into `folder` all that the variant has beside its weights, from `source`; give where its graph is to go.
+    """Copy all but the weights from `source` to `folder`, and give the path to write the variant's graph to.
 
     Raises:
-        OSError: ENOSPC, when the disk does not have room for the source twice, which is what a graph takes at most
-            while it is made.
+        OSError: ENOSPC, when the disk does not have room for the source twice, the most that making a graph takes.
     """
     files.require_space(folder, 2 * sum((source / path).stat().st_size for path in files.files_below(source)))
     copy_companions(source, folder)
@@ -63,17 +66,17 @@ def prepare(folder: Path, source: Path, variant: str) -> Path:
     return target
 
 
-def skip(folder: Path, variant: str, reason: str, search: Any = None) -> None:
-    """Write `folder` as that of a variant which this model cannot have; with what a search tried in vain."""
+def skip(folder: Path, variant: str, reason: str, search: Search | None = None) -> None:
+    """Write the folder of a variant that the model cannot have, with the reason; and the search that was in vain."""
+    record: dict[str, Any] = {"variant": variant, "reason": reason}
+    if search:
+        record["search"] = search
     with files.replacing_folder(folder) as partial:
-        files.write_json(
-            partial / SKIPPED, {"variant": variant, "reason": reason} | ({"search": search} if search else {})
-        )
+        files.write_json(partial / SKIPPED, record)
 
 
 def skip_if_excluded(out: Path, variant: str, source: Path, excluded: bool) -> bool:
-    """Whether a model goes without a variant, because its settings exclude it or it has no `source` to make it from;
-    then `out` is written as skipped."""
+    """Write `out` as skipped where the settings exclude the variant or its `source` is skipped; give whether it was."""
     reason = None
     if excluded:
         reason = "params.yaml leaves it out for this model"
@@ -87,31 +90,34 @@ def skip_if_excluded(out: Path, variant: str, source: Path, excluded: bool) -> b
 
 
 def write_record(folder: Path, source: Path, record: dict[str, Any]) -> None:
-    """Write how a variant was made: what is known of its source, and `record`."""
+    """Write how a variant was made to built.json: the record of its source, extended by `record`."""
     files.write_json(folder / BUILT, {**built(source), **record})
 
 
 def built(folder: Path) -> dict[str, Any]:
-    """How a variant was made, as `write_record` wrote it; empty for torch."""
+    """How a variant was made, by built.json; empty for torch."""
     path = folder / BUILT
     record: dict[str, Any] = files.read_json(path) if path.is_file() else {}
     return record
 
 
 def skipped(folder: Path) -> str | None:
-    """Why this model cannot have the variant, or None where it has."""
+    """Why the model cannot have the variant, by skipped.json; None where it has it."""
     path = folder / SKIPPED
     return str(files.read_json(path)["reason"]) if path.is_file() else None
 
 
-def search_result(folder: Path) -> Any:
-    """What a search for a budget tried for this variant, or None where there was none."""
+def search_result(folder: Path) -> Search | None:
+    """What a search for a budget tried for this variant, whether it was in vain or not; None for a row without one."""
+    result: Search | None = None
     if (path := folder / SEARCHED).is_file():
-        return files.read_json(path)
-    return files.read_json(folder / SKIPPED).get("search") if skipped(folder) else None
+        result = files.read_json(path)
+    elif (path := folder / SKIPPED).is_file():
+        result = files.read_json(path).get("search")
+    return result
 
 
 def hashes(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each file of a folder, as a path with forward slashes, and its SHA-256."""
+    """The path of each file below a folder, with forward slashes, and the file's SHA-256."""
     for path in files.files_below(folder):
         yield path.as_posix(), files.sha256(folder / path)

@@ -12,7 +12,8 @@ import pytest
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import interleaving, machine_profile, measuring, session, speeds
-from foundry.benchmarking.measuring import Measured, MeasurementFailed, Workshop
+from foundry.benchmarking.fork_server import ForkServer, MeasurementFailed
+from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.timings import half_width, ratio, same_speed
 from foundry.variants import variant_folder
@@ -128,7 +129,7 @@ def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     assert value["median"] == pytest.approx(1.5)
 
 
-def test_what_fails_or_is_hopeless_is_not_measured_again() -> None:
+def test_what_fails_or_is_too_slow_is_not_measured_again() -> None:
     machine = Machine({"torch": 1.0, "slow": 0.2, "broken": 1.0, "onnx": 1.2}, noise=0.5)
 
     def measure(name: str, give_up: float) -> Measured:
@@ -180,8 +181,8 @@ def sleep() -> None:
 
 
 @pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    opened = Workshop("torch")
+def server_of_torch() -> Iterator[ForkServer]:
+    opened = ForkServer("torch")
     yield opened
     opened.close()
 
@@ -195,16 +196,16 @@ def workshop() -> Iterator[Workshop]:
     ],
 )
 def test_a_child_that_dies_is_reported_and_the_next_one_works(
-    workshop: Workshop, function: Callable[[], Any], said: str
+    server_of_torch: ForkServer, function: Callable[[], Any], said: str
 ) -> None:
     with pytest.raises(MeasurementFailed, match=said):
-        workshop.call(function, seconds=60)
-    assert workshop.call(measuring.peak_memory_mb, seconds=60) > 100
+        server_of_torch.call(function, seconds=60)
+    assert server_of_torch.call(measuring.peak_memory_mb, seconds=60) > 100
 
 
-def test_a_child_that_hangs_is_ended(workshop: Workshop) -> None:
+def test_a_child_that_hangs_is_ended(server_of_torch: ForkServer) -> None:
     with pytest.raises(MeasurementFailed, match="did not end within 1 s"):
-        workshop.call(sleep, seconds=1)
+        server_of_torch.call(sleep, seconds=1)
 
 
 # --- All of it -------------------------------------------------------------------------------------------

@@ -12,11 +12,18 @@ import pytest
 
 from foundry.base import files
 from foundry.benchmarking import speeds
+from foundry.reporting.rows import build_rows, merge_same_bytes
 from foundry.variants import naming
 from stages import report
 from tests.support.projects import TINY_VARIANTS
 from tests.support.results import benchmark, record, validation
 from tests.support.stages import settings_file
+
+SPEED_COLUMNS = (
+    "texts_per_second", "tokens_per_second", "batch_size", "speed_ratio", "speed_ratio_low", "speed_ratio_high",
+    "latency_ratio", "latency_ratio_low", "latency_ratio_high", "latency_ms", "latency_p95_ms", "latency_p99_ms",
+    "tokenization_share", "peak_share",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -69,16 +76,17 @@ def test_rows(written: Path) -> None:
     assert rows["onnx_O2"]["reason"] == "mean_cosine 0.5, must be >= 0.99"
     assert rows["openvino_qint8_quantized"]["reason"] == "<no> | fusion"
     assert rows["openvino"]["same_bytes_as"] == "onnx"
-    assert rows["onnx_qint8_avx512"]["short_speed_ratio"] == 1.0  # of this host, never of another
-    assert rows["onnx"]["short_speed_ratio"] == rows["onnx"]["short_latency_ratio"] == 2.0
-    assert rows["onnx"]["short_texts_per_second"] == 200.0
-    assert rows["onnx"]["short_tokens_per_second"] == 2000.0
-    assert rows["onnx"]["short_batch_size"] == 8
-    assert rows["onnx"]["short_latency_p99_ms"] == 15.0
-    assert rows["onnx"]["short_tokenization_share"] == 0.2  # of the 5 ms that a text takes
-    assert rows["onnx"]["short_peak_share"] == 0.5  # 100 of 200 billion operations a second
+    assert rows["onnx_qint8_avx512"]["speeds"]["short"]["speed_ratio"]["median"] == 1.0  # of this host, no other
+    assert rows["onnx"]["speeds"]["short"] == {
+        "texts_per_second": 200.0, "tokens_per_second": 2000.0, "batch_size": 8,
+        "speed_ratio": {"median": 2.0, "low": 2.0, "high": 2.0},
+        "latency_ratio": {"median": 2.0, "low": 2.0, "high": 2.0},
+        "latency_ms": 10.0, "latency_p95_ms": 12.5, "latency_p99_ms": 15.0,
+        "tokenization_share": 0.2,  # of the 5 ms that a text takes
+        "peak_share": 0.5,  # 100 of 200 billion operations a second
+    }  # fmt: skip
     assert rows["torch_bf16"]["verdict"] == "setting"
-    assert rows["torch_bf16"]["mean_cosine"] == 0.99
+    assert rows["torch_bf16"]["checks"] == {"mean_cosine": 0.99, "min_cosine": 0.98}
     assert "not validated" in rows["torch_bf16"]["reason"]
 
 
@@ -94,7 +102,13 @@ def test_csv(written: Path) -> None:
     with (written / "report/report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
+    assert list(rows[0]) == [
+        "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "reason", "warning", "same_bytes_as",
+        "exporter", "fused", "loss", "mean_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
+        *(f"{group}_{name}" for group in ("short", "long") for name in SPEED_COLUMNS), "min_cosine",
+    ]  # fmt: skip
     assert rows[1]["long_texts_per_second"] == "200.0"
+    assert (rows[1]["long_speed_ratio"], rows[1]["long_speed_ratio_low"]) == ("2.0", "2.0")
 
 
 def test_files_of_the_same_bytes_are_one_result_with_several_names(written: Path) -> None:
@@ -121,6 +135,20 @@ def test_charts_are_files_too_that_a_page_may_show(written: Path) -> None:
     for link in re.findall(r"\]\((charts/[^)]+)\)", page):
         assert "<svg" in (written / "report" / link).read_text()
     assert len(list((written / "report/charts/tiny").glob("*.svg"))) == 6
+
+
+def test_charts_leave_matplotlib_as_it_was() -> None:
+    import matplotlib
+
+    from foundry.reporting import charts
+
+    before = dict(matplotlib.rcParams)
+    measured: Any = benchmark("here", {"torch": record(1.0), "onnx": record(2.0)})
+    validations: Any = {name: validation(name) for name in ("torch", "onnx")}
+    table = merge_same_bytes(build_rows("tiny", validations, measured))
+    assert "<svg" in charts.svg(charts.speedup(table, ["short", "long"]))
+    assert charts.png(charts.closeness(table, "short")).startswith(b"\x89PNG")
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_the_pareto_front() -> None:

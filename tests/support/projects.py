@@ -13,12 +13,10 @@ REAL_VARIANTS = [
     "onnx_qint8_avx512", "onnx_qint8_avx512_vnni", "onnx_qint8_O3", "onnx_qint8_static", "openvino", "openvino_fp16",
     "openvino_int8_weights", "openvino_qint8_quantized",
 ]  # fmt: skip
-# fmt: skip
 TINY_VARIANTS = [
     "torch", "onnx", "onnx_O2", "onnx_qint8_avx512", "onnx_qint8_static", "openvino", "openvino_fp16",
     "openvino_qint8_quantized",
 ]  # fmt: skip
-# fmt: skip
 # Random weights leave less room for int8 than trained ones.
 LOOSE = {"mean_cosine": 0.8, "p5_cosine": 0.3, "p1_cosine": 0.0, "min_cosine": 0.0, "max_abs_diff": 2.0}
 LOOSE |= {

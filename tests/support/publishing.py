@@ -63,7 +63,8 @@ def run(root: Path, model: str = "tiny", folder: Path | None = None) -> dict[str
     artifacts = folder.parent.parent
     publish.main(
         model, settings_file("publish", model), folder, root / "validation" / model, root / "report",
-        artifacts / "reference" / model, artifacts / "texts" / model / "validation.jsonl", root / "hub" / model, receipt,
+        artifacts / "reference" / model, artifacts / "texts" / model / "validation.jsonl", root / "hub" / model,
+        receipt,
     )  # fmt: skip
     result: dict[str, Any] = files.read_json(receipt)
     return result

@@ -1,0 +1,1 @@
+"""Measurements of this project that the pipeline itself does not make. Each prints JSON."""

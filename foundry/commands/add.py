@@ -1,0 +1,45 @@
+"""Add a model to params.yaml, pinned to a revision.
+
+SOURCE is org/name on the Hub, a local folder, or package:module/path (files that an installed Python package
+ships). The rest of params.yaml, and its comments, stay as they are. In dvc.yaml, the model joins those whose
+versions can be registered. `dvc repro` then builds it.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foundry.base.progress import say
+from foundry.variants.checkpoint_folder import Kind
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="What the model is called here: letters, digits, - and _.")],
+    source: Annotated[str, typer.Argument(help="org/name, a folder, or package:module/path.")],
+    revision: Annotated[
+        str | None, typer.Option(help="A branch, tag or commit on the Hub; pinned is its commit. By default main.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="By default what the checkpoint itself says.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own Python files: read them first.")
+    ] = False,
+    skip: Annotated[list[str] | None, typer.Option(help="A variant that it goes without; may be repeated.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Where on the Hub to publish it: needed with `to: hub`.")] = None,
+) -> None:
+    from foundry.base import files
+    from foundry.params import adding, reading
+    from foundry.tracking import artifacts
+
+    adding.check_name(name)
+    model = adding.NewModel(name, adding.resolve(source, revision), kind, trust_remote_code, skip or [], repo)
+    # As bytes, so that line breaks stay as they are. Both are edited and checked before either is written.
+    edited: dict[Path, str] = {reading.PARAMS: adding.with_model(reading.PARAMS.read_bytes().decode(), model)}
+    if artifacts.PIPELINE.is_file():
+        text = artifacts.PIPELINE.read_bytes().decode()
+        edited[artifacts.PIPELINE] = artifacts.with_artifact(text, name, adding.label(model.source))
+    for path, text in edited.items():
+        with files.replacing(path) as partial:
+            partial.write_bytes(text.encode())
+    origin = ", ".join(f"{key} {value}" for key, value in model.source.model_dump().items())
+    say(f"{reading.PARAMS}: {name} is added ({origin}); `dvc repro` builds it")

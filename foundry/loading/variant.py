@@ -1,0 +1,154 @@
+"""A loaded variant of any kind: `encode` gives a row of numbers for each item, and the rest says what model it is.
+
+The row of a text is its embedding; a sparse embedding is written out, zeros and all. The row of a query with passages
+is their scores before the activation, because the activation would hide a difference where it saturates.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+import numpy as np
+
+from foundry.loading.items import PASSAGES_PER_QUERY, Item, Query, first_tokenizer_input, make_items
+from foundry.loading.prompts import is_query
+from foundry.variants.checkpoint_folder import Kind
+from foundry.variants.facts import Facts
+
+if TYPE_CHECKING:
+    from sentence_transformers.base.model import BaseModel
+
+# How a SentenceTransformer or SparseEncoder embeds texts, by the name of its method.
+Method = Literal["encode", "encode_query", "encode_document"]
+
+
+class LoadedVariant(ABC):
+    """A variant on the CPU, ready to run; `loader.load` makes it.
+
+    `model` is Sentence Transformers' own object, for what takes one: its evaluators and its exporters.
+    """
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, model: "BaseModel") -> None:
+        self.model = model
+
+    @abstractmethod
+    def encode(self, items: Sequence[Item], batch_size: int = 32) -> np.ndarray:
+        """The rows of the items: (items, columns), float32."""
+
+    def items(self, texts: Sequence[str], passages_per_query: int = PASSAGES_PER_QUERY) -> list[Item]:
+        """One item of this kind for each text."""
+        return make_items(texts, self.kind, passages_per_query)
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The number of tokens after which the model truncates."""
+        return cast(int | None, self.model.max_seq_length)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of entries of the tokenizer's vocabulary."""
+        return len(self.model.tokenizer)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The prompts that the model was trained with, by name."""
+        return cast(Mapping[str, str], self.model.prompts)
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether a query and a document with the same text get different embeddings."""
+        return any(self.prompts.values())
+
+    @property
+    def graph_inputs(self) -> frozenset[str]:
+        """The names of the inputs of an ONNX or OpenVINO graph; empty for torch."""
+        return frozenset(getattr(self.model[0].auto_model, "input_names", ()))
+
+    def tokenize(self, items: Sequence[Item]) -> Mapping[str, Any]:
+        """What the model computes on, by the name of the input: tensors (items, tokens); of a query its first pair."""
+        features: Mapping[str, Any] = self.model.preprocess([first_tokenizer_input(item) for item in items])
+        return features
+
+    def token_ids(self, items: Sequence[Item]) -> list[list[int]]:
+        """The token ids of each item alone, as the model itself tokenizes, truncation and lower-casing included."""
+        return [self.tokenize([item])["input_ids"][0].tolist() for item in items]
+
+    def facts(self) -> Facts:
+        """What must be the same in every variant of a model."""
+        return {
+            "kind": self.kind,
+            "max_seq_length": self.max_seq_length,
+            "similarity": self.similarity_name,
+            "prompts": dict(self.prompts),
+            "truncate_dim": getattr(self.model, "truncate_dim", None),
+            "trust_remote_code": bool(self.model.trust_remote_code),
+            "modules": [[type(module).__name__, module.get_config_dict()] for module in list(self.model)[1:]],
+        }
+
+    @property
+    @abstractmethod
+    def similarity_name(self) -> str:
+        """How two texts are compared: the name of the similarity, or of a CrossEncoder's activation."""
+
+
+class EmbeddingVariant(LoadedVariant):
+    """A SentenceTransformer: (texts, dimensions). A model with prompts embeds short texts as queries."""
+
+    kind: ClassVar[Kind] = "SentenceTransformer"
+
+    def encode(self, items: Sequence[Item], batch_size: int = 32) -> np.ndarray:
+        texts = cast(Sequence[str], items)
+        if not self.has_prompts:
+            return self.embed(texts, batch_size)
+        methods: list[Method] = ["encode_query" if is_query(text) else "encode_document" for text in texts]
+        # The queries and then the documents are embedded together, and each row goes back to the place of its text.
+        places = {method: [i for i, name in enumerate(methods) if name == method] for method in dict.fromkeys(methods)}
+        rows = np.concatenate(
+            [self.embed([texts[i] for i in indices], batch_size, method) for method, indices in places.items()]
+        )
+        order = np.argsort([i for indices in places.values() for i in indices])
+        sorted_rows: np.ndarray = rows[order]
+        return sorted_rows
+
+    def embed(
+        self, texts: Sequence[str], batch_size: int, method: Method = "encode", prompt: str | None = None
+    ) -> np.ndarray:
+        """Embeddings (texts, dimensions) in float32 by one of the model's own methods, with the prompt put before."""
+        embed = getattr(self.model, method)
+        rows = embed(list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False, **self._output)
+        return np.asarray(rows, dtype=np.float32)
+
+    _output: ClassVar[Mapping[str, bool]] = {"convert_to_numpy": True}
+
+    @property
+    def similarity_name(self) -> str:
+        return str(self.model.similarity_fn_name)
+
+
+class SparseVariant(EmbeddingVariant):
+    """A SparseEncoder: (texts, vocabulary)."""
+
+    kind: ClassVar[Kind] = "SparseEncoder"
+    _output: ClassVar[Mapping[str, bool]] = {"convert_to_sparse_tensor": False}
+
+
+class PairVariant(LoadedVariant):
+    """A CrossEncoder: (queries, passages times labels)."""
+
+    kind: ClassVar[Kind] = "CrossEncoder"
+
+    def encode(self, items: Sequence[Item], batch_size: int = 32) -> np.ndarray:
+        import torch
+
+        queries = cast(Sequence[Query], items)
+        pairs = [pair for query in queries for pair in query.pairs]
+        scores = self.model.predict(
+            pairs, batch_size=batch_size, show_progress_bar=False, activation_fn=torch.nn.Identity()
+        )
+        return np.asarray(scores, dtype=np.float32).reshape(len(queries), -1)
+
+    @property
+    def similarity_name(self) -> str:
+        return type(self.model.activation_fn).__name__

@@ -1,0 +1,91 @@
+"""Which variant to deploy on this machine, in sentences: by its benchmark, or measured now on the user's own texts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.benchmarking import session, speeds
+from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
+from foundry.benchmarking.speeds import BASELINE, Benchmark
+from foundry.reporting import recommendation
+from foundry.reporting.rendering import loading_lines, ratio_text, short
+from foundry.validation import results
+
+USER_TEXTS = "own"  # the name of the user's texts among a benchmark's groups
+
+
+def read_validations(folder: Path, variants: list[str]) -> dict[str, results.Validation]:
+    """The verdicts of a model's variants.
+
+    Raises:
+        FoundryError: when one is not there.
+    """
+    if missing := [name for name in variants if not (folder / f"{name}.json").is_file()]:
+        raise FoundryError(f"{folder}: no verdict on {', '.join(missing)}; run `dvc repro`")
+    return {name: files.read_json(folder / f"{name}.json") for name in variants}
+
+
+def read_benchmark(model: str, artifacts: Path, host: str) -> Benchmark:
+    """This machine's benchmark of the model, as `dvc repro` measured it.
+
+    Raises:
+        FoundryError: when there is none.
+    """
+    path = artifacts / "benchmarks" / model / f"{host}.json"
+    by_host = speeds.read([path] if path.is_file() else [])
+    if host not in by_host:
+        raise FoundryError(
+            f"{path} is not there: {model} has no benchmark of this machine and toolchain. "
+            "Run `dvc repro`, or measure now with --texts"
+        )
+    return by_host[host]
+
+
+def measure_now(
+    model: str,
+    artifacts: Path,
+    machine: dict[str, Any],
+    settings: BenchmarkSettings,
+    variants: list[str],
+    texts: list[str],
+) -> Benchmark:
+    """Measure torch and these variants on the user's texts."""
+    folder = artifacts / "models" / model
+    rows = session.rows(folder, list(dict.fromkeys([BASELINE, *variants])), {})
+    effort = settings.efforts[settings.effort]
+    return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, settings.effort, effort)
+
+
+def within_budget(validations: Mapping[str, results.Validation], budget: float) -> list[str]:
+    """The variants that passed and lose no more quality than the budget allows."""
+    return [
+        name
+        for name, validation in validations.items()
+        if validation["verdict"] == "passed" and recommendation.quality_loss(validation) <= budget
+    ]
+
+
+def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
+    """The answer in sentences, and the lines of code that load the variant from `where`."""
+    if answer["variant"] is None:
+        return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
+    variant, equals = answer["variant"], answer["same_within_noise"]
+    what = {"latency": "one text takes", "throughput": "it embeds", "size": "it has"}[answer["use"]]
+    batch = f" in batches of {answer['batch_size']}" if answer["use"] == "throughput" else ""
+    than = "smaller than" if answer["use"] == "size" else "as fast as"
+    lines = [
+        f"{variant}: {what} {short(answer['value'])} {answer['unit']}{batch}; "
+        f"{ratio_text(answer['to_torch'])} {than} torch; it loses {100 * (answer['loss'] or 0):.2g}% of quality.",
+    ]
+    if answer["same_bytes"]:
+        lines.append(f"The same bytes: {', '.join(answer['same_bytes'])}.")
+    if answer["runner_up"]:
+        within = ", no difference within noise" if answer["runner_up"] in equals else ""
+        lines.append(f"The next: {answer['runner_up']}; {variant} is at {ratio_text(answer['to_runner_up'])}{within}.")
+    if equals:
+        lines.append(f"No difference within noise: {', '.join(equals)}.")
+    if answer["warning"]:
+        lines.append(f"Beware: {variant} {answer['warning']}; a text's embedding depends on the texts beside it.")
+    return [*lines, "", loading_lines(where, variant, facts)]

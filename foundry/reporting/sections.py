@@ -1,0 +1,103 @@
+"""What the report shows of one model: its rows, recommendations, charts, and the lines that load each variant."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from foundry.base import files
+from foundry.benchmarking import speeds
+from foundry.benchmarking.speeds import Benchmark
+from foundry.reporting import charts
+from foundry.reporting.flowchart import flowchart
+from foundry.reporting.recommendation import Answer, recommend
+from foundry.reporting.rendering import loading_lines, plain_lines
+from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
+from foundry.reporting.settings import ReportAll
+from foundry.validation.results import Validation
+
+
+class Section(TypedDict):
+    """The report's part on one model."""
+
+    model: str
+    rows: list[Row]  # every variant, then the settings
+    merged: list[MergedRow]  # the same, with one row for files of the same bytes
+    groups: list[str]
+    benchmark: Benchmark | None  # of this host
+    answers: list[Answer]
+    flowchart: str  # Mermaid
+    texts: int
+    vocabulary: str
+    validations: dict[str, Validation]
+    others: dict[str, list[MergedRow]]  # by host
+    charts: dict[str, str]  # SVG, by file name
+    card: dict[str, bytes]  # PNG, by file name
+    searches: dict[str, str]  # SVG, by variant with a budget
+    loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
+
+
+def build_section(model: str, settings: ReportAll, validation: Path, benchmarks: Path, host: str) -> Section:
+    """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
+    validations: dict[str, Validation] = {
+        name: files.read_json(validation / model / f"{name}.json") for name in settings.variants
+    }
+    measured = speeds.read((benchmarks / model).glob("*.json"))
+    here = measured.pop(host, None)
+    table = build_rows(model, validations, here)
+    groups = list(here["groups"]) if here else []
+    answers = recommend(here, validations, settings.quality_budgets) if here else []
+    merged = merge_same_bytes(table)
+    return {
+        "model": model,
+        "rows": table,
+        "merged": merged,
+        "groups": groups,
+        "benchmark": here,
+        "answers": answers,
+        "flowchart": flowchart(answers),
+        "texts": validations["torch"]["texts"],
+        "vocabulary": validations["torch"]["vocabulary"],
+        "validations": validations,
+        "others": {
+            name: merge_same_bytes(build_rows(model, validations, benchmark)) for name, benchmark in measured.items()
+        },
+        "charts": page_charts(merged, groups),
+        "card": card_charts(merged, groups),
+        "searches": {
+            name: charts.inline(charts.svg(charts.search(row["search"])))
+            for name, row in validations.items()
+            if row["search"] is not None
+        },
+        "loading": {
+            row["variant"]: loading(f"artifacts/hub/{model}", row["variant"], validations[row["variant"]]["facts"])
+            for row in table
+            if row["verdict"] == "passed"
+        },
+    }
+
+
+def page_charts(table: Sequence[MergedRow], groups: Sequence[str]) -> dict[str, str]:
+    """The charts of a model's section as SVG, by name."""
+    figures = {"quality": charts.quality(table)}
+    if groups:
+        figures["speed"] = charts.speedup(table, groups)
+        figures["closeness"] = charts.closeness(table, groups[0])
+        figures["latency_ratio"] = charts.speedup(table, groups, "latency")
+        figures["latency"] = charts.latency(table, groups)
+        figures["footprint"] = charts.footprint(table)
+    return {name: charts.svg(figure) for name, figure in figures.items()}
+
+
+def card_charts(table: Sequence[MergedRow], groups: Sequence[str]) -> dict[str, bytes]:
+    """The charts of a published model's card as PNG, by name: of what passed, and nothing else."""
+    passed = [row for row in table if row["verdict"] == "passed"]
+    figures = {"quality": charts.quality(passed)} | ({"speed": charts.speedup(passed, groups)} if groups else {})
+    return {name: charts.png(figure) for name, figure in figures.items()}
+
+
+def loading(where: str, variant: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The lines that load a variant, by what they load it in."""
+    plain = plain_lines(where, variant, facts)
+    return {"Sentence Transformers": loading_lines(where, variant, facts)} | (
+        {"onnxruntime" if variant.startswith("onnx") else "openvino": plain} if plain else {}
+    )

@@ -1,0 +1,43 @@
+"""All checks of a variant against the reference, in the order of its result.
+
+To add a check, write a function that gives a `Check` in the file of its subject, put it into the list below, and its
+threshold into settings.py. What it needs of the variant is measured in measurements.py.
+"""
+
+import numpy as np
+
+from foundry.reference.reference import Reference
+from foundry.validation import consistency, integrity, parity
+from foundry.validation.measurements import Measurements
+from foundry.validation.results import Check
+from foundry.validation.settings import Thresholds
+
+
+def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) -> list[Check]:
+    """Every check that can be made on what was measured.
+
+    Embeddings of another shape than torch's compare with nothing, and those that are not finite rank nothing; either
+    way a check has failed already.
+    """
+    embeddings, hard_embeddings = measured.embeddings, measured.hard_embeddings
+    checks = [
+        *integrity.same_model(measured.tokens, measured.facts, expected),
+        integrity.inputs_given(measured.missing_inputs),
+        *parity.values(embeddings, expected.embeddings),
+    ]
+    if embeddings.shape != expected.embeddings.shape:
+        return checks
+    checks += [
+        *parity.closeness(embeddings, expected.embeddings, limits),
+        *parity.hard_texts(hard_embeddings, expected.hard_embeddings, limits),
+    ]
+    if measured.facts["kind"] == "SparseEncoder":
+        checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
+    if measured.passages is not None:
+        shape = (len(embeddings), measured.passages, -1)
+        checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
+    checks += consistency.batches(measured.batch_cosines, measured.values_changed_on_repeat, limits)
+    if np.isfinite(embeddings).all():
+        checks += parity.ranking(embeddings, expected.embeddings, limits)
+        checks += parity.task_ratios(measured.scores, expected.scores, limits)
+    return checks

@@ -1,0 +1,80 @@
+"""Checks that a variant's embeddings, or a CrossEncoder's scores, are torch's."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from foundry.reference.closeness import cosines, rank_correlation, recall_of_neighbours, similarities
+from foundry.validation.results import Check, at_least, at_most
+from foundry.validation.settings import Thresholds
+
+
+def values(embeddings: np.ndarray, expected: np.ndarray) -> list[Check]:
+    """As many dimensions as torch's (texts, dimensions), and no NaN or infinity."""
+    return [
+        at_most("different_dimensions", abs(embeddings.shape[-1] - expected.shape[-1]), 0),
+        at_most("non_finite_values", int((~np.isfinite(embeddings)).sum()), 0),
+    ]
+
+
+def closeness(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
+    """Closeness of embeddings (texts, dimensions) to those of torch, of the same shape.
+
+    The largest difference is in units of torch's mean embedding length, which is 1 for a normalized model.
+    """
+    cosine = cosines(embeddings, expected)
+    difference = np.abs(embeddings - expected).max() / np.linalg.norm(expected, axis=1).mean()
+    return [
+        at_least("mean_cosine", cosine.mean(), limits.mean_cosine, cosine),
+        at_least("p5_cosine", np.percentile(cosine, 5), limits.p5_cosine),
+        at_least("p1_cosine", np.percentile(cosine, 1), limits.p1_cosine),
+        at_least("min_cosine", cosine.min(), limits.min_cosine),
+        at_most("max_abs_diff", difference, limits.max_abs_diff),
+    ]
+
+
+def hard_texts(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
+    """Closeness on the hard texts, and that none of them gives NaN or infinity."""
+    cosine = cosines(embeddings, expected)
+    return [
+        at_most("hard_non_finite_values", int((~np.isfinite(embeddings)).sum()), 0),
+        at_least("hard_min_cosine", cosine.min(), limits.hard_min_cosine),
+    ]
+
+
+def ranking(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
+    """Each text keeps its nearest neighbours, and all similarities keep their order."""
+    similarity, expected_similarity = similarities(embeddings), similarities(expected)
+    recall = recall_of_neighbours(similarity, expected_similarity)
+    correlation = rank_correlation(similarity, expected_similarity)
+    return [
+        at_least("recall_at_10", recall.mean(), limits.recall_at_10, recall),
+        at_least("similarity_spearman", correlation, limits.similarity_spearman),
+    ]
+
+
+def active_dimensions(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> Check:
+    """The share of a text's active dimensions that are active in both sparse vectors, of those active in either."""
+    active, expected_active = embeddings > 0, expected > 0
+    in_either = (active | expected_active).sum(axis=1)
+    in_both = (active & expected_active).sum(axis=1)
+    overlap = np.where(in_either == 0, 1.0, in_both / np.maximum(in_either, 1))
+    return at_least("active_dimensions", overlap.mean(), limits.active_dimensions, overlap)
+
+
+def passage_order(scores: np.ndarray, expected: np.ndarray, limits: Thresholds) -> Check:
+    """The share of pairs of passages that are in torch's order, by scores (queries, passages, labels).
+
+    A pair is weighted by how far apart torch has them: two that it hardly tells apart may change places.
+    """
+    first, second = np.triu_indices(expected.shape[1], 1)
+    distance, expected_distance = (array[:, first] - array[:, second] for array in (scores, expected))
+    weights = np.abs(expected_distance)
+    in_order = (weights * (expected_distance * distance > 0)).sum(axis=(1, 2))
+    share = in_order / np.maximum(weights.sum(axis=(1, 2)), 1e-12)
+    return at_least("passage_order", share.mean(), limits.passage_order, share)
+
+
+def task_ratios(scores: Mapping[str, float], expected: Mapping[str, float], limits: Thresholds) -> list[Check]:
+    """The score on each task as a ratio to torch's."""
+    return [at_least(f"task_ratio_{name}", score / expected[name], limits.task_ratio) for name, score in scores.items()]

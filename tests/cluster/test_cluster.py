@@ -1,0 +1,342 @@
+"""cluster: on several machines, which are raylets here, the same dvc.lock as on one; with a machine that is killed."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from foundry.base.errors import FoundryError
+from foundry.cluster import dag, workers
+from foundry.cluster.dag import Task
+from tests.support.projects import ROOT
+
+# In the form of the real one: a matrix, a stage that says what the machine is, one that measures, one that joins.
+PIPELINE = """
+stages:
+  first:
+    cmd: python work.py first out/first
+    deps: [source.txt, work.py]
+    outs: [out/first]
+  middle:
+    matrix:
+      name: [a, b, c]
+    cmd: python work.py ${item.name} out/middle-${item.name} out/first
+    deps: [out/first, work.py]
+    outs: ["out/middle-${item.name}"]
+  host:
+    cmd: python work.py host out/host
+    always_changed: true
+    outs:
+    - out/host:
+        cache: false
+  measure:
+    matrix:
+      name: [a, b]
+    cmd: python work.py measure-${item.name} out/measure-${item.name} out/middle-${item.name} out/host
+    deps: ["out/middle-${item.name}", out/host, work.py]
+    outs:
+    - out/measure-${item.name}:
+        persist: true
+  join:
+    cmd: python work.py join out/join out/middle-a out/middle-b out/middle-c out/measure-a out/measure-b
+    deps: [out/middle-a, out/middle-b, out/middle-c, out/measure-a, out/measure-b, work.py]
+    outs: [out/join]
+"""
+# Notes when each stage ran, where, and beside which: outside of the clones.
+WORK = """
+import os, pathlib, sys, time
+name, target, *sources = sys.argv[1:]
+notes = pathlib.Path(os.environ["NOTES"])
+(notes / f"{name}-{os.getpid()}.begin").write_text(f"{time.time()}")
+if (notes / f"{name}.slow").exists():
+    time.sleep(600)
+if (notes / f"{name}.broken").exists():
+    sys.exit("broken on purpose")
+time.sleep(1)
+text = "".join(pathlib.Path(one).read_text() for one in sources) or pathlib.Path("source.txt").read_text()
+pathlib.Path(target).parent.mkdir(exist_ok=True)
+kind = os.environ.get("KIND", "the machine")
+if name.startswith("measure"):  # adds to what it measured before
+    target = pathlib.Path(target)
+    text = (target.read_text() if target.exists() else "") + text
+    (notes / f"{name}-{os.getpid()}.on").write_text(kind + os.environ.get("RAY_NODE", ""))
+pathlib.Path(target).write_text(kind if name == "host" else text + name)
+(notes / f"{name}-{os.getpid()}.end").write_text(f"{time.time()}")
+"""
+
+
+def run(folder: Path, *command: str, succeeds: bool = True, **variables: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder, **variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode == 0) == succeeds, f"{command}: {done.stdout[-4000:]}"
+    assert "Traceback" not in done.stdout, done.stdout[-4000:]
+    return done.stdout
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    return {
+        **os.environ, "PYTHONPATH": str(ROOT), "GIT_CONFIG_GLOBAL": str(folder.parent / "gitconfig"),
+        "NOTES": str(folder.parent / "notes"), "TMPDIR": str(folder.parent / "tmp"),
+        "RAY_TMPDIR": "/tmp", **variables,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A pipeline of git, with a remote, and nothing built."""
+    root = tmp_path / "project"
+    root.mkdir()
+    for name in ("notes", "tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "gitconfig").write_text("[user]\nname = a\nemail = a@b\n[init]\ndefaultBranch = main\n")
+    raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["cluster"] = {"placement": {}, "alone": ["measure@*"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(raw))
+    (root / "source.txt").write_text("source ")
+    (root / "work.py").write_text(WORK)
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / ".gitignore").write_text("/out\n")
+    run(root, "git", "init", "-q")
+    run(root, "dvc", "init", "-q")
+    run(root, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", "first")
+    return root
+
+
+def sequential(project: Path) -> str:
+    """The dvc.lock that one machine writes, without the cache of the others; of a later revision when called again."""
+    alone = project.parent / "alone"
+    if alone.is_dir():
+        run(alone, "git", "fetch", "-q", "origin")
+        run(alone, "git", "reset", "-q", "--hard", "origin/main")
+    else:
+        run(project.parent, "git", "clone", "-q", str(project), str(alone))
+    run(alone, "dvc", "repro")
+    return (alone / "dvc.lock").read_text()
+
+
+def forget_notes(project: Path) -> None:
+    for path in (project.parent / "notes").iterdir():
+        path.unlink()
+
+
+def spans(project: Path) -> dict[str, list[tuple[float, float]]]:
+    """When each stage ran: begin and end."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for path in (project.parent / "notes").glob("*.begin"):
+        end = path.with_suffix(".end")
+        until = float(end.read_text()) if end.exists() else float("inf")
+        found.setdefault(path.stem.rpartition("-")[0], []).append((float(path.read_text()), until))
+    return found
+
+
+def test_on_this_machine(project: Path) -> None:
+    run(project, "dvc", "remote", "remove", "store")  # needs none
+    run(project, "git", "commit", "-qam", "no remote")
+    expected = sequential(project)
+    forget_notes(project)
+    command = [sys.executable, "-m", "foundry", "cluster", "--local", "2"]
+    said = run(project, *command)
+    assert "8 of 8 stages to run" in said
+    assert "8 stages run: good" in said
+    assert (project / "dvc.lock").read_text() == expected
+    assert (project / "out/join").read_text() == (project.parent / "alone/out/join").read_text()
+    assert "up to date" in run(project, "dvc", "status", "join")
+    when = spans(project)
+    for name in ("measure-a", "measure-b"):
+        [(begin, end)] = when[name]
+        others = [one for other, some in when.items() if other not in (name, "host") for one in some]
+        assert all(until <= begin or since >= end for since, until in others), f"something ran beside {name}"
+    assert any(
+        a < d and c < b for a, b in when["a"] + when["b"] for c, d in when["b"] + when["c"] if (a, b) != (c, d)
+    ), "nothing ran side by side"
+    log = (project / ".dvc/tmp/cluster/logs/middle@a.log").read_text()
+    assert "Running stage 'middle@a'" in log
+
+    # Nothing has changed but, as always, what says which machine it is: that is asked, and measured with.
+    run(project, "git", "add", "-A")
+    run(project, "git", "commit", "-qm", "built")
+    forget_notes(project)
+    assert "4 of 8 stages to run" in run(project, *command, "--timings", str(project.parent / "timings.json"))
+    assert {*spans(project)} == {"host"}
+    assert (project / "dvc.lock").read_text() == expected
+    timings = json.loads((project.parent / "timings.json").read_text())
+    assert {*timings} == {"host", "measure@a", "measure@b", "join"}
+    assert all(whole > stage > 0 for whole, stage in timings.values())
+
+    # What a stage adds to, it adds to; only what a target needs is run.
+    (project / "source.txt").write_text("another ")
+    run(project, "git", "commit", "-qam", "changed")
+    expected = sequential(project)
+    said = run(project, *command, "measure@a", "middle")
+    assert "6 of 8 stages to run" in said
+    assert (project / "out/measure-a").read_text().count("measure-a") == 2
+    run(project, *command)
+    assert (project / "dvc.lock").read_text() == expected
+
+
+@pytest.fixture
+def cluster(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head and two machines, of which one has a thing that the other has not."""
+    from ray.cluster_utils import Cluster
+
+    for name, value in environment(project).items():
+        monkeypatch.setenv(name, value)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        yield made
+    finally:
+        made.shutdown()
+
+
+def place(project: Path, placement: dict[str, Any]) -> None:
+    raw = yaml.safe_load((project / "params.yaml").read_text())
+    raw["cluster"]["placement"] = placement
+    (project / "params.yaml").write_text(yaml.safe_dump(raw))
+    run(project, "git", "commit", "-qam", "placed")
+
+
+def start(project: Path, cluster: Any) -> subprocess.Popen[str]:
+    command = [
+        sys.executable, "-m", "foundry", "cluster", "--address", cluster.address, "--clone-from", str(project)
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command, cwd=project, env=environment(project), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "cut off"])
+def test_a_machine_that_is_lost_in_mid_stage(how: signal.Signals, project: Path, cluster: Any) -> None:
+    cluster.add_node(num_cpus=1)
+    special = cluster.add_node(num_cpus=1, resources={"special": 1})
+    place(project, {"middle@b": {"special": 1}})
+    expected = sequential(project)
+    notes = project.parent / "notes"
+    forget_notes(project)
+    (notes / "b.slow").touch()
+    with start(project, cluster) as process:
+        end = time.monotonic() + 240
+        while not list(notes.glob("b-*.begin")) and time.monotonic() < end and process.poll() is None:
+            time.sleep(0.2)
+        assert list(notes.glob("b-*.begin"))
+        (notes / "b.slow").unlink()
+        raylet = psutil.Process(special.all_processes["raylet"][0].process.pid)
+        cluster.add_node(num_cpus=1, resources={"special": 1})
+        machine = [raylet] if how == signal.SIGKILL else [raylet, *raylet.children(recursive=True)]
+        for one in machine:
+            one.send_signal(how)
+        try:
+            said, _ = process.communicate(timeout=240)
+        finally:
+            for one in machine if how == signal.SIGSTOP else []:
+                one.kill()
+    assert process.returncode == 0, said
+    assert "middle@b: its machine was lost, once more" in said
+    assert (project / "dvc.lock").read_text() == expected
+    assert len(spans(project)["b"]) == 2
+    assert running("--single-item middle@b") == []  # DVC ended with its machine
+    for left in running("work.py b out/middle-b"):  # stages end with DVC; this script is none
+        left.kill()
+
+
+def test_a_lock_of_a_killed_process_is_forgotten_and_one_of_a_running_process_is_not(tmp_path: Path) -> None:
+    rwlock = tmp_path / "rwlock"
+
+    def held_by(process: subprocess.Popen[bytes]) -> None:
+        rwlock.write_text(json.dumps({"out/a": {"write": {"pid": process.pid, "cmd": "dvc repro"}}}))
+
+    with subprocess.Popen(["sleep", "600"]) as process:
+        held_by(process)
+        workers._forget_killed(rwlock, patience=0.3)
+        assert rwlock.is_file()
+        process.kill()  # a zombie, because nobody has asked for its exit code
+        workers._forget_killed(rwlock)
+        assert not rwlock.exists()
+    held_by(process)  # which is no more
+    workers._forget_killed(rwlock)
+    assert not rwlock.exists()
+
+
+def running(words: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if words in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+def test_machines_of_one_kind_measure(project: Path, cluster: Any) -> None:
+    for name, kind in (("one", "many"), ("two", "many"), ("three", "single")):
+        cluster.add_node(num_cpus=1, env_vars={"KIND": kind, "RAY_NODE": name})
+    with start(project, cluster) as process:
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert {path.read_text() for path in (project.parent / "notes").glob("*.on")} == {"manyone", "manytwo"}
+    assert (project / "out/host").read_text() == "many"
+
+
+@pytest.mark.slow
+def test_what_no_machine_offers_and_what_fails(project: Path, cluster: Any) -> None:
+    cluster.add_node(num_cpus=2)
+    place(project, {"middle@c": {"gpu": 1}})
+    with start(project, cluster) as process:
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "error: middle@c needs {'gpu': 1.0}, which no machine offers" in said
+    assert not list((project.parent / "notes").iterdir())  # before anything runs
+    place(project, {})
+    (project.parent / "notes/b.broken").touch()
+    with start(project, cluster) as process:
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "middle@b: failed, on " in said
+    assert "see .dvc/tmp/cluster/logs/middle@b.log" in said
+    assert "measure@b: failed, not run, because of middle@b" in said
+    assert "error: 3 stages failed: middle@b, measure@b, join" in said
+    assert "broken on purpose" in (project / ".dvc/tmp/cluster/logs/middle@b.log").read_text()
+    assert (project / "out/measure-a").is_file()  # what does not depend on it is done
+    locked = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    assert {"first", "middle@a", "middle@c", "measure@a"} <= set(locked)
+    assert not {"middle@b", "measure@b", "join"} & set(locked)
+
+
+def test_mistakes(project: Path) -> None:
+    command = [sys.executable, "-m", "foundry", "cluster"]
+    assert "error: give one of --local N and --address" in run(project, *command, succeeds=False)
+    (project / "source.txt").write_text("changed")
+    assert "error: not committed: source.txt" in run(project, *command, "--local", "1", succeeds=False)
+    run(project, "git", "checkout", "-q", "source.txt")
+    place(project, {"measured@*": {"gpu": 1}})
+    assert "error: cluster names measured@*, which is no stage" in run(
+        project, *command, "--local", "1", succeeds=False
+    )
+
+
+def test_what_depends_on_what_changed_is_stale() -> None:
+    order = [
+        Task(name, needs, {}, False, (), (), False)
+        for name, needs in (("a", ()), ("b", ("a",)), ("c", ()), ("d", ("b", "c")), ("e", ("c",)))
+    ]
+    assert [task.name for task in dag.stale(order, {"a"})] == ["a", "b", "d"]
+    assert [task.name for task in dag.upstream(order, ["b", "e"])] == ["a", "b", "c", "e"]
+    with pytest.raises(FoundryError, match="no stage is called f"):
+        dag.upstream(order, ["a", "f"])
+    assert dag.stale(order, set()) == []
+    with pytest.raises(FoundryError, match="names x@"):
+        dag.check_patterns(["a", "b"], ["x@*", "a"])

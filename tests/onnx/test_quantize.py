@@ -1,0 +1,145 @@
+"""quantize: Sentence Transformers' bytes, rows with other settings, and unknown names are refused."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.data import texts
+from foundry.loading import loader
+from foundry.reference import reference
+from foundry.reference.closeness import cosines
+from foundry.variants import naming, variant_folder
+from stages import quantize
+from tests.support import sentence_transformers_export
+from tests.support.stages import measured_on, settings_file
+from tests.support.texts import documents
+
+VARIANT = "onnx_own"
+TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
+
+
+@pytest.fixture(scope="module")
+def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dynamic int8 graph for each instruction set, by Sentence Transformers."""
+    return sentence_transformers_export.run("quantize", real / "onnx", tmp_path_factory.mktemp("int8"), TARGETS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", TARGETS)
+def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, isa: str) -> None:
+    variant = f"onnx_{TARGETS[isa]}_{isa}"
+    theirs = graphs_of_sentence_transformers / naming.file_name(variant)
+    assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(theirs)
+
+
+def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> Path:
+    def change(raw: dict) -> None:
+        raw["quantize"][VARIANT] = row
+        raw["variants"][VARIANT] = {}
+
+    out = project(change) / "out"
+    quantize.main(VARIANT, settings_file(f"build/{VARIANT}"), tiny / "onnx", *measured_on(tiny), out)
+    return out
+
+
+def graph_of(folder: Path) -> Any:
+    return onnx.load(variant_folder.weights_path(folder, VARIANT))
+
+
+def closeness(folder: Path, tiny: Path) -> float:
+    sample = documents()[:20]
+    embeddings = loader.load(folder, VARIANT).encode(sample)
+    return float(cosines(embeddings, loader.load(tiny / "torch", "torch").encode(sample)).mean())
+
+
+@pytest.mark.parametrize("source", ["onnx_O1", "onnx_O2", "onnx_O3"])
+def test_from_an_optimized_graph(project: Callable[..., Path], tiny: Path, source: str) -> None:
+    out = quantized(project, tiny, {"isa": "avx512", "from": source})
+    kinds = {node.op_type for node in graph_of(out).graph.node}
+    assert ("QAttention" in kinds) == (source != "onnx_O1")
+    assert closeness(out, tiny) > 0.97
+
+
+@pytest.mark.parametrize(("weights", "at_least"), [("int8", 0.999), ("int4", 0.9)])
+def test_weights_alone(project: Callable[..., Path], tiny: Path, weights: str, at_least: float) -> None:
+    out = quantized(project, tiny, {"weights": weights, "block_size": 16})
+    kinds = [node.op_type for node in graph_of(out).graph.node]
+    assert kinds.count("MatMulNBits") == 12
+    assert closeness(out, tiny) > at_least
+
+
+def test_a_budget_is_held_with_the_fewest_nodes_in_float(project: Callable[..., Path], tiny: Path) -> None:
+    def on_validation_texts(folder: Path) -> float:
+        validation_texts = [row["text"] for row in texts.read(measured_on(tiny)[1])]
+        embeddings = loader.load(folder, VARIANT).encode(validation_texts, batch_size=16)
+        return float(cosines(embeddings, reference.read(measured_on(tiny)[0]).embeddings).mean())
+
+    row = {"isa": "avx512", "operators": ["MatMul"]}
+    wanted = round(1 - (1 - on_validation_texts(quantized(project, tiny, row))) / 2, 5)
+    out = quantized(project, tiny, {**row, "budget": {"mean_cosine": wanted}})
+    assert on_validation_texts(out) >= wanted
+    search = files.read_json(out / variant_folder.SEARCHED)
+    assert 0 < len(search["in_float"]) < 12
+    names = {node.name for node in graph_of(out).graph.node if node.op_type == "MatMul"}
+    assert set(search["in_float"]) <= names
+
+
+def test_operators_and_excluded_nodes(project: Callable[..., Path], tiny: Path) -> None:
+    def integers(row: dict[str, Any]) -> list[str]:
+        return [
+            node.name for node in graph_of(quantized(project, tiny, row)).graph.node if node.op_type == "MatMulInteger"
+        ]
+
+    everything = integers({"isa": "avx512", "operators": ["MatMul"]})
+    names = [
+        node.name
+        for node in onnx.load(variant_folder.weights_path(tiny / "onnx", "onnx")).graph.node
+        if node.op_type == "MatMul"
+    ]
+    fewer = integers({"isa": "avx512", "operators": ["MatMul"], "exclude_nodes": names[:2]})
+    assert len(fewer) == len(everything) - 2
+
+
+def test_reduce_range_uses_seven_bits(project: Callable[..., Path], tiny: Path) -> None:
+    def largest(row: dict[str, Any]) -> int:
+        tensors = graph_of(quantized(project, tiny, row)).graph.initializer
+        weights = [
+            onnx.numpy_helper.to_array(tensor) for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8
+        ]
+        return int(max(np.abs(weight.astype(int)).max() for weight in weights))
+
+    assert largest({"isa": "avx512"}) == 127
+    assert largest({"isa": "avx512", "reduce_range": True}) == 64
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"isa": "avx2", "exclude_nodes": ["/no/such"]}, "/no/such, which the graph does not have"),
+        ({"isa": "avx2", "operators": ["MatMull"]}, "MatMull; ONNX Runtime quantizes"),
+        ({"isa": "avx2", "operators": ["Conv"]}, "nothing in .* was quantized"),
+    ],
+)
+def test_a_row_that_would_do_something_else_is_refused(
+    project: Callable[..., Path], tiny: Path, row: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(FoundryError, match=message):
+        quantized(project, tiny, row)
+
+
+def test_a_truncated_graph_is_one_clear_error(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(tiny / "onnx", tmp_path / "onnx")
+    graph = variant_folder.weights_path(source, "onnx")
+    graph.write_bytes(graph.read_bytes()[:5000])
+    with pytest.raises(FoundryError, match=r"model.onnx is truncated or no ONNX graph"):
+        quantize.main(
+            "onnx_qint8_avx512", settings_file("build/onnx_qint8_avx512"), source, *measured_on(tiny), project() / "out"
+        )
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,192 @@
+"""audit and prune: a flipped byte is found wherever it is, and what is left over goes; with a server of S3."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foundry.base.errors import FoundryError
+from foundry.tracking import lock
+from tests.support.projects import ROOT
+
+PIPELINE = """
+stages:
+  copy:
+    matrix:
+      name: ${names}
+    cmd: python build.py artifacts/${item.name}
+    deps:
+    - source.txt
+    outs:
+    - artifacts/${item.name}
+    - artifacts/${item.name}.txt
+    - artifacts/${item.name}-fresh.txt:
+        cache: false
+"""
+BUILD = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir()
+(folder / "a.txt").write_text(pathlib.Path("source.txt").read_text())
+folder.with_suffix(".txt").write_text(folder.name)
+folder.with_name(f"{folder.name}-fresh.txt").write_text("not in the cache")
+"""
+
+
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
+
+
+def run(project: Path, *command: str, succeeds: bool = True) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "GIT_CONFIG_GLOBAL": os.devnull}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def check(project: Path, *options: str, succeeds: bool = True) -> str:
+    return run(project, sys.executable, "-m", "foundry", "audit", *options, succeeds=succeeds)
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Path:
+    """A small pipeline that was built, pushed and committed."""
+    root = tmp_path_factory.mktemp("pushed") / "project"
+    (root / "artifacts").mkdir(parents=True)
+    (root / "artifacts/README.md").write_text("kept")
+    (root / "source.txt").write_text("source")
+    (root / "params.yaml").write_text("names: {first: 1, second: 2}\n")
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "build.py").write_text(BUILD)
+    run(root, "git", "init", "-q")
+    run(root, "dvc", "init", "-q")
+    run(root, "dvc", "remote", "add", "-d", "store", "s3://cache/project")
+    run(root, "dvc", "remote", "modify", "store", "endpointurl", s3)
+    run(root, "dvc", "remote", "modify", "store", "verify", "true")
+    run(root, "dvc", "config", "cache.type", "copy")
+    run(root, "dvc", "repro")
+    run(root, "dvc", "push")
+    run(root, "git", "add", "-A")
+    run(root, "git", *AUTHOR, "commit", "-qm", "built")
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path, pushed: Path) -> Path:
+    return shutil.copytree(pushed, tmp_path / "project")
+
+
+def flip(path: Path) -> None:
+    """Change one bit, and nothing that DVC looks at: neither the size nor the time."""
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def cached(project: Path, digest: str) -> Path:
+    return project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+
+
+def test_everything_is_good(project: Path) -> None:
+    assert "6 outputs: good" in check(project)
+
+
+def test_a_flipped_byte_in_the_workspace(project: Path) -> None:
+    run(project, "dvc", "status")
+    flip(project / "artifacts/first/a.txt")
+    assert "up to date" in run(project, "dvc", "status")  # DVC does not see it
+    said = check(project, succeeds=False)
+    assert "workspace: artifacts/first is altered" in said
+    assert "1 in the workspace, 0 in the cache, 0 in the remote" in said
+    shutil.rmtree(project / "artifacts/first")
+    assert "workspace: artifacts/first is missing" in check(project, succeeds=False)
+    run(project, "dvc", "checkout", "--force", "artifacts/first")
+    check(project)
+
+
+def test_a_flipped_byte_in_the_cache(project: Path) -> None:
+    path = cached(project, lock.digest(project / "artifacts/first/a.txt"))
+    flip(path)
+    said = check(project, succeeds=False)
+    assert "artifacts/first, is altered" in said
+    assert "0 in the workspace, 2 in the cache, 0 in the remote" in said  # both folders hold the file
+    path.unlink()
+    assert "is missing" in check(project, succeeds=False)
+    run(project, "dvc", "fetch", "artifacts/first")
+    check(project)
+
+
+def test_a_flipped_byte_in_the_remote(project: Path, s3: str) -> None:
+    import boto3
+
+    client = boto3.client(
+        "s3", endpoint_url=s3, aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
+    )
+    digest = lock.digest(project / "artifacts/second.txt")
+    key = f"project/files/md5/{digest[:2]}/{digest[2:]}"
+    good = client.get_object(Bucket="cache", Key=key)["Body"].read()
+    client.put_object(Bucket="cache", Key=key, Body=bytes([good[0] ^ 1]) + good[1:])
+    assert "0 in the workspace, 0 in the cache, 1 in the remote" in check(project, succeeds=False)
+    check(project, "--skip-remote")
+    # `verify`: what is fetched is hashed, and the damaged object is not taken for the good one.
+    shutil.rmtree(project / ".dvc/cache/files")
+    (project / "artifacts/second.txt").unlink()
+    assert "artifacts/second.txt" in run(project, "dvc", "pull", succeeds=False)
+    assert not (project / "artifacts/second.txt").exists()
+    client.delete_object(Bucket="cache", Key=key)
+    (project / "artifacts/second.txt").write_bytes(good)
+    run(project, "dvc", "commit", "--force")
+    run(project, "dvc", "push")
+    check(project)
+
+
+def test_without_a_lock(tmp_path: Path) -> None:
+    assert "error: dvc.lock is not there" in check(tmp_path, succeeds=False)
+    (tmp_path / "dvc.lock").write_text("stages: [")
+    with pytest.raises(FoundryError, match=r"dvc\.lock is damaged"):
+        lock.outputs(tmp_path / "dvc.lock")
+
+
+def test_what_is_no_longer_in_params_is_left_to_prune(project: Path) -> None:
+    (project / "params.yaml").write_text("names: {second: 2}\n")
+    shutil.rmtree(project / "artifacts/first")
+    said = check(project, "--skip-remote")
+    assert "not checked: artifacts/first, artifacts/first-fresh.txt, artifacts/first.txt" in said
+    assert "3 outputs: good" in said
+    flip(project / "artifacts/second/a.txt")
+    check(project, "--skip-remote", succeeds=False)
+
+
+def test_prune(project: Path) -> None:
+    (project / "params.yaml").write_text("names: {first: 1}\n")
+    (project / "artifacts/runs.jsonl").write_text("kept")
+    gone = cached(project, lock.digest(project / "artifacts/second.txt"))
+    prune = [sys.executable, "-m", "foundry", "prune"]
+    said = run(project, *prune, "--dry-run")
+    assert "would be removed: artifacts/second\n" in said
+    assert (project / "artifacts/second").is_dir()
+    said = run(project, *prune)
+    gone_too = [f"removed: artifacts/{name}\n" for name in ("second", "second.txt", "second-fresh.txt")]
+    for line in (*gone_too, "removed: copy@second in dvc.lock"):
+        assert line in said
+    assert {path.name for path in (project / "artifacts").iterdir()} >= {
+        "first",
+        "first.txt",
+        "README.md",
+        "runs.jsonl",
+    }
+    assert not (project / "artifacts/second").exists()
+    assert "copy@second" not in (project / "dvc.lock").read_text()
+    assert gone.exists()  # the last commit needs it
+    check(project)
+    assert "up to date" in run(project, "dvc", "status")
+    run(project, "git", "add", "-A")
+    run(project, "git", *AUTHOR, "commit", "-qm", "one less", "--amend")
+    run(project, *prune)
+    assert not gone.exists()
+    check(project)

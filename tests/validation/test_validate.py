@@ -1,0 +1,167 @@
+"""Every check by itself, on arrays with known answers and on the tiny model; test_damage.py has the real one."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foundry.base.errors import FoundryError
+from foundry.reference.reference import Reference
+from foundry.validation import checks, consistency, parity, results, verdict
+from foundry.validation.measurements import Measurements
+from foundry.validation.settings import Thresholds
+from foundry.variants import variant_folder
+from foundry.variants.facts import Facts
+from tests.support.projects import TINY_VARIANTS
+from tests.support.stages import validate_in
+
+LOOSE = Thresholds(
+    mean_cosine=0.9, p5_cosine=0.9, p1_cosine=0.9, min_cosine=0.9, max_abs_diff=0.1, hard_min_cosine=0.9,
+    consistency_mean_cosine=0.9, consistency_min_cosine=0.9, recall_at_10=0.9, similarity_spearman=0.9, task_ratio=0.9,
+    active_dimensions=0.9, passage_order=0.9,
+)  # fmt: skip
+RANDOM = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+
+
+def failed(made: list[results.Check]) -> set[str]:
+    return {row["check"] for row in made if not row["passed"]}
+
+
+@pytest.mark.parametrize("variant", TINY_VARIANTS)
+def test_untouched_variants_pass(project: Callable[..., Path], tiny: Path, variant: str) -> None:
+    result = validate_in(project(), tiny, variant, tiny / variant)
+    assert result["verdict"] == "passed", results.why_failed(result)
+    assert result["files"] == dict(variant_folder.hashes(tiny / variant))
+    assert result["texts"] == 48
+    assert len(result["worst"]) == 10
+    assert {"mean_cosine", "hard_min_cosine", "consistency_min_cosine", "recall_at_10", "task_ratio_own"} <= {
+        row["check"] for row in result["checks"]
+    }
+
+
+def test_on_failure_stop_ends_with_an_error_after_the_result_is_written(
+    project: Callable[..., Path], tiny: Path
+) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["validate"]["on_failure"] = "stop"
+        raw["validate"]["overrides"]["onnx_O2"] = {"max_abs_diff": 1e-12}
+
+    root = project(change)
+    with pytest.raises(FoundryError, match=r"onnx_O2 failed, and validate.on_failure is stop: max_abs_diff"):
+        validate_in(root, tiny, "onnx_O2", tiny / "onnx_O2")
+    assert json.loads((root / "validation/tiny/onnx_O2.json").read_text())["verdict"] == "failed"
+
+
+def test_what_does_not_load_fails_and_says_why(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny / "onnx", tmp_path / "damaged")
+    path = variant_folder.weights_path(folder, "onnx")
+    path.write_bytes(path.read_bytes()[:5000])
+    result = validate_in(project(), tiny, "onnx", folder)
+    assert result["verdict"] == "failed"
+    assert "does not load" in str(result["reason"])
+
+
+def test_skipped_is_neither_passed_nor_failed(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
+    variant_folder.skip(tmp_path / "skipped", "onnx_O2", "no such fusion")
+    result = validate_in(project(), tiny, "onnx_O2", tmp_path / "skipped")
+    assert (result["verdict"], result["reason"], result["checks"]) == ("skipped", "no such fusion", [])
+
+
+# --- Checks on arrays with known answers
+
+
+def test_each_threshold_decides() -> None:
+    assert not failed(parity.closeness(RANDOM, RANDOM, LOOSE))
+    one_turned = RANDOM.copy()
+    one_turned[7] = -one_turned[7]
+    assert failed(parity.closeness(one_turned, RANDOM, LOOSE)) == {"min_cosine", "p1_cosine", "max_abs_diff"}
+
+
+def test_nan_never_passes_and_is_no_number_in_the_file() -> None:
+    poisoned = RANDOM.copy()
+    poisoned[3, 2] = np.nan
+    made = [*parity.values(poisoned, RANDOM), *parity.closeness(poisoned, RANDOM, LOOSE)]
+    assert {"non_finite_values", "mean_cosine", "min_cosine", "max_abs_diff"} <= failed(made)
+    assert next(row["value"] for row in made if row["check"] == "mean_cosine") is None
+    assert verdict.worst_texts([str(i) for i in range(50)], poisoned, RANDOM)[0]["text"] == "3"
+
+
+@pytest.mark.parametrize("width", [4, 9])
+def test_another_width_fails(width: int) -> None:
+    assert failed(parity.values(np.ones((50, width)), RANDOM)) == {"different_dimensions"}
+
+
+def test_the_worst_context_decides() -> None:
+    cosines = {"batch_of_8": np.array([1.0, 1.0]), "batch_of_32": np.array([0.8, 0.9])}
+    made = consistency.batches(cosines, changed_values=3, limits=LOOSE)
+    assert {row["check"]: row["value"] for row in made} == {
+        "consistency_mean_cosine": pytest.approx(0.85),
+        "consistency_min_cosine": pytest.approx(0.8),
+        "values_changed_on_repeat": 3,
+    }
+    assert failed(made) == {"consistency_mean_cosine", "consistency_min_cosine", "values_changed_on_repeat"}
+
+
+def test_active_dimensions_are_those_in_both_of_those_in_either() -> None:
+    torch = np.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    same = parity.active_dimensions(torch * 0.5, torch, LOOSE)
+    assert (same["value"], same["passed"]) == (1.0, True)
+    other = parity.active_dimensions(np.array([[1.0, 0.0, 3.0, 0.0], [0.0] * 4]), torch, LOOSE)
+    assert other["value"] == pytest.approx((1 / 3 + 1) / 2)
+    assert not other["passed"]
+
+
+# --- All checks together
+
+
+def measured_and_expected(embeddings: np.ndarray) -> tuple[Measurements, Reference]:
+    """A variant that gives these embeddings where torch gives RANDOM, and is the same model otherwise."""
+    facts: Facts = {
+        "kind": "SentenceTransformer", "max_seq_length": 64, "similarity": "cosine", "prompts": {},
+        "truncate_dim": None, "trust_remote_code": False, "modules": [],
+    }  # fmt: skip
+    expected = Reference(
+        embeddings=RANDOM[:40], hard_texts={"empty": ""}, hard_embeddings=RANDOM[40:], tokens=[[1]], facts=facts,
+        scores={"sts": 0.8}, vocabulary_size=10, batch_size=32, offset=0.0,
+    )  # fmt: skip
+    measured = Measurements(
+        embeddings=embeddings[:40], hard_embeddings=embeddings[40:], passages=None, tokens=[[1]], facts=facts,
+        missing_inputs=(), batch_cosines={"batch_of_8": np.ones(3)}, scores={"sts": 0.8},
+    )  # fmt: skip
+    return measured, expected
+
+
+def test_the_same_embeddings_pass_every_check() -> None:
+    made = checks.all_checks(*measured_and_expected(RANDOM), LOOSE)
+    assert not failed(made)
+    assert {"different_tokens", "mean_cosine", "hard_min_cosine", "recall_at_10", "task_ratio_sts"} <= {
+        check["check"] for check in made
+    }
+
+
+def test_embeddings_of_another_width_are_compared_no_further() -> None:
+    made = checks.all_checks(*measured_and_expected(np.ones((50, 9), dtype=np.float32)), LOOSE)
+    assert failed(made) == {"different_dimensions"}
+    assert made[-1]["check"] == "non_finite_values"
+
+
+def test_embeddings_that_are_not_finite_rank_nothing() -> None:
+    poisoned = RANDOM.copy()
+    poisoned[3, 2] = np.nan
+    made = checks.all_checks(*measured_and_expected(poisoned), LOOSE)
+    assert {"non_finite_values", "min_cosine"} <= failed(made)
+    assert made[-1]["check"] == "values_changed_on_repeat"
+
+
+def test_what_differs_from_the_source_is_counted() -> None:
+    measured, expected = measured_and_expected(RANDOM)
+    facts: Facts = {**expected.facts, "max_seq_length": 32, "prompts": {"query": "q: "}, "truncate_dim": 4}
+    changed = dataclasses.replace(measured, tokens=[[2]], facts=facts, missing_inputs={"token_type_ids"})
+    counts = {check["check"]: check["value"] for check in checks.all_checks(changed, expected, LOOSE)}
+    assert [counts[name] for name in ("different_tokens", "different_max_length", "different_modules")] == [1, 1, 0]
+    assert (counts["different_settings"], counts["inputs_not_given"]) == (2, 1)
