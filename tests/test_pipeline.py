@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks import build_cost
+from benchmarks.projects import copy_working_tree
 from foundry.base import files
 from foundry.loading import loader
 from foundry.loading.items import make_items
@@ -39,7 +39,7 @@ def first_build(tmp_path_factory: pytest.TempPathFactory, tiny_params: dict[str,
     """A clone of this working tree in which the tiny model was built. Read only."""
 
     def build(folder: Path) -> None:
-        clone = build_cost.clone(folder / "project")
+        clone = copy_working_tree(folder / "project")
         (clone / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
         dvc(clone, "repro", PATH=fork_server.path)
 
@@ -262,7 +262,7 @@ def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("forks")
 def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
-    clone = build_cost.clone(tmp_path / "project")
+    clone = copy_working_tree(tmp_path / "project")
     raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
     kept = ["torch", "onnx", "onnx_qint8_static"]
     raw["models"] |= {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import build_cost
+from benchmarks.projects import copy_working_tree
 from foundry.base import files
 from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
@@ -93,7 +93,7 @@ def week(tmp_path: Path, tiny_params: dict[str, Any], checkpoint: Path, s3: str)
         hub.make_repo("org/source", contents)
         made = Week(tmp_path, hub, s3)
         made.variables["PATH"] = forks.path
-        first = build_cost.clone(tmp_path / "first")
+        first = copy_working_tree(tmp_path / "first")
         shutil.rmtree(first / ".git")
         raw: dict[str, Any] = yaml.safe_load(yaml.safe_dump(tiny_params))
         revision = hub.repos["org/source"].refs["main"]
