@@ -4,6 +4,7 @@
 """
 
 import json
+import multiprocessing.spawn
 import os
 import shutil
 import sys
@@ -36,6 +37,15 @@ def fork_server() -> Iterator[ForkServer]:
     """A process that has imported the libraries; stages of `dvc repro` run as forks of it."""
     with ForkServer() as server:
         yield server
+
+
+@pytest.fixture
+def forked_children(fork_server: ForkServer) -> Iterator[None]:
+    """Processes that this one spawns are forks of the server."""
+    before = multiprocessing.spawn.get_executable()
+    multiprocessing.set_executable(f"{fork_server.folder}/python")
+    yield
+    multiprocessing.set_executable(before)
 
 
 @pytest.fixture(scope="session")

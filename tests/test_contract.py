@@ -19,7 +19,7 @@ KEY_ORDER = ["desc", "matrix", "cmd", "deps", "params", "always_changed", "outs"
 CODE = sorted((ROOT / "foundry").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "stages").glob("[!_]*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-FOLDERS = sorted({path.parent.name for path in CODE} - {"foundry"})
+FOLDERS = sorted({path.relative_to(ROOT / "foundry").parts[0] for path in CODE if path.parent != ROOT / "foundry"})
 COMMANDS = sorted(path.stem for path in (ROOT / "foundry/commands").glob("[!_]*.py"))
 # Tested beside the stage that reads what they write.
 WITHOUT_TEST_FILE = {"host", "embed"}
@@ -68,6 +68,12 @@ def cycle(edges: dict[Any, set[Any]]) -> list[Any]:
     return next(filter(None, (visit(node, []) for node in sorted(edges))), [])
 
 
+def folder(path: Path) -> str:
+    """The folder of foundry/ that a file belongs to, at any depth; the empty string for a file beside them."""
+    first, *more = path.relative_to(ROOT / "foundry").parts
+    return first if more else ""
+
+
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -86,8 +92,8 @@ def test_deps_are_what_the_script_imports(stage: str) -> None:
     script = ROOT / f"stages/{stage}.py"
     files = closure(script)
     assert [relative(path) for path in files if path.parent == ROOT / "stages" and path != script] == []
-    folders = {relative(path.parent) for path in files - {script} if path.parent != ROOT / "foundry"}
-    assert code == folders | {f"stages/{stage}.py"}
+    folders = {folder(path) for path in files - {script}} - {""}
+    assert code == {f"foundry/{name}" for name in folders} | {f"stages/{stage}.py"}
 
 
 def test_the_host_has_no_deps() -> None:
@@ -167,7 +173,7 @@ def test_a_script_is_thin(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem != "configure"], ids=lambda path: path.stem)
 def test_no_stage_but_configure_reads_params(path: Path) -> None:
     """Neither params.yaml nor its schema: a new key of one stage would rerun all the others."""
-    assert [relative(file) for file in closure(path) if file.parent == ROOT / "foundry/params"] == []
+    assert [relative(file) for file in closure(path) if file.is_relative_to(ROOT / "foundry/params")] == []
     assert "params.yaml" not in path.read_text()
 
 
@@ -195,9 +201,9 @@ def test_no_folder_imports_itself_through_others() -> None:
     edges: dict[str, set[str]] = {name: set() for name in FOLDERS}
     for path in CODE:
         # The schema of params.yaml is made of the settings.py of every folder, which import each other alone.
-        others = {file.parent.name for file in imports(path) if file.name != "settings.py"}
-        if path.parent != ROOT / "foundry":
-            edges[path.parent.name] |= others - {path.parent.name}
+        others = {folder(file) for file in imports(path) if file.name != "settings.py"}
+        if folder(path):
+            edges[folder(path)] |= others - {folder(path), ""}
     assert cycle(edges) == []
 
 
@@ -209,8 +215,8 @@ def test_no_file_is_long() -> None:
 def test_no_folder_holds_more_than_a_sixth() -> None:
     lines = dict.fromkeys(FOLDERS, 0)
     for path in CODE:
-        if path.parent.name in lines:
-            lines[path.parent.name] += len(path.read_text().splitlines())
+        if folder(path):
+            lines[folder(path)] += len(path.read_text().splitlines())
     limit = sum(lines.values()) / 6
     assert {name: count for name, count in lines.items() if count > limit} == {}
 
@@ -250,7 +256,7 @@ def test_every_stage_has_a_test_file() -> None:
 
 
 def test_tests_mirror_the_folders() -> None:
-    folders = {path.parent.name for path in TESTS if path.parent != ROOT / "tests"}
+    folders = {path.relative_to(ROOT / "tests").parts[0] for path in TESTS if path.parent != ROOT / "tests"}
     assert folders <= {*FOLDERS, "benchmarks"}
 
 

@@ -225,6 +225,7 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     assert found["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}
 
 
+@pytest.mark.usefixtures("forked_children")
 def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     root = project()
     host.main(root / "host.json")

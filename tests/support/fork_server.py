@@ -1,10 +1,10 @@
 """Run `python -m stages.X` as a process of its own, without the seconds that its imports take.
 
-A server imports the libraries once, computes nothing and starts no thread; each call is a fork of it, with the working
-folder, environment, arguments and standard streams of the caller, whose exit code it gives back. The project's own
-modules are imported by the fork, from the caller's folder, exactly as `python -m` does it.
+A server imports the libraries once, and computes nothing: a fork has none of its parent's threads. Each call is a fork
+of it, with the working folder, environment, arguments and standard streams of the caller, who gets its exit code. The
+project's own modules are imported by the fork, from the caller's folder, as `python -m` does it.
 
-    with ForkServer(folder) as server:
+    with ForkServer() as server:
         subprocess.run(["dvc", "repro"], env={**os.environ, "PATH": server.path})
 
 `server.path` starts with a folder that holds a `python`: it hands `-m stages.X` to the server, and is the real
@@ -86,11 +86,16 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def path(self) -> str:
-        """What PATH is where `python` is to be the server's; the server is started when this is first asked for."""
+    def folder(self) -> str:
+        """The folder with the `python` that uses the server, which is started when this is first asked for."""
         if self._process is None:
             self.start()
-        return f"{self._folder.name}:{os.environ['PATH']}"
+        return self._folder.name
+
+    @property
+    def path(self) -> str:
+        """PATH, with `python` as the server's."""
+        return f"{self.folder}:{os.environ['PATH']}"
 
     def start(self) -> None:
         address = str(Path(self._folder.name) / "socket")
