@@ -18,6 +18,7 @@ from foundry.base.progress import say, track
 from foundry.data import texts
 from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
+from foundry.loading import tokenization
 from foundry.loading.encoders import inputs, items, with_prompt
 from foundry.variants import checkpoint_folder, variant_folder
 
@@ -55,37 +56,16 @@ def choose(rows: Sequence[dict[str, str]], samples: int | None) -> list[str]:
 
 
 def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[str, np.ndarray]]:
-    """Each text as the graph's named inputs, (1, tokens) of int64, truncated as the model truncates.
-
-    Raises:
-        FoundryError: when the model has no fast tokenizer.
-    """
-    # The tokenizer's own library: transformers, which wraps it, takes seconds to import.
-    from tokenizers import Tokenizer
-
-    path = folder / checkpoint_folder.transformer_path(folder) / "tokenizer.json"
-    if not path.is_file():
-        raise FoundryError(
-            f"{path} is not there: the model has no fast tokenizer. Save one beside the model with "
-            "AutoTokenizer.from_pretrained(folder, use_fast=True).save_pretrained(folder)"
-        )
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(checkpoint_folder.max_seq_length(folder) or checkpoint_folder.longest_input(folder))
-    found = []
+    """Each text as the graph's named inputs, (1, tokens) of int64: the tokens that the model itself reads, with its
+    prompts, lower case, arguments and lengths."""
+    is_of_pairs = checkpoint_folder.kind(folder) == "CrossEncoder"
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
-    prompts, default = checkpoint_folder.prompts(folder)
-    if checkpoint_folder.kind(folder) != "CrossEncoder":
+    if not is_of_pairs:
+        prompts, default = checkpoint_folder.prompts(folder)
         chosen = [with_prompt(text, prompts, default) for text in chosen]
-    some = items(chosen, checkpoint_folder.kind(folder) == "CrossEncoder", passages=2)
-    for encoded in tokenizer.encode_batch(inputs(some)):
-        fields = {
-            "input_ids": encoded.ids,
-            "attention_mask": encoded.attention_mask,
-            "token_type_ids": encoded.type_ids,
-        }
-        found.append({name: np.array([fields[name]], np.int64) for name in fields if name in names})
-    return found
+    read = inputs(items(chosen, is_of_pairs, passages=2))
+    tokens = tokenization.by_file if tokenization.is_plain(folder) else tokenization.by_model
+    return [{name: value for name, value in fields.items() if name in names} for fields in tokens(folder, read)]
 
 
 def select(products: Sequence[planning.Product], row: Calibrate) -> list[planning.Product]:

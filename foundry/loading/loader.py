@@ -49,7 +49,7 @@ def load(folder: Path, variant: str, settings: Options | None = None) -> Any:
         device="cpu",
         local_files_only=True,
         model_kwargs=options,
-        trust_remote_code=checkpoint_folder.has_own_code(folder),
+        trust_remote_code=checkpoint_folder.trusts_code(folder),
     )
     if settings.get("compile"):
         model.compile(dynamic=True)
