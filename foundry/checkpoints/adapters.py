@@ -1,7 +1,9 @@
 """Adapters (LoRA): what was trained beside a model's weights, and is merged into them, so that it is one model."""
 
+import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
@@ -49,11 +51,10 @@ def merge(folder: Path, transformer: str, adapter: Path, loaded: Loaded, model: 
     Raises:
         FoundryError: when it does not fit the model.
     """
-    from peft import PeftModel
-
+    peft: Any = importlib.import_module("peft")  # an extra
     module = loaded.model[0]
     try:
-        merged = PeftModel.from_pretrained(module.model, str(adapter), local_files_only=True).merge_and_unload()
+        merged = peft.PeftModel.from_pretrained(module.model, str(adapter), local_files_only=True).merge_and_unload()
     except REFUSALS as error:
         raise FoundryError(f"the adapter does not fit the weights beside it: {str(error).splitlines()[0]}") from error
     for path in variant_folder.weights_files(folder, "torch"):

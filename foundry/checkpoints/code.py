@@ -5,6 +5,7 @@ alone, and never follows from what lies in the folder.
 """
 
 import importlib
+import importlib.metadata
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,7 @@ def own_module_types(folder: Path) -> list[str]:
 
 def elsewhere(folder: Path) -> dict[str, str]:
     """The references to code in another repository (`org/repo--module.Class`), and the file that makes each."""
-    references = own_classes(folder) | {name: "modules.json" for name in own_module_types(folder)}
+    references = own_classes(folder) | dict.fromkeys(own_module_types(folder), "modules.json")
     return {reference: where for reference, where in references.items() if "--" in reference}
 
 
@@ -111,8 +112,8 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
             )
     if needs and not trusted:
         raise FoundryError(
-            f"{', '.join(needs)} of {model} needs the checkpoint's own code ({', '.join(code) or 'no file of it is there'})."
-            f" Read it, and set models.{model}.trust_remote_code: true"
+            f"{', '.join(needs)} of {model} needs the checkpoint's own code "
+            f"({', '.join(code) or 'no file of it is there'}). Read it, and set models.{model}.trust_remote_code: true"
         )
     if not trusted:
         check_settings(folder)
@@ -128,7 +129,7 @@ def _unknown_architecture(folder: Path) -> str | None:
 
 
 def _check_own_type(name: str, folder: Path, code: list[str], trusted: bool) -> None:
-    """Check a module type that is not Sentence Transformers' own: only a class in the checkpoint's own file is loaded."""
+    """Check a module type that is not Sentence Transformers' own: it must be in a file of the checkpoint."""
     top = name.partition(".")[0]
     if (
         re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", name)
@@ -204,8 +205,8 @@ def _check_attention(where: str, value: dict[str, Any]) -> None:
 def _check_module_settings(where: str, value: dict[str, Any]) -> None:
     if value.get("tokenizer_name_or_path"):
         raise FoundryError(
-            f"{where} has tokenizer_name_or_path: {value['tokenizer_name_or_path']}, outside of the checkpoint; save the "
-            "tokenizer in its folder, and remove the key"
+            f"{where} has tokenizer_name_or_path: {value['tokenizer_name_or_path']}, outside of the checkpoint; save "
+            "the tokenizer in its folder, and remove the key"
         )
     for arguments in ARGUMENTS:
         for key, said in (value.get(arguments) or {}).items():

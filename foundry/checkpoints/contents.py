@@ -30,9 +30,9 @@ MODULE_FILES = (
 # Trusted code reads what it likes from its own folders; these are never a model's.
 NEVER = (
     ".*", "*.pkl", "*.joblib", "*.pickle", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.onnx", "*.onnx_data", "*.gguf",
-    "*.mlmodel", "*.pth", "*.pt", "*.ckpt*", "*.npz", "optimizer.*", "scheduler.*", "training_args.*", "trainer_state.json",
-    "train_script.py", "data_config.json", "foundry.json", "foundry.sig*", "*.sigstore*", "*.pyc", "*.png", "*.jpg",
-    "*.svg", "rng_state*", "openvino_model*", "pytorch_model*.bin", "model*.safetensors",
+    "*.mlmodel", "*.pth", "*.pt", "*.ckpt*", "*.npz", "optimizer.*", "scheduler.*",
+    "training_args.*", "trainer_state.json", "train_script.py", "data_config.json", "foundry.json", "foundry.sig*", "*.sigstore*", "*.pyc", "*.png",
+    "*.jpg", "*.svg", "rng_state*", "openvino_model*", "pytorch_model*.bin", "model*.safetensors",
 )  # fmt: skip
 
 

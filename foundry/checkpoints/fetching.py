@@ -154,8 +154,10 @@ def fetch(model: str, settings: Download, out: Path) -> None:
     """
     source, trusted = settings.source, settings.trust_remote_code
     with files.replacing_folder(out) as partial, tempfile.TemporaryDirectory() as scratch:
-        is_on_hub = isinstance(source, HubSource)
-        fetched = fetch_hub(source, partial, trusted) if is_on_hub else fetch_local(source, partial, trusted)
+        if isinstance(source, HubSource):
+            fetched = fetch_hub(source, partial, trusted)
+        else:
+            fetched = fetch_local(source, partial, trusted)
         integrity.check(partial)
         unsupported.check(partial, settings.kind)
         other = check_code(partial, model, fetched.code, settings)

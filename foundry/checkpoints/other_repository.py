@@ -31,9 +31,9 @@ def fetch(folder: Path, model: str, revision: str) -> dict[str, str]:
         if (folder / name).exists():
             raise FoundryError(f"{name} is in {repositories[0]} and in the checkpoint of {model}; which one is meant?")
         files.copy(source.folder / name, folder / name)
-    for name in files.files_below(folder):
-        if name.suffix == ".json":
-            _rename_in(folder / name, repositories[0])
+    for path in files.files_below(folder):
+        if path.suffix == ".json":
+            _rename_in(folder / path, repositories[0])
     say(f"{model}: code of {repositories[0]} at {revision}: {', '.join(source.names)}")
     return {"hub": repositories[0], "revision": source.revision}
 

@@ -45,12 +45,12 @@ def _check_link(path: Path, name: str, root: Path) -> None:
     blobs = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else None
     if not target.is_relative_to(inside) and not (blobs is not None and target.parent == blobs):
         raise FoundryError(
-            f"{name} of the checkpoint {root} is a symbolic link to {os.readlink(path)}, outside of its folder. "
+            f"{name} of the checkpoint {root} is a symbolic link to {path.readlink()}, outside of its folder. "
             "Put the file itself there, or remove the link"
         )
     if not target.exists():
         raise FoundryError(
-            f"{name} of the checkpoint {root} is a symbolic link to {os.readlink(path)}, which is not there"
+            f"{name} of the checkpoint {root} is a symbolic link to {path.readlink()}, which is not there"
         )
 
 

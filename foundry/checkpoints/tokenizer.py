@@ -1,4 +1,4 @@
-"""Whether a checkpoint's tokenizer and model fit: every id has an embedding, there is padding, every length a position."""
+"""Whether a checkpoint's tokenizer and model fit: embeddings for every id, padding, positions for every length."""
 
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ def check(loaded: Loaded) -> None:
         beyond = sorted(token for token, number in tokenizer.get_vocab().items() if number >= rows)
         raise FoundryError(
             f"the tokenizer gives ids up to {max(ids)} ({max(ids) + 1} entries), and the model has {rows} embeddings: "
-            f"{', '.join(beyond[:3])} would be an error. Save the model after resize_token_embeddings({max(ids) + 1}), or "
-            "the tokenizer without what was added"
+            f"{', '.join(beyond[:3])} would be an error. Save the model after resize_token_embeddings({max(ids) + 1}), "
+            "or the tokenizer without what was added"
         )
     if tokenizer.pad_token_id is None:
         raise FoundryError(

@@ -8,24 +8,25 @@ from foundry.checkpoints import integrity, structure
 
 # First modules that are no transformer of text.
 FIRST_MODULES = {
-    "StaticEmbedding": "A StaticEmbedding model has no graph: it looks its tokens up in a table, and is as fast as it gets",
+    "StaticEmbedding": "A StaticEmbedding model has no graph: it looks tokens up in a table, and is as fast as it gets",
     "SparseStaticEmbedding": "A SparseStaticEmbedding model has no graph: it looks its tokens up in a table",
     "WordEmbeddings": "A WordEmbeddings model has no transformer: it looks its words up in a table",
     "BoW": "A BoW (bag of words) model has no transformer: it counts words",
-    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. Its text tower alone "
-    "can be, saved as a SentenceTransformer of its own",
+    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. Its text tower "
+    "alone can be, saved as a SentenceTransformer of its own",
 }
 ROUTERS = (
-    "A Router sends queries and documents through different modules, each with a graph of its own, and a variant is one "
-    "graph"
+    "A Router sends queries and documents through different modules, each with a graph of its own, and a variant is "
+    "one graph"
 )
 INFERENCE_FREE = (
     "This Router is inference-free: it looks a query's tokens up in a table, and only documents go through the "
     "transformer. A variant is one graph for both; save the document side as a SparseEncoder of its own to build that"
 )
 CAUSAL = (
-    "a causal reranker: it scores a pair by the next token that a language model would write (yes or no). That head is "
-    "not exported; what can be is a CrossEncoder with a classification head, such as a *-seq-cls conversion of the model"
+    "a causal reranker: it scores a pair by the next token that a language model would write (yes or no). That head "
+    "is not exported; what can be is a CrossEncoder with a classification head, such as a "
+    "*-seq-cls conversion of the model"
 )
 OTHER_SENSES = {"image", "audio", "video"}
 
@@ -44,8 +45,8 @@ def check(folder: Path, kind: str | None) -> None:
     modalities = {part for name in settings.get("modality_config") or {} for part in name.split("+")}
     if senses := sorted(modalities & OTHER_SENSES):
         raise FoundryError(
-            f"{folder} is a model of {' and '.join([*senses, 'text'])} ({', '.join(sorted(modalities))}); only models of "
-            "text alone can be exported"
+            f"{folder} is a model of {' and '.join([*senses, 'text'])} ({', '.join(sorted(modalities))}); only models "
+            "of text alone can be exported"
         )
     config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     architectures = [str(name) for name in config.get("architectures") or []]
@@ -55,7 +56,8 @@ def check(folder: Path, kind: str | None) -> None:
         raise FoundryError(f"{folder} is {CAUSAL}")
     if not rows and {"text_config", "vision_config"} & set(config):
         raise FoundryError(
-            f"{folder} is a model of images and text ({config.get('model_type')}); only models of text alone can be exported"
+            f"{folder} is a model of images and text ({config.get('model_type')}); only models of text alone can be "
+            "exported"
         )
 
 

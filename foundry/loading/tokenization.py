@@ -97,7 +97,7 @@ def transformer_without_weights(folder: Path) -> Any:
     import torch
     from sentence_transformers.base.modules import Transformer
 
-    class Tokenizing(Transformer):  # type: ignore[misc]
+    class Tokenizing(Transformer):
         """Sentence Transformers offers no tokenizer without the model around it."""
 
         def _load_model(self, _path: str, _task: str, config: Any, *_rest: Any, **_options: Any) -> Any:

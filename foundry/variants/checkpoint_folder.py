@@ -111,7 +111,7 @@ def config(folder: Path) -> dict[str, Any]:
 
 
 def module_settings_path(transformer: Path) -> Path | None:
-    """The settings of the Transformer module in a folder: the first that Sentence Transformers reads; None without any."""
+    """The settings of the Transformer module in a folder: the first that Sentence Transformers reads, or None."""
     paths = (transformer / f"sentence_{name}_config.json" for name in SETTINGS_NAMES)
     return next((path for path in paths if path.is_file() and files.read_json(path)), None)
 
@@ -159,7 +159,7 @@ def longest_input(folder: Path) -> int:
 
 
 def trusts_code(folder: Path) -> bool:
-    """Whether the checkpoint's own code may run: what params.yaml says, as `download` and the stages after it record it."""
+    """Whether the checkpoint's own code may run: what params.yaml says, as `download` and later stages record it."""
     for name in (SOURCE_RECORD, BUILT):
         if (folder / name).is_file():
             record = files.read_json(folder / name)
