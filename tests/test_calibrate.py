@@ -50,9 +50,10 @@ def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: P
 
 def test_without_a_tokenizers_file_it_is_the_models_own_tokenizer(tiny: Path, tmp_path: Path) -> None:
     source = shutil.copytree(tiny / "openvino", tmp_path / "openvino")
-    expected = calibration.tokenize(source, ["A text", "word " * 500], {"input_ids"})
+    texts = ["A text", "word " * 500]
+    expected = calibration.tokenize(source, texts, {"input_ids"})
     (source / "tokenizer.json").unlink()
-    for one, other in zip(calibration.tokenize(source, ["A text", "word " * 500], {"input_ids"}), expected, strict=True):
+    for one, other in zip(calibration.tokenize(source, texts, {"input_ids"}), expected, strict=True):
         np.testing.assert_array_equal(one["input_ids"], other["input_ids"])
 
 

@@ -31,7 +31,8 @@ MODULE_FILES = (
 NEVER = (
     ".*", "*.pkl", "*.joblib", "*.pickle", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.onnx", "*.onnx_data", "*.gguf",
     "*.mlmodel", "*.pth", "*.pt", "*.ckpt*", "*.npz", "optimizer.*", "scheduler.*",
-    "training_args.*", "trainer_state.json", "train_script.py", "data_config.json", "foundry.json", "foundry.sig*", "*.sigstore*", "*.pyc", "*.png",
+    "training_args.*", "trainer_state.json", "train_script.py", "data_config.json", "foundry.json",
+    "foundry.sig*", "*.sigstore*", "*.pyc", "*.png",
     "*.jpg", "*.svg", "rng_state*", "openvino_model*", "pytorch_model*.bin", "model*.safetensors",
 )  # fmt: skip
 

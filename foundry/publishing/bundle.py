@@ -13,7 +13,7 @@ from foundry.publishing.provenance import Provenance
 from foundry.publishing.settings import PublishModel
 from foundry.reporting.rendering import loading_lines, render
 from foundry.validation.results import Validation
-from foundry.variants import naming, variant_folder
+from foundry.variants import model_card, naming, variant_folder
 
 
 def copy_files(models_folder: Path, passed: list[str], validation: Path, target: Path) -> dict[str, dict[str, str]]:
@@ -153,7 +153,7 @@ def assemble(
     return Bundle(
         model=model,
         folder=target,
-        own_card=own_card.read_text(encoding="utf-8") if own_card.is_file() else "",
+        own_card=model_card.read(own_card),
         rows=rows,
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
