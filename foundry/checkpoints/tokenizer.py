@@ -55,6 +55,8 @@ def positions(transformer: Any) -> int | None:
     """
     import torch
 
+    if transformer is None:
+        return None  # a first module of the checkpoint's own, without a model of transformers
     lengths = [
         table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
         for name, table in transformer.named_modules()

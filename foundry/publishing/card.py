@@ -25,7 +25,7 @@ def write(path: Path, text: str, backends: set[str], base_model: str | None, sec
     parsed = model_card.parse(text)
     card = ModelCard(text if parsed.mistake is None else parsed.text, ignore_metadata_errors=True)
     data: Any = card.data
-    tags = model_card.texts(data.tags)
+    tags = list(dict.fromkeys(model_card.texts(parsed.data.get("tags"))))
     data.tags = tags + [tag for tag in ("sentence-transformers", *sorted(backends)) if tag not in tags]
     if base_model is not None:
         said = data.base_model or []

@@ -166,6 +166,7 @@ def test_a_weight_that_is_missing_is_named(
 def test_a_masked_language_head_that_is_missing_is_named(fetch: Fetch) -> None:
     def change(folder: Path) -> None:
         odd.set_rows(folder, odd.rows(folder)[:1])
+        odd.change(folder / "config_sentence_transformers.json", model_type="SparseEncoder")
         odd.add_module(folder, "1_Pooling", "sentence_transformers.sparse_encoder.models.SpladePooling")
         odd.change(folder / "sentence_bert_config.json", transformer_task="fill-mask")
         (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_strategy": "max"}))
