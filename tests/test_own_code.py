@@ -98,7 +98,8 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
 def test_trusted_it_is_said_loudly(
     project: Callable[..., Path], mixer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    download.main("tiny", settings_file("download"), project(of(mixer, trust_remote_code=True)) / "torch")
+    out = project(of(mixer, trust_remote_code=True)) / "torch"
+    download.main("tiny", settings_file("download"), out)
     assert "runs the checkpoint's own code: configuration_mixer.py, modeling_mixer.py" in capsys.readouterr().out
 
 

@@ -57,7 +57,7 @@ def _check_modules(folder: Path, loaded: Loaded) -> None:
 
 
 def reaching_output(model: Any, parameters: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Which of a loaded model's parameters its output depends on, by whether a gradient comes back to them.
+    """Which of a loaded model's parameters its output depends on, by the graph that torch keeps for gradients.
 
     Args:
         model: Of Sentence Transformers.
@@ -68,12 +68,22 @@ def reaching_output(model: Any, parameters: dict[str, Any], names: Sequence[str]
 
     pair: Any = ("what is it", "it is a text")
     text: Any = pair if type(model).__name__ == "CrossEncoder" else pair[1]
-    asked = [parameters[name].requires_grad_() for name in names]
+    for parameter in parameters.values():
+        parameter.requires_grad_(parameter.is_floating_point())
     with torch.enable_grad():
         features = model(model.preprocess([text]))
-        output = next(features[key] for key in OUTPUTS if key in features)
-        gradients = torch.autograd.grad(output.float().sum(), asked, allow_unused=True)
-    return [name for name, gradient in zip(names, gradients, strict=True) if gradient is not None]
+    output = next(features[key] for key in OUTPUTS if key in features)
+    # No gradient is computed: the model may change values in place that one would need.
+    waiting, seen, used = [output.grad_fn], set(), set()
+    while waiting:
+        step = waiting.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        if hasattr(step, "variable"):
+            used.add(id(step.variable))
+        waiting += [before for before, _ in step.next_functions]
+    return [name for name in names if id(parameters[name]) in used]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -134,7 +134,7 @@ def hub(checkpoint: Path) -> Iterator[Hub]:
 def from_hub(root: Path, address: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": address, "HF_HOME": str(root / "cache")}
     environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-m", "stages.download", "tiny", str(root / "torch")]
+    command = [sys.executable, "-m", "stages.download", "tiny", str(settings_file("download")), str(root / "torch")]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
