@@ -1,86 +1,91 @@
-"""Fetch one checkpoint into its `torch` folder: only the files that are needed, each with its hash on record."""
+"""Fetch one checkpoint into its `torch` folder, and look at the whole of it before anything is built from it.
+
+First its files, then what they say, then the model as Sentence Transformers loads it. What is refused is refused here,
+in one line; every later stage builds from what stands in the folder.
+"""
 
 import importlib.metadata
-from collections.abc import Iterable
-from fnmatch import fnmatch
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
+from foundry.checkpoints import (
+    adapters,
+    code,
+    contents,
+    hub,
+    integrity,
+    loading,
+    other_repository,
+    record,
+    structure,
+    tokenizer,
+    unsupported,
+    weights,
+)
+from foundry.checkpoints.loading import Loaded
 from foundry.checkpoints.settings import Download
 from foundry.data import sources
 from foundry.data.settings import HubSource, PackageSource, PathSource
-from foundry.variants import checkpoint_folder, variant_folder
+from foundry.variants import checkpoint_folder, model_card, variant_folder
 from foundry.variants.checkpoint_folder import Kind
 
-# What checkpoints carry for other frameworks and for their own training.
-UNNEEDED = (
-    ".*", "*/.*", "onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.onnx",
-    "*.gguf", "*.mlmodel", "coreml/*", "eval/*", "*.ckpt*", "*.pth", "optimizer.*", "training_args.bin",
-    "train_script.py", "data_config.json", "__pycache__/*", "*/__pycache__/*", "*.pyc",
-)  # fmt: skip
+
+class Fetched(NamedTuple):
+    """What came of a source."""
+
+    origin: dict[str, Any]  # where it comes from, for the record
+    code: list[str]  # the Python files that the source has, whether they were fetched or not
 
 
-def needed(names: Iterable[str]) -> list[str]:
-    """Of a checkpoint's file names, those that Sentence Transformers loads: safetensors where there are any."""
-    kept = [name for name in names if not any(fnmatch(name, pattern) for pattern in UNNEEDED)]
-    with_safetensors = {name.rpartition("/")[0] for name in kept if name.endswith(".safetensors")}
+def fetch_local(source: PathSource | PackageSource, target: Path, trusted: bool = False) -> Fetched:
+    """Copy a local checkpoint's needed files.
 
-    def is_second_copy(name: str) -> bool:
-        folder, _, base = name.rpartition("/")
-        return folder in with_safetensors and fnmatch(base, "pytorch_model*.bin*")
-
-    return sorted(name for name in kept if not is_second_copy(name))
-
-
-def fetch_local(source: PathSource | PackageSource, target: Path) -> dict[str, Any]:
-    """Copy a local checkpoint's needed files; say what is known of its revision."""
+    Raises:
+        FoundryError: when there is no checkpoint, or a path or link leads outside of its folder.
+    """
     folder = sources.local_path(source)
-    if not (folder / "config.json").is_file():
+    if not folder.is_dir():
+        raise FoundryError(f"{folder} is a file, and a checkpoint is a folder")
+    listed = structure.plain_files(folder)
+    if "config.json" not in listed:
         checkpoint_folder.modules(folder)  # says what is missing, before a folder of anything is copied
-    names = needed(path.as_posix() for path in files.files_below(folder))
+    names = contents.needed(listed, structure.module_folders(folder), trusted)
     files.require_space(target, sum((folder / name).stat().st_size for name in names))
     for name in names:
         files.copy(folder / name, target / name)
+    python = [name for name in listed if name.endswith(".py")]
     if isinstance(source, PathSource):
-        return {"path": source.path}
+        return Fetched({"path": source.path}, python)
     distributions = importlib.metadata.packages_distributions().get(source.package, [])
     versions = {name: importlib.metadata.version(name) for name in sorted(set(distributions))}
-    return {"package": source.package, "path": source.path, "distribution": versions}
+    return Fetched({"package": source.package, "path": source.path, "distribution": versions}, python)
 
 
-def fetch_hub(source: HubSource, target: Path) -> dict[str, Any]:
-    """Download a pinned revision's needed files; huggingface_hub retries and resumes.
+def fetch_hub(source: HubSource, target: Path, trusted: bool = False) -> Fetched:
+    """Download a pinned revision's needed files.
 
     Raises:
-        FoundryError: when the Hub cannot be reached, or refuses.
+        FoundryError: when the Hub cannot be reached, or refuses, or a module's path leaves the repository.
     """
-    import requests
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    try:
-        info = HfApi().model_info(source.hub, revision=source.revision)
-        names = needed(sibling.rfilename for sibling in info.siblings or [])
-        cached = snapshot_download(source.hub, revision=source.revision, allow_patterns=names)
-    except HfHubHTTPError as error:
-        raise FoundryError(f"the Hub refuses {source.hub} at {source.revision}: {error}") from error
-    except (
-        requests.ConnectionError,
-        requests.Timeout,
-        OfflineModeIsEnabled,
-        LocalEntryNotFoundError,
-    ) as error:
-        raise FoundryError(
-            f"the Hub cannot be reached, and {source.hub} at {source.revision} comes from there "
-            f"({type(error).__name__}). Connect this machine, unset HF_HUB_OFFLINE, or name a local source: "
-            "{path: ...} or {package: ..., path: ...}"
-        ) from error
-    for name in names:
-        files.copy(Path(cached) / name, target / name)
-    return {"hub": source.hub, "revision": info.sha}
+    def listings(names: Sequence[str]) -> list[str]:
+        return [name for name in names if name == "modules.json" or name.endswith("router_config.json")]
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        return contents.needed(names, folders, trusted)
+
+    first = hub.snapshot(source.hub, source.revision, listings)
+    folders = structure.module_folders(first.folder) if first.names else []
+    snapshot = hub.snapshot(source.hub, source.revision, wanted)
+    for name in snapshot.names:
+        files.copy(snapshot.folder / name, target / name)
+    python = [name for name in snapshot.listed if name.endswith(".py")]
+    return Fetched({"hub": source.hub, "revision": snapshot.revision}, python)
 
 
 def check_loadable(folder: Path) -> None:
@@ -89,84 +94,56 @@ def check_loadable(folder: Path) -> None:
     Raises:
         FoundryError: naming what is missing or broken.
     """
-    from safetensors import SafetensorError, safe_open
-
-    for row in checkpoint_folder.modules(folder):
-        # A module with settings has a folder of its own; Normalize has none, and its folder may be missing.
-        if row["path"] and not row["type"].endswith("Normalize") and not (folder / row["path"]).is_dir():
-            raise FoundryError(
-                f"module {row['path']} ({row['type']}) stands in modules.json, but its folder is not there"
-            )
+    integrity.check(folder)
+    structure.check_module_folders(folder)
     root = folder / checkpoint_folder.transformer_path(folder)
     if not (root / "config.json").is_file():
         raise FoundryError(f"{root} has no config.json")
     if not variant_folder.weights_files(folder, "torch"):
         raise FoundryError(f"{root} has no weights: expected one of {', '.join(checkpoint_folder.TORCH_WEIGHTS)}")
-    for path in root.rglob("*.safetensors"):
-        try:
-            with safe_open(path, framework="numpy"):
-                pass
-        except SafetensorError as error:
-            raise FoundryError(f"{path.name} is truncated or no safetensors file: {error}") from error
 
 
-def convert(folder: Path, kind: Kind) -> None:
-    """Make the folder a model of this kind of Sentence Transformers, as its own class saves it.
+def check_code(folder: Path, model: str, python: list[str], settings: Download) -> dict[str, str]:
+    """Say loudly which code of the checkpoint's will run, or check that none can; give where other code came from.
 
     Raises:
-        FoundryError: when that class cannot load it.
+        FoundryError: when the checkpoint cannot be loaded without code, and that is not allowed.
     """
-    import sentence_transformers
-
-    loading = getattr(sentence_transformers, kind)
-    trusted = checkpoint_folder.has_own_code(folder)
-    try:
-        model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
-    except (ValueError, OSError, RuntimeError, KeyError, TypeError) as error:
-        raise FoundryError(
-            f"the checkpoint does not load as the {kind} that params.yaml says it is: {error}"
-        ) from error
-    with files.replacing(folder) as partial:
-        model.save_pretrained(str(partial))
+    other = {}
+    if settings.trust_remote_code and settings.code_revision is not None:
+        other = other_repository.fetch(folder, model, settings.code_revision)
+        python = sorted({*python, *(path.as_posix() for path in files.files_below(folder) if path.suffix == ".py")})
+    code.check(folder, model, python, settings.trust_remote_code)
+    if settings.trust_remote_code and python:
+        say(f"{model}: ", ("runs the checkpoint's own code", "bold red"), f": {', '.join(python)}")
+    return other
 
 
-def keep_or_drop_code(folder: Path, model: str, trusted: bool) -> None:
-    """Say loudly which code of the checkpoint's will run, or take it out, so that none can.
+def load(folder: Path, model: str, settings: Download, scratch: Path) -> Loaded:
+    """Load the model once, and check it: its weights, tokenizer and lengths; convert it to the kind that is asked for.
 
     Raises:
-        FoundryError: when the checkpoint cannot be loaded without its own code, and that is not allowed.
+        FoundryError: when it does not load, or is not whole.
     """
-    code = [path.as_posix() for path in files.files_below(folder) if path.suffix == ".py"]
-    if not code:
-        return
-    if trusted:
-        say(f"{model}: ", ("runs the checkpoint's own code", "bold red"), f": {', '.join(code)}")
-        return
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    # Modules that are not Sentence Transformers' own, or an architecture that transformers does not know.
-    types = [row["type"] for row in checkpoint_folder.modules(folder)]
-    needs = [name for name in types if name.partition(".")[0] not in ("sentence_transformers", "Transformer")]
-    if (architecture := checkpoint_folder.config(folder).get("model_type")) not in CONFIG_MAPPING_NAMES:
-        needs.append(f"architecture {architecture}")
-    if needs:
-        raise FoundryError(
-            f"{', '.join(needs)} of {model} needs the checkpoint's own code ({', '.join(code)}). Read it, and set "
-            f"models.{model}.trust_remote_code: true"
-        )
-    for name in code:
-        files.remove(folder / name)
-
-
-def licence(folder: Path) -> str | None:
-    """The licence that the model card's front matter names."""
-    from huggingface_hub import ModelCard
-
-    card = folder / "README.md"
-    if not card.is_file():
-        return None
-    data: Any = ModelCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data
-    return None if data.license is None else str(data.license)
+    is_saved = (folder / "modules.json").is_file()
+    is_converted = settings.kind is not None and not (is_saved and checkpoint_folder.kind(folder) == settings.kind)
+    kind: Kind = settings.kind or checkpoint_folder.kind(folder)
+    transformer = str((structure.module_rows(folder) or [{"path": ""}])[0]["path"])
+    adapter = adapters.set_aside(folder, transformer, scratch)
+    if not is_converted:
+        check_loadable(folder)
+        _ = checkpoint_folder.task(folder)
+    loaded = loading.load(folder, kind, settings.trust_remote_code, said=settings.kind is not None)
+    weights.check(folder, loaded)
+    tokenizer.check(loaded)
+    if adapter is not None:
+        adapters.merge(folder, transformer, adapter, loaded, model)
+    if is_converted:
+        with files.replacing(folder) as partial:
+            loaded.model.save_pretrained(str(partial))
+        check_loadable(folder)
+    tokenizer.write_length(folder, loaded, model)
+    return loaded
 
 
 def fetch(model: str, settings: Download, out: Path) -> None:
@@ -175,19 +152,19 @@ def fetch(model: str, settings: Download, out: Path) -> None:
     Raises:
         FoundryError: when the checkpoint cannot be had, or is not one that can be built from.
     """
-    source = settings.source
-    with files.replacing_folder(out) as partial:
-        origin = fetch_hub(source, partial) if isinstance(source, HubSource) else fetch_local(source, partial)
-        is_saved = (partial / "modules.json").is_file()
-        if settings.kind is not None and not (is_saved and checkpoint_folder.kind(partial) == settings.kind):
-            convert(partial, settings.kind)
-        check_loadable(partial)
-        keep_or_drop_code(partial, model, settings.trust_remote_code)
-        listing: dict[str, dict[str, Any]] = {
-            name: {"sha256": digest, "size_bytes": (partial / name).stat().st_size}
-            for name, digest in variant_folder.hashes(partial)
-        }
-        record = {"source": origin, "licence": licence(partial), "files": listing}
-        files.write_json(partial / variant_folder.SOURCE_RECORD, record)
+    source, trusted = settings.source, settings.trust_remote_code
+    with files.replacing_folder(out) as partial, tempfile.TemporaryDirectory() as scratch:
+        if isinstance(source, HubSource):
+            fetched = fetch_hub(source, partial, trusted)
+        else:
+            fetched = fetch_local(source, partial, trusted)
+        integrity.check(partial)
+        unsupported.check(partial, settings.kind)
+        other = check_code(partial, model, fetched.code, settings)
+        loaded = load(partial, model, settings, Path(scratch))
+        origin = fetched.origin | ({"code": other} if other else {})
+        listing = record.write(partial, origin, record.facts(loaded, trusted))["files"]
+        if mistake := model_card.parse(model_card.read(partial / "README.md")).mistake:
+            say(f"{model}: README.md: {mistake}; its licence and tags are not known")
     size = sum(entry["size_bytes"] for entry in listing.values()) / 1e6
     say(f"{model}: {len(listing)} files, {size:.1f} MB")

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from foundry.base.settings import Section
+from foundry.base.settings import Revision, Section
 from foundry.data.settings import Source
 from foundry.variants.checkpoint_folder import Kind
 
@@ -14,4 +14,8 @@ class Download(Section):
     kind: Kind | None = Field(default=None, description="By default what the checkpoint itself says.")
     trust_remote_code: bool = Field(
         default=False, description="Run the Python code that the checkpoint brings along. Read it first."
+    )
+    code_revision: Revision | None = Field(
+        default=None,
+        description="The commit of the other repository that has the checkpoint's code, where auto_map names one.",
     )

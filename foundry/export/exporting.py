@@ -86,7 +86,7 @@ def first_line(message: str) -> str:
 
 def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
     """Make the folder `out` with the exported graph, or skip it if no exporter takes the architecture."""
-    trusted = checkpoint_folder.has_own_code(torch)
+    trusted = checkpoint_folder.trusts_code(torch)
     inputs = torch_model.tokenized(torch, trusted)
     checkpoint = Checkpoint(
         torch / checkpoint_folder.transformer_path(torch), checkpoint_folder.task(torch), inputs, trusted, row.opset

@@ -45,7 +45,10 @@ def load_torch(checkpoint: Checkpoint, **arguments: Any) -> Any:
     options = {"local_files_only": True, "trust_remote_code": checkpoint.trusted}
     config = transformers.AutoConfig.from_pretrained(checkpoint.transformer, **options)
     loading = getattr(transformers, TASKS[checkpoint.task][1])
-    if checkpoint.task == "feature-extraction" and type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING:
+    # A class of the author's stands in auto_map under AutoModel alone, and is what Sentence Transformers runs.
+    is_own = checkpoint.trusted and "AutoModel" in (getattr(config, "auto_map", None) or {})
+    is_encoder = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING and not is_own
+    if checkpoint.task == "feature-extraction" and is_encoder:
         loading = transformers.AutoModelForTextEncoding
     return loading.from_pretrained(checkpoint.transformer, **options, **arguments).eval()
 

@@ -18,6 +18,7 @@ from foundry.base.progress import say, track
 from foundry.data import texts
 from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
+from foundry.loading import tokenization
 from foundry.loading.items import make_items, tokenizer_inputs
 from foundry.loading.prompts import with_prompt
 from foundry.variants import checkpoint_folder, variant_folder
@@ -57,38 +58,20 @@ def spread_sample(rows: Sequence[dict[str, str]], samples: int | None) -> list[s
     return [rows[index * len(rows) // count]["text"] for index in range(count)]
 
 
-def tokenize(folder: Path, chosen: Sequence[str], names: set[str]) -> list[dict[str, np.ndarray]]:
-    """Each text as the graph's named inputs, (1, tokens) of int64, truncated as the model truncates.
-
-    Raises:
-        FoundryError: when the model has no fast tokenizer.
-    """
-    # The tokenizer's own library: transformers, which wraps it, takes seconds to import.
-    from tokenizers import Tokenizer
-
-    path = folder / checkpoint_folder.transformer_path(folder) / "tokenizer.json"
-    if not path.is_file():
-        raise FoundryError(
-            f"{path} is not there: the model has no fast tokenizer. Save one beside the model with "
-            "AutoTokenizer.from_pretrained(folder, use_fast=True).save_pretrained(folder)"
-        )
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(checkpoint_folder.max_seq_length(folder) or checkpoint_folder.longest_input(folder))
-    found = []
+def tokenize(folder: Path, calibration_texts: Sequence[str], names: set[str]) -> list[dict[str, np.ndarray]]:
+    """Each text as the graph's named inputs, (1, tokens) of int64: the tokens that the model itself reads, with its
+    prompts, lower case, arguments and lengths."""
+    kind = checkpoint_folder.kind(folder)
+    if kind != "CrossEncoder":
+        prompts, default = checkpoint_folder.prompts(folder)
+        calibration_texts = [with_prompt(text, prompts, default) for text in calibration_texts]
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
-    prompts, default = checkpoint_folder.prompts(folder)
-    if checkpoint_folder.kind(folder) != "CrossEncoder":
-        chosen = [with_prompt(text, prompts, default) for text in chosen]
-    items = make_items(chosen, checkpoint_folder.kind(folder), passages_per_query=2)
-    for encoded in tokenizer.encode_batch(tokenizer_inputs(items)):
-        fields = {
-            "input_ids": encoded.ids,
-            "attention_mask": encoded.attention_mask,
-            "token_type_ids": encoded.type_ids,
-        }
-        found.append({name: np.array([fields[name]], np.int64) for name in fields if name in names})
-    return found
+    items = make_items(calibration_texts, kind, passages_per_query=2)
+    read = tokenization.by_file if tokenization.is_plain(folder) else tokenization.by_model
+    return [
+        {name: value for name, value in fields.items() if name in names}
+        for fields in read(folder, tokenizer_inputs(items))
+    ]
 
 
 def products_in_scope(products: Sequence[planning.Product], row: Calibrate) -> list[planning.Product]:

@@ -54,7 +54,7 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
             device="cpu",
             local_files_only=True,
             model_kwargs=model_kwargs | options.get("model_kwargs", {}),
-            trust_remote_code=checkpoint_folder.has_own_code(folder),
+            trust_remote_code=checkpoint_folder.trusts_code(folder),
         )
     if options.get("compile"):
         model.compile(dynamic=True)

@@ -15,7 +15,7 @@ from foundry.reporting.recommendation import Answer
 from foundry.reporting.rendering import loading_lines, render
 from foundry.reporting.rows import Row
 from foundry.validation.results import Validation
-from foundry.variants import naming, variant_folder
+from foundry.variants import model_card, naming, variant_folder
 
 
 def copy_files(models_folder: Path, passed: list[str], validation: Path, target: Path) -> dict[str, dict[str, str]]:
@@ -157,7 +157,7 @@ def assemble(
     return Bundle(
         model=model,
         folder=target,
-        checkpoint_card=checkpoint_card.read_text(encoding="utf-8") if checkpoint_card.is_file() else "",
+        checkpoint_card=model_card.read(checkpoint_card),
         rows=rows,
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],

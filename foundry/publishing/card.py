@@ -8,6 +8,7 @@ from foundry.benchmarking.timings import Ratio
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text, render
 from foundry.reporting.rows import Row, ratio_to_torch
+from foundry.variants import model_card
 
 MARK_START = "<!-- embedding-foundry: start -->"
 MARK_END = "<!-- embedding-foundry: end -->"
@@ -22,9 +23,11 @@ def write(path: Path, text: str, backends: set[str], base_model: str | None, sec
     """
     from huggingface_hub import ModelCard
 
-    card = ModelCard(text, ignore_metadata_errors=True)
+    # Front matter that is broken goes: the Hub refuses a card with it.
+    parsed = model_card.parse(text)
+    card = ModelCard(text if parsed.mistake is None else parsed.text, ignore_metadata_errors=True)
     data: Any = card.data
-    tags = list(data.tags or [])
+    tags = list(dict.fromkeys(model_card.texts(parsed.data.get("tags"))))
     data.tags = tags + [tag for tag in ("sentence-transformers", *sorted(backends)) if tag not in tags]
     if base_model is not None:
         listed = data.base_model or []

@@ -17,6 +17,13 @@ TORCH_WEIGHTS = (
 )
 
 
+SOURCE_RECORD = "source.json"
+BUILT = "built.json"
+# Of the files that Sentence Transformers looks for, in its order: `sentence_bert_config.json` and so on.
+SETTINGS_NAMES = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+NO_LIMIT = 10**9
+
+
 def kind(folder: Path) -> Kind:
     """Which class of Sentence Transformers loads the folder: by what it says itself, or by what it holds.
 
@@ -52,15 +59,14 @@ def task(folder: Path) -> Task:
     Raises:
         FoundryError: for a head that is not exported.
     """
-    path = folder / transformer_path(folder) / "sentence_bert_config.json"
-    said = files.read_json(path).get("transformer_task") if path.is_file() else None
+    said = module_settings(folder).get("transformer_task")
     if said is None:
         if kind(folder) == "CrossEncoder":
             return "sequence-classification"
         return "fill-mask" if modules(folder)[0]["type"].endswith("MLMTransformer") else "feature-extraction"
     known: dict[str, Task] = {name: name for name in get_args(Task)}
     if said not in known:
-        raise FoundryError(f"{path} says transformer_task {said!r}; what can be exported is {', '.join(known)}")
+        raise FoundryError(f"{folder} says transformer_task {said!r}; what can be exported is {', '.join(known)}")
     return known[said]
 
 
@@ -104,11 +110,40 @@ def config(folder: Path) -> dict[str, Any]:
     return value
 
 
+def module_settings_path(transformer: Path) -> Path | None:
+    """The settings of the Transformer module in a folder: the first that Sentence Transformers reads, or None."""
+    paths = (transformer / f"sentence_{name}_config.json" for name in SETTINGS_NAMES)
+    return next((path for path in paths if path.is_file() and files.read_json(path)), None)
+
+
+def module_settings(folder: Path) -> dict[str, Any]:
+    """What Sentence Transformers' settings of the transformer say: lengths, lower case, arguments of transformers.
+
+    Empty for a bare model of transformers, whose settings it does not read.
+    """
+    path = module_settings_path(folder / transformer_path(folder))
+    is_saved = (folder / "modules.json").is_file()
+    value: dict[str, Any] = files.read_json(path) if path is not None and is_saved else {}
+    return value
+
+
 def max_seq_length(folder: Path) -> int | None:
-    """The number of tokens after which Sentence Transformers truncates, if the model says it."""
-    path = folder / transformer_path(folder) / "sentence_bert_config.json"
-    value = files.read_json(path).get("max_seq_length") if path.is_file() else None
-    return None if value is None else int(value)
+    """The number of tokens after which Sentence Transformers truncates, found as it finds it; None without any limit.
+
+    What its own settings say holds; else the smaller of the tokenizer's length and the number of the model's positions.
+    """
+    settings = module_settings(folder)
+    arguments = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
+    for said in (arguments.get("model_max_length"), settings.get("max_seq_length")):
+        if said is not None:
+            return int(said)
+    path = folder / transformer_path(folder) / "tokenizer_config.json"
+    tokenizer_config = files.read_json(path) if path.is_file() else {}
+    tokenizer = tokenizer_config.get("model_max_length", tokenizer_config.get("max_len"))
+    positions = config(folder).get("max_position_embeddings")
+    # XLNet writes -1 for its positions, and transformers a number with thirty zeros for no limit.
+    known = [int(said) for said in (tokenizer, positions) if said is not None and 0 < said < NO_LIMIT]
+    return min(known, default=None)
 
 
 def prompts(folder: Path) -> tuple[dict[str, str], str | None]:
@@ -119,13 +154,14 @@ def prompts(folder: Path) -> tuple[dict[str, str], str | None]:
 
 
 def longest_input(folder: Path) -> int:
-    """The number of tokens that the model has positions for, as its tokenizer or its config says it."""
-    path = folder / transformer_path(folder) / "tokenizer_config.json"
-    said = files.read_json(path).get("model_max_length") if path.is_file() else None
-    known = [int(value) for value in (said, config(folder).get("max_position_embeddings")) if value is not None]
-    return min([*known, 8192])
+    """The number of tokens that a text may have in calibration and the like, where the model itself has no limit."""
+    return min(max_seq_length(folder) or 8192, 8192)
 
 
-def has_own_code(folder: Path) -> bool:
-    """Whether a checkpoint brings Python code along, which `download` leaves in only with `trust_remote_code`."""
-    return any(folder.rglob("*.py"))
+def trusts_code(folder: Path) -> bool:
+    """Whether the checkpoint's own code may run: what params.yaml says, as `download` and later stages record it."""
+    for name in (SOURCE_RECORD, BUILT):
+        if (folder / name).is_file():
+            record = files.read_json(folder / name)
+            return bool(record.get("loaded", record).get("trust_remote_code", False))
+    return False

@@ -18,10 +18,11 @@ from foundry.variants import checkpoint_folder, naming
 from foundry.variants.checkpoint_folder import TORCH_WEIGHTS
 from foundry.variants.search_record import Search
 
-SOURCE_RECORD = "source.json"
+SOURCE_RECORD = checkpoint_folder.SOURCE_RECORD
 SKIPPED = "skipped.json"
 SEARCHED = "search.json"
-BUILT = "built.json"
+BUILT = checkpoint_folder.BUILT
+TORCH_SETTINGS = ("attn_implementation", "dtype", "torch_dtype")
 RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # They describe one variant, so another one does not inherit them.
 
 
@@ -51,6 +52,22 @@ def copy_companions(source: Path, target: Path) -> None:
         is_graph = any(part in ("onnx", "openvino") for part in path.parts[:-1])
         if path not in weights and not is_graph and path.name not in RECORDS:
             files.copy(source / path, target / path)
+    drop_torch_settings(target)
+
+
+def drop_torch_settings(folder: Path) -> None:
+    """Take out of a variant's settings what only torch takes, such as its attention or its precision: Sentence
+    Transformers hands it on to any runtime, and others stumble over it. Files without it keep their bytes."""
+    path = checkpoint_folder.module_settings_path(folder / checkpoint_folder.transformer_path(folder))
+    if path is None:
+        return
+    settings = files.read_json(path)
+    kept = {key: value for key, value in settings.items() if key not in ("model_args", "model_kwargs")}
+    for arguments in ("config_args", "config_kwargs"):
+        if arguments in kept:
+            kept[arguments] = {key: value for key, value in kept[arguments].items() if key not in TORCH_SETTINGS}
+    if kept != settings:
+        files.write_json(path, kept)
 
 
 def prepare(folder: Path, source: Path, variant: str) -> Path:
@@ -90,8 +107,10 @@ def skip_if_excluded(out: Path, variant: str, source: Path, excluded: bool) -> b
 
 
 def write_record(folder: Path, source: Path, record: dict[str, Any]) -> None:
-    """Write how a variant was made to built.json: the record of its source, extended by `record`."""
-    files.write_json(folder / BUILT, {**built(source), **record})
+    """Write how a variant was made to built.json: the record of its source, whether the checkpoint's code may run, and
+    `record`."""
+    trust = {"trust_remote_code": True} if checkpoint_folder.trusts_code(source) else {}
+    files.write_json(folder / BUILT, {**built(source), **trust, **record})
 
 
 def built(folder: Path) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
     shutil.copy(mixer / "modeling_mixer.py", source)
     out = project(from_checkpoint(source)) / "torch"
     download.main("tiny", settings_file("download"), out)
-    assert not checkpoint_folder.has_own_code(out)
+    assert not checkpoint_folder.trusts_code(out)
+    assert not list(out.rglob("*.py"))
     assert "modeling_mixer.py" not in files.read_json(out / variant_folder.SOURCE_RECORD)["files"]
 
 

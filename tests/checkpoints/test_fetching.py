@@ -12,7 +12,7 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.checkpoints import fetching
+from foundry.checkpoints import contents, fetching
 from foundry.data.settings import HubSource
 from stages import download
 from tests.support.hub_server import Hub
@@ -28,7 +28,7 @@ def test_only_what_is_needed() -> None:
         "openvino/openvino_model.bin", "pytorch_model.bin", "rust_model.ot", "sentencepiece.bpe.model", "tf_model.h5",
         "tokenizer.json", "flax_model.msgpack",
     ]  # fmt: skip
-    assert fetching.needed(names) == [
+    assert contents.needed(names, ("", "1_Pooling", "2_Dense")) == [
         "1_Pooling/config.json", "2_Dense/model.safetensors", "README.md", "config.json",
         "model-00001-of-00002.safetensors", "model.safetensors.index.json", "modules.json",
         "sentencepiece.bpe.model", "tokenizer.json",
@@ -36,7 +36,7 @@ def test_only_what_is_needed() -> None:
 
 
 def test_pytorch_weights_are_kept_where_there_is_nothing_better() -> None:
-    assert fetching.needed(["2_Dense/pytorch_model.bin", "pytorch_model.bin"]) == [
+    assert contents.needed(["2_Dense/pytorch_model.bin", "pytorch_model.bin"], ("", "2_Dense")) == [
         "2_Dense/pytorch_model.bin",
         "pytorch_model.bin",
     ]
@@ -67,7 +67,7 @@ def truncate(path: Path) -> None:
     [
         (lambda folder: (folder / "modules.json").unlink(), "no modules.json"),
         (lambda folder: (folder / "modules.json").write_text("{}"), "is not a list of modules|as its first module"),
-        (lambda folder: (folder / "modules.json").write_text("no"), "is not a list of modules"),
+        (lambda folder: (folder / "modules.json").write_text("no"), "modules.json is no JSON"),
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
         (lambda folder: truncate(folder / "model.safetensors"), "truncated"),
@@ -134,7 +134,7 @@ def hub(checkpoint: Path) -> Iterator[Hub]:
 def from_hub(root: Path, address: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": address, "HF_HOME": str(root / "cache")}
     environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-m", "stages.download", "tiny", str(root / "torch")]
+    command = [sys.executable, "-m", "stages.download", "tiny", str(settings_file("download")), str(root / "torch")]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 

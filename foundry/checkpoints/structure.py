@@ -1,0 +1,149 @@
+"""The shape of a checkpoint's folder: plain files alone, nothing that leads outside, and a folder for each module."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from foundry.base.errors import FoundryError
+from foundry.checkpoints import integrity
+
+
+def plain_files(root: Path) -> list[str]:
+    """Every file below a local checkpoint, relative to it; hidden ones, which never travel, are not looked at.
+
+    Raises:
+        FoundryError: for a symbolic link that leads outside, and for pipes, devices and sockets.
+    """
+    return sorted(_walk(root, root))
+
+
+def _walk(folder: Path, root: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        path = Path(entry.path)
+        name = path.relative_to(root).as_posix()
+        if entry.name.startswith("."):
+            continue
+        if entry.is_symlink():
+            _check_link(path, name, root)
+            if entry.is_dir():
+                continue  # what it leads to stands in the folder under its own name
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _walk(path, root)
+            continue
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FoundryError(
+                f"{name} of the checkpoint {root} is no plain file (a pipe, device or socket); remove it"
+            )
+        yield name
+
+
+def _check_link(path: Path, name: str, root: Path) -> None:
+    target, inside = path.resolve(), root.resolve()
+    # A snapshot in the Hub's cache holds nothing but links to the blobs beside it.
+    blobs = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else None
+    if not target.is_relative_to(inside) and not (blobs is not None and target.parent == blobs):
+        raise FoundryError(
+            f"{name} of the checkpoint {root} is a symbolic link to {path.readlink()}, outside of its folder. "
+            "Put the file itself there, or remove the link"
+        )
+    if not target.exists():
+        raise FoundryError(
+            f"{name} of the checkpoint {root} is a symbolic link to {path.readlink()}, which is not there"
+        )
+
+
+def check_path(path: Any, where: str) -> str:
+    """A module's path as a checkpoint gives it, once it is sure to stay inside.
+
+    Raises:
+        FoundryError: for an absolute path, one with `..`, and one that is no text.
+    """
+    if not isinstance(path, str):
+        raise FoundryError(f"{where} gives a module the path {path!r}, which is no text")
+    parts = PurePosixPath(path.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or Path(path).is_absolute() or ":" in path:
+        raise FoundryError(f"{where} gives a module the path {path}, which leaves the checkpoint's folder")
+    return "" if str(parts) == "." else str(parts)
+
+
+def module_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of modules.json as they stand there, each with a text as its path and type; none where there is no such
+    file.
+
+    Raises:
+        FoundryError: when it is not a list of modules, or a path leaves the folder.
+    """
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return []
+    rows = integrity.read_json(listing)
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("type"), str) for row in rows
+    ):
+        raise FoundryError(f"{listing} is not a list of modules, each with a path and a type")
+    for row in rows:
+        if "path" not in row:
+            raise FoundryError(f"{listing} is not a list of modules, each with a path and a type: {row}")
+        row["path"] = check_path(row["path"], "modules.json")
+    return rows
+
+
+def router_modules(folder: Path, path: str) -> dict[str, str]:
+    """The modules inside a Router, by their folder relative to the checkpoint: each one's type.
+
+    Raises:
+        FoundryError: when a path leaves the folder, or its settings are not a Router's.
+    """
+    # Sentence Transformers reads config.json where an older version wrote it there.
+    names = [folder / path / name for name in ("router_config.json", "config.json")]
+    config = next((file for file in names if file.is_file()), None)
+    if config is None:
+        raise FoundryError(f"module {path} is a Router, and has no router_config.json")
+    where = config.relative_to(folder).as_posix()
+    types = integrity.read_json(config).get("types")
+    if not isinstance(types, dict) or not all(isinstance(name, str) for name in types.values()):
+        raise FoundryError(f"{where} has no `types`, which a Router takes its modules from")
+    return {str(PurePosixPath(path, check_path(name, where))): said for name, said in types.items()}
+
+
+def module_types(folder: Path) -> dict[str, str]:
+    """Every module of a checkpoint, those inside Routers included: its type by its folder, in the checkpoint's order.
+
+    A key has the module's position in front (`1:1_Pooling`), because two modules may share the root.
+
+    Raises:
+        FoundryError: as `module_rows` and `router_modules` do.
+    """
+    waiting = [(str(row["path"]), str(row["type"])) for row in module_rows(folder)]
+    types: dict[str, str] = {}
+    while waiting:
+        path, name = waiting.pop(0)
+        types[f"{len(types)}:{path}"] = name
+        if name.rpartition(".")[2] in ("Router", "Asym"):
+            if path.count("/") > 8:
+                raise FoundryError(f"module {path}: Routers inside Routers, more than eight deep")
+            waiting += router_modules(folder, path).items()
+    return types
+
+
+def module_folders(folder: Path) -> list[str]:
+    """The folder of every module, relative to the checkpoint.
+
+    Raises:
+        FoundryError: as `module_types` does.
+    """
+    return [key.partition(":")[2] for key in module_types(folder)]
+
+
+def check_module_folders(folder: Path) -> None:
+    """Check that each module that has settings has a folder.
+
+    Raises:
+        FoundryError: naming the module.
+    """
+    for row in module_rows(folder):
+        # Normalize and Dropout may have none: git keeps no empty folder.
+        if row["path"] and not row["type"].endswith(("Normalize", "Dropout")) and not (folder / row["path"]).is_dir():
+            raise FoundryError(f"module {row['path']} ({row['type']}) is in modules.json, but its folder is not there")

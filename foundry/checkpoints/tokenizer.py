@@ -1,0 +1,96 @@
+"""Whether a checkpoint's tokenizer and model fit: embeddings for every id, padding, positions for every length."""
+
+from pathlib import Path
+from typing import Any
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.base.progress import say
+from foundry.checkpoints.loading import Loaded
+from foundry.variants import checkpoint_folder
+
+# Names that transformers gives to tables with a row for each position.
+POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+
+
+def check(loaded: Loaded) -> None:
+    """Check that the model takes whatever its tokenizer gives.
+
+    Raises:
+        FoundryError: with both sizes, when an id has no embedding; when there is no padding token.
+    """
+    tokenizer, transformer = loaded.model.tokenizer, loaded.model.transformers_model
+    if tokenizer is None:
+        raise FoundryError("the checkpoint has no tokenizer: it is no model of text")
+    ids = {*tokenizer.get_vocab().values(), *tokenizer.all_special_ids}
+    rows = embedding_rows(transformer)
+    if rows is not None and max(ids) >= rows:
+        beyond = sorted(token for token, number in tokenizer.get_vocab().items() if number >= rows)
+        raise FoundryError(
+            f"the tokenizer gives ids up to {max(ids)} ({max(ids) + 1} entries), and the model has {rows} embeddings: "
+            f"{', '.join(beyond[:3])} would be an error. Save the model after resize_token_embeddings({max(ids) + 1}), "
+            "or the tokenizer without what was added"
+        )
+    if tokenizer.pad_token_id is None:
+        raise FoundryError(
+            "the tokenizer has no padding token, so that no two texts go into one batch. Set pad_token in "
+            "tokenizer_config.json, to the end-of-sequence token where the model was trained so"
+        )
+
+
+def embedding_rows(transformer: Any) -> int | None:
+    """How many ids a transformer has embeddings for; None where code of the checkpoint's own does not say it."""
+    try:
+        table = transformer.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+    weight = getattr(table, "weight", None)
+    return None if weight is None else int(weight.shape[0])
+
+
+def positions(transformer: Any) -> int | None:
+    """How many tokens a transformer has positions for; None where it computes them.
+
+    RoBERTa and its like count from behind the padding id: of 514 rows, 512 are for tokens.
+    """
+    import torch
+
+    if transformer is None:
+        return None  # a first module of the checkpoint's own, without a model of transformers
+    lengths = [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for name, table in transformer.named_modules()
+        if isinstance(table, torch.nn.Embedding) and name.rpartition(".")[2] in POSITIONS
+    ]
+    return min(lengths, default=None)
+
+
+def write_length(folder: Path, loaded: Loaded, model: str) -> None:
+    """See to it that the settings say how many tokens are read, and no more than the model has positions for.
+
+    Beyond them, torch would raise an IndexError, and a variant give anything at all. Settings that say it keep their
+    bytes.
+    """
+    said, in_files = loaded.model.max_seq_length, checkpoint_folder.max_seq_length(folder)
+    is_unlimited = said is None or said > checkpoint_folder.NO_LIMIT
+    available = positions(loaded.model.transformers_model)
+    length = available if is_unlimited else min(said, available or said)
+    # Where a length follows from a default of transformers' own, later stages would have to load the model for it.
+    if length is None or (length == said == in_files):
+        return
+    transformer = folder / checkpoint_folder.transformer_path(folder)
+    if (folder / "modules.json").is_file():
+        path = checkpoint_folder.module_settings_path(transformer) or transformer / "sentence_bert_config.json"
+        settings = files.read_json(path) if path.is_file() else {}
+        for arguments in ("tokenizer_args", "processor_kwargs"):
+            (settings.get(arguments) or {}).pop("model_max_length", None)
+        settings["max_seq_length"] = length
+    else:
+        # Sentence Transformers reads no settings of its own for a bare model of transformers.
+        path = transformer / "tokenizer_config.json"
+        settings = (files.read_json(path) if path.is_file() else {}) | {"model_max_length": length}
+    files.write_json(path, settings)
+    loaded.model.max_seq_length = length
+    if length != said:
+        claimed = "no length" if is_unlimited else f"{said} tokens"
+        say(f"{model}: reads {length} tokens, for which it has positions; its settings say {claimed}")

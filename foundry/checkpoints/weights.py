@@ -1,0 +1,101 @@
+"""No weight is invented: what the files do not hold, and the output depends on, is an error that names it.
+
+transformers fills what is missing with random numbers, and says so in a log line. Some of it does not matter: most
+BERT embedders come without the pooler, whose output Sentence Transformers does not use.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foundry.base.errors import FoundryError
+from foundry.checkpoints import structure
+from foundry.checkpoints.loading import Loaded, Weights
+
+NAMED = 4  # how many weights a message names
+OUTPUTS = ("sentence_embedding", "scores", "logits")  # Sentence Transformers' names, whichever the last module gives
+
+
+def check(folder: Path, loaded: Loaded) -> None:
+    """Check that every weight that reaches the output comes from the checkpoint.
+
+    Raises:
+        FoundryError: naming those that do not.
+    """
+    _check_modules(folder, loaded)
+    for weights in loaded.weights:
+        parameters = dict(weights.model.named_parameters(remove_duplicate=False))
+        # What is no parameter is a buffer, such as position ids, which the model's code fills by itself.
+        missing = [name for name in weights.missing if name in parameters]
+        if not missing:
+            continue
+        if len({id(parameters[name]) for name in missing}) == len({id(value) for value in parameters.values()}):
+            raise FoundryError(
+                "none of the model's weights are in its files. Their names there look like "
+                f"{_listed(weights.unexpected) or 'nothing'}, and the model's like {_listed(missing)}; save the model "
+                "again with the names that transformers gives"
+            )
+        used = reaching_output(loaded.model, parameters, missing)
+        if used:
+            raise FoundryError(
+                f"the checkpoint does not hold {len(used)} of the weights that it needs as a {loaded.kind}: "
+                f"{_listed(used)}. {_advice(loaded.kind, weights, used)}"
+            )
+
+
+def _check_modules(folder: Path, loaded: Loaded) -> None:
+    """Check that converting to another kind added no module with weights of its own."""
+    saved = {name.rpartition(".")[2] for name in structure.module_types(folder).values()}
+    saved |= {"Router"} if "Asym" in saved else set()  # the name that it had before
+    for module in list(loaded.model)[1:]:
+        name, invented = type(module).__name__, [key for key, _ in module.named_parameters()]
+        if invented and name not in saved:
+            raise FoundryError(
+                f"as a {loaded.kind}, the checkpoint needs a {name} that it does not hold, with the weights "
+                f"{_listed(invented)}. A model with a masked-language head makes a SparseEncoder without one"
+            )
+
+
+def reaching_output(model: Any, parameters: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Which of a loaded model's parameters its output depends on, by the graph that torch keeps for gradients.
+
+    Args:
+        model: Of Sentence Transformers.
+        parameters: Of the transformer in it, by name.
+        names: Those that are asked for.
+    """
+    import torch
+
+    pair: Any = ("what is it", "it is a text")
+    text: Any = pair if type(model).__name__ == "CrossEncoder" else pair[1]
+    for parameter in parameters.values():
+        parameter.requires_grad_(parameter.is_floating_point())
+    with torch.enable_grad():
+        features = model(model.preprocess([text]))
+    output = next(features[key] for key in OUTPUTS if key in features)
+    # No gradient is computed: the model may change values in place that one would need.
+    waiting, seen, used = [output.grad_fn], set(), set()
+    while waiting:
+        step = waiting.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        if hasattr(step, "variable"):
+            used.add(id(step.variable))
+        waiting += [before for before, _ in step.next_functions]
+    return [name for name in names if id(parameters[name]) in used]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _advice(kind: str, weights: Weights, used: Sequence[str]) -> str:
+    base = getattr(weights.model, "base_model_prefix", "")
+    is_head = bool(base) and not any(name.startswith(f"{base}.") and ".pooler." not in name for name in used)
+    if is_head and kind == "CrossEncoder":
+        return "That is its classifier: it was never trained to score pairs, and a random one is not built"
+    if is_head and kind == "SparseEncoder":
+        return "That is its masked-language head, without which a random one would be built"
+    return "Random numbers in their place would be built; save the whole model again"

@@ -1,0 +1,117 @@
+"""The tokens that a model reads, without its weights: what calibration runs through a graph.
+
+Where the tokenizer's own file says everything, its own library reads it in milliseconds. Everywhere else (no fast
+tokenizer, lower case or arguments in the settings, a class that adds something to the file) it is the model's own
+tokenizer, as Sentence Transformers sets it up, for which transformers takes seconds to import.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundry.base import files
+from foundry.variants import checkpoint_folder
+
+Text = str | tuple[str, str]
+Fields = dict[str, np.ndarray]  # by the input's name, (1, tokens) of int64
+
+# Classes of transformers that change nothing of the file but its normalizer, which `is_plain` compares.
+BERT_CLASSES = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"}
+PLAIN_SETTINGS = {
+    "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "model_args",
+    "model_kwargs", "config_args", "config_kwargs", "unpad_inputs",
+}  # fmt: skip
+
+
+def is_plain(folder: Path) -> bool:
+    """Whether a model's tokenizer is what its tokenizer.json says, and nothing else has a say in the tokens."""
+    transformer = folder / checkpoint_folder.transformer_path(folder)
+    file, config = transformer / "tokenizer.json", transformer / "tokenizer_config.json"
+    if not file.is_file() or not config.is_file() or checkpoint_folder.trusts_code(folder):
+        return False
+    settings = checkpoint_folder.module_settings(folder)
+    if settings.get("do_lower_case") or any(value for key, value in settings.items() if key not in PLAIN_SETTINGS):
+        return False
+    if any("message" in name for name in settings.get("modality_config") or {}):
+        return False
+    said, tokenizer = files.read_json(config), files.read_json(file)
+    known = {row["content"]: row["id"] for row in tokenizer["added_tokens"]}
+    added = said.get("added_tokens_decoder", {}).items()
+    if any(known.get(row["content"]) != int(number) for number, row in added) or _has_more_tokens(transformer, known):
+        return False
+    if said.get("truncation_side", "right") != "right":
+        return False
+    name = said.get("tokenizer_class")
+    return name == "PreTrainedTokenizerFast" or (name in BERT_CLASSES and _is_bert(said, tokenizer))
+
+
+def _has_more_tokens(transformer: Path, known: dict[str, int]) -> bool:
+    """Whether older files beside tokenizer.json name tokens that it does not."""
+    added, special = transformer / "added_tokens.json", transformer / "special_tokens_map.json"
+    names = set(files.read_json(added)) if added.is_file() else set()
+    for value in (files.read_json(special) if special.is_file() else {}).values():
+        for token in value if isinstance(value, list) else [value]:
+            names.add(token["content"] if isinstance(token, dict) else token)
+    return not names <= set(known)
+
+
+def _is_bert(said: dict[str, Any], tokenizer: dict[str, Any]) -> bool:
+    """Whether BertTokenizerFast would leave the file's normalizer as it is."""
+    normalizer = tokenizer.get("normalizer") or {}
+    pairs = (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None),
+             ("tokenize_chinese_chars", "handle_chinese_chars", True))  # fmt: skip
+    is_same = all(said.get(key, default) == normalizer.get(name) for key, name, default in pairs)
+    return normalizer.get("type") == "BertNormalizer" and is_same
+
+
+def by_file(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
+    """Each text or pair alone, by tokenizer.json, truncated as the model truncates."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / checkpoint_folder.transformer_path(folder) / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(checkpoint_folder.longest_input(folder))
+    for encoded in tokenizer.encode_batch(list(texts)):
+        fields = {
+            "input_ids": encoded.ids,
+            "attention_mask": encoded.attention_mask,
+            "token_type_ids": encoded.type_ids,
+        }
+        yield {name: np.array([value], np.int64) for name, value in fields.items()}
+
+
+def by_model(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
+    """Each text or pair alone, by the model's own tokenizer, as Sentence Transformers sets it up."""
+    module = transformer_without_weights(folder)
+    if module.max_seq_length is None or module.max_seq_length > checkpoint_folder.NO_LIMIT:
+        module.max_seq_length = checkpoint_folder.longest_input(folder)
+    for text in texts:
+        fields = module.preprocess([text])
+        yield {name: value.numpy().astype(np.int64) for name, value in fields.items() if hasattr(value, "numpy")}
+
+
+def transformer_without_weights(folder: Path) -> Any:
+    """Sentence Transformers' first module of a folder with its tokenizer and settings, and no model to run."""
+    import torch
+    from sentence_transformers.base.modules import Transformer
+
+    class Tokenizing(Transformer):
+        """Sentence Transformers offers no tokenizer without the model around it."""
+
+        def _load_model(self, _path: str, _task: str, config: Any, *_rest: Any, **_options: Any) -> Any:
+            model = torch.nn.Module()
+            model.config = config
+            return model
+
+    options = {"local_files_only": True, "trust_remote_code": checkpoint_folder.trusts_code(folder)}
+    path = checkpoint_folder.transformer_path(folder)
+    if (folder / "modules.json").is_file():
+        return Tokenizing.load(str(folder), subfolder=path, **options)
+    kwargs = {name: dict(options) for name in ("model_kwargs", "processor_kwargs", "config_kwargs")}
+    task = checkpoint_folder.task(folder)
+    modality = {"text": {"method": "forward", "method_output_name": "logits"}}
+    return Tokenizing(
+        str(folder), transformer_task=task, modality_config=modality, module_output_name="scores", **kwargs
+    )

@@ -1,0 +1,55 @@
+"""Model cards as people write them: in any encoding, and with front matter that may be broken. None ends a build."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+
+
+class Card(NamedTuple):
+    """A model card."""
+
+    data: dict[str, Any]  # its front matter; empty where there is none, or where it is broken
+    text: str  # what follows it
+    mistake: str | None  # what is wrong with the front matter
+
+
+def read(path: Path) -> str:
+    """A card's text: UTF-8 with or without a byte order mark, or else Latin-1, in which every byte is a letter."""
+    if not path.is_file():
+        return ""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def parse(text: str) -> Card:
+    """A card's front matter and the text after it."""
+    import yaml
+
+    match = FRONT_MATTER.match(text)
+    if match is None:
+        return Card({}, text, None)
+    rest = text[match.end() :]
+    try:
+        data = yaml.safe_load(match[1])
+    except (yaml.YAMLError, ValueError) as error:
+        return Card({}, rest, f"its front matter is no YAML: {' '.join(str(error).split())[:200]}")
+    if data is not None and not isinstance(data, dict):
+        return Card({}, rest, f"its front matter is a {type(data).__name__}, and a mapping was expected")
+    return Card({str(key): value for key, value in (data or {}).items()}, rest, None)
+
+
+def texts(value: Any) -> list[str]:
+    """A value that people write as a text or as a list of texts, such as tags and licences."""
+    if value is None:
+        return []
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+
+
+def licence(path: Path) -> str | None:
+    """The licence that a card's front matter names; several are joined by a comma."""
+    return ", ".join(texts(parse(read(path)).data.get("license"))) or None
