@@ -152,9 +152,12 @@ def test_an_encoding_that_nobody_knows() -> None:
 @pytest.mark.parametrize("name", ["t.txt", "t.csv", "t.jsonl", "t.txt.gz"])
 def test_a_file_that_is_not_utf8_names_the_line_and_the_setting(tmp_path: Path, name: str) -> None:
     line = '{"text": "x"}\n' if name == "t.jsonl" else "x\n"
-    content = ("text\n" * (name == "t.csv") + line * 10_000 + line.replace("x", "Grüße") + line * 10_000).encode(
-        "latin-1"
-    )
+    content = (
+        "text\n" * (name == "t.csv")
+        + line * 10_000
+        + line.replace('"x"', '"Grüße"').replace("x\n", "Grüße\n")
+        + line * 10_000
+    ).encode("latin-1")
     path = file(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)
     message = error_of(path)
     assert (
