@@ -75,6 +75,8 @@ def read_judgements(path: Path) -> list[Judgement]:
     scores: dict[tuple[str, str], float] = {}
     lines = _fields(path)
     _, first = next(lines, ("", []))
+    if not first:
+        raise FoundryError(f"{path} holds no judgements")
     if set(HEADER) <= set(first):
         indices = tuple(first.index(name) for name in HEADER)
     elif len(first) in FIELDS_WITHOUT_HEADER and _is_number(first[-1]):

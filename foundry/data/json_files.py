@@ -29,7 +29,7 @@ def records(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, dict[str
     for number, line in every:
         place = f"{path}, line {number}"
         try:
-            record = json.loads(line)
+            record = json.loads(line.rstrip("\n"))
         except (ValueError, RecursionError) as error:
             raise FoundryError(
                 f"{place}: is no JSON ({_reason(error)}); JSON Lines has one object on each line, and else "

@@ -41,7 +41,7 @@ def freeze_similarity(name: str, task: SimilarityPairs | SimilarityMatrix) -> Ta
     with errors_begin_with(f"task {name}"):
         pairs = read_pairs(task) if isinstance(task, SimilarityPairs) else read_matrix(task)
         if len({score for _, _, score in pairs}) < 2:
-            raise FoundryError(f"{len(pairs)} pairs, all with one score, rank nothing")
+            raise FoundryError(f"{len(pairs)} pairs without two different scores rank nothing")
     return {
         "kind": "similarity",
         "first": [first for first, _, _ in pairs],
@@ -97,10 +97,10 @@ def freeze_beir(name: str, task: Retrieval) -> Task:
         corpus, queries = beir.read_texts(corpus_file), beir.read_texts(queries_file)
         judgements = beir.read_judgements(qrels)
         relevant: dict[str, list[str]] = {}
-        strangers = 0
+        unknown = 0
         for judgement in judgements:
             if judgement.query not in queries or judgement.document not in corpus:
-                strangers += 1
+                unknown += 1
             elif judgement.score > 0:
                 relevant.setdefault(judgement.query, []).append(judgement.document)
         if not relevant:
@@ -109,7 +109,7 @@ def freeze_beir(name: str, task: Retrieval) -> Task:
             raise FoundryError(f"{queries_file}: query {empty[0]} is judged, and its text is empty")
     kept = {query: text for query, text in queries.items() if query in relevant}
     for count, what in (
-        (strangers, f"of {len(judgements)} judgements left out: they name a query or document that is not there"),
+        (unknown, f"of {len(judgements)} judgements left out: they name a query or document that is not there"),
         (len(queries) - len(kept), f"of {len(queries)} queries left out: no document is judged relevant to them"),
         (sum(not text for text in corpus.values()), f"of {len(corpus)} documents have no text; they stay, as empty"),
     ):

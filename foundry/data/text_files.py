@@ -100,7 +100,7 @@ def _not_in_encoding(path: Path, encoding: str) -> str:
         except UnicodeError as error:
             reason = str(error)
     return (
-        f"{path}, line {line}: is not {shown(encoding)} ({reason}); "
+        f"{path} is not {shown(encoding)} (line {line}, {reason}); "
         "save it as UTF-8, or set `encoding:` to what it is, such as latin-1, cp1252 or utf-16"
     )
 

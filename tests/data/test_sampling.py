@@ -1,6 +1,5 @@
 """sample: seeded, without overlap, and what is missing or too little is an error."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.data import sampling, tables, texts
-from foundry.data.settings import PathTexts
+from foundry.data import sampling, texts
 from stages import sample
 from tests.support.stages import settings_file
 
@@ -54,8 +52,8 @@ def test_sets_share_no_document(project: Callable[..., Path]) -> None:
     sample.main(settings_file("sample"), root / "texts")
     numbers = []
     for name in NAMES:
-        found = "".join(row["text"] + " " for row in texts.read(root / "texts" / f"{name}.jsonl"))
-        numbers.append({word.strip(".,") for word in found.split() if word.strip(".,").isdigit()})
+        words = " ".join(row["text"] for row in texts.read(root / "texts" / f"{name}.jsonl")).split()
+        numbers.append({word.strip(".,") for word in words if word.strip(".,").isdigit()})
     assert all(numbers)
     assert not numbers[0] & numbers[1]
     assert not numbers[0] & numbers[2]
@@ -80,50 +78,7 @@ def test_too_few_is_an_error(project: Callable[..., Path]) -> None:
     assert not (root / "texts").exists()
 
 
-def write_csv(path: Path, rows: list[str]) -> None:
-    path.write_text("id,sentence\n" + "".join(f'{i},"{row}"\n' for i, row in enumerate(rows)))
-
-
-def write_jsonl(path: Path, rows: list[str]) -> None:
-    path.write_text("".join(json.dumps({"sentence": row}) + "\n" for row in rows))
-
-
-def write_parquet(path: Path, rows: list[str]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.table({"sentence": rows}), path)
-
-
-@pytest.mark.parametrize(("ending", "write"), [("csv", write_csv), ("jsonl", write_jsonl), ("parquet", write_parquet)])
-def test_columns(tmp_path: Path, ending: str, write: Callable[[Path, list[str]], None]) -> None:
-    path = tmp_path / f"texts.{ending}"
-    write(path, ["Grüße, zwei", "three"])
-    assert tables.texts(PathTexts(path=str(path), column="sentence")) == ["Grüße, zwei", "three"]
-    with pytest.raises(FoundryError, match=r"no column 'txt'; its columns are .*sentence"):
-        tables.texts(PathTexts(path=str(path), column="txt"))
-
-
-def test_a_broken_file_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "texts.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(FoundryError, match="cannot be read as parquet"):
-        tables.texts(PathTexts(path=str(tmp_path / "texts.parquet"), column="sentence"))
-
-
-def test_an_unknown_ending_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "texts.cor").write_text("a\n")
-    with pytest.raises(FoundryError, match="set `format:`"):
-        tables.texts(PathTexts(path=str(tmp_path / "texts.cor")))
-
-
-def test_a_wrong_encoding_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "texts.txt").write_bytes("Grüße".encode("latin-1"))
-    with pytest.raises(FoundryError, match="is not utf-8"):
-        tables.texts(PathTexts(path=str(tmp_path / "texts.txt")))
-    assert tables.texts(PathTexts(path=str(tmp_path / "texts.txt"), encoding="latin-1")) == ["Grüße"]
-
-
-def test_an_empty_file_is_an_error(project: Callable[..., Path]) -> None:
+def test_a_file_of_blank_lines_is_an_error(project: Callable[..., Path]) -> None:
     root = project()
     (root / "empty.txt").write_text("\n\n")
     project(lambda raw: raw["sample"]["sources"].update(news={"path": "empty.txt"}))
@@ -134,3 +89,12 @@ def test_an_empty_file_is_an_error(project: Callable[..., Path]) -> None:
 def test_line_separators_inside_a_text_survive(tmp_path: Path) -> None:
     texts.write(tmp_path / "t.jsonl", [{"group": "g", "text": "one\u2028still one\nand\x85more"}])
     assert texts.read(tmp_path / "t.jsonl") == [{"group": "g", "text": "one\u2028still one\nand\x85more"}]
+
+
+@pytest.mark.parametrize(
+    "content", ['{"group": "g", "text": "a"}\n{"group": "g", "te', '{"group": "g", "text": null}\n', ""]
+)
+def test_frozen_texts_that_are_damaged_are_an_error_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "t.jsonl").write_text(content)
+    with pytest.raises(FoundryError, match=r"^.*t\.jsonl.*$"):
+        texts.read(tmp_path / "t.jsonl")
