@@ -190,3 +190,17 @@ def training_folder(folder: Path) -> None:
 def adapter_alone(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
     change(folder / "adapter_config.json", base_model_name_or_path="org/base", peft_type="LORA")
+
+
+def adapter_beside(folder: Path) -> None:
+    """A LoRA adapter with random weights beside the model that it was trained on; peft is an extra."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import BertModel
+
+    torch.manual_seed(2)
+    adapted = get_peft_model(BertModel.from_pretrained(folder), LoraConfig(r=4, target_modules=["query", "value"]))
+    for name, value in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value, std=0.5)  # zeros before training, which would change nothing
+    adapted.save_pretrained(folder)
