@@ -74,7 +74,7 @@ def fetch_hub(source: HubSource, target: Path, trusted: bool = False) -> Fetched
     """
 
     def listings(names: Sequence[str]) -> list[str]:
-        return [name for name in names if name == "modules.json" or name.endswith("router_config.json")]
+        return [name for name in names if name == "modules.json" or name.endswith("config.json")]
 
     def wanted(names: Sequence[str]) -> list[str]:
         return contents.needed(names, folders, trusted)

@@ -10,7 +10,7 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import structure
-from foundry.checkpoints.loading import Loaded, Weights
+from foundry.checkpoints.loading import REFUSALS, Loaded, Weights
 
 NAMED = 4  # how many weights a message names
 OUTPUTS = ("sentence_embedding", "scores", "logits")  # Sentence Transformers' names, whichever the last module gives
@@ -70,8 +70,11 @@ def reaching_output(model: Any, parameters: dict[str, Any], names: Sequence[str]
     text: Any = pair if type(model).__name__ == "CrossEncoder" else pair[1]
     for parameter in parameters.values():
         parameter.requires_grad_(parameter.is_floating_point())
-    with torch.enable_grad():
-        features = model(model.preprocess([text]))
+    try:
+        with torch.enable_grad():
+            features = model(model.preprocess([text]))
+    except REFUSALS:
+        return list(names)  # nothing shows that any of them does not matter
     output = next(features[key] for key in OUTPUTS if key in features)
     # No gradient is computed: the model may change values in place that one would need.
     waiting, seen, used = [output.grad_fn], set(), set()

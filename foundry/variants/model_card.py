@@ -37,7 +37,9 @@ def parse(text: str) -> Card:
     try:
         data = yaml.safe_load(match[1])
     except (yaml.YAMLError, ValueError) as error:
-        return Card({}, rest, f"its front matter is no YAML: {' '.join(str(error).split())[:200]}")
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 2}: " if mark is not None else ""  # counted with the dashes before it
+        return Card({}, rest, f"its front matter is no YAML: {where}{getattr(error, 'problem', None) or error}")
     if data is not None and not isinstance(data, dict):
         return Card({}, rest, f"its front matter is a {type(data).__name__}, and a mapping was expected")
     return Card({str(key): value for key, value in (data or {}).items()}, rest, None)

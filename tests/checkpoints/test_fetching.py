@@ -15,6 +15,7 @@ from foundry.base.errors import FoundryError
 from foundry.checkpoints import contents, fetching
 from foundry.data.settings import HubSource
 from stages import download
+from tests.support import odd_checkpoints as odd
 from tests.support.hub_server import Hub
 from tests.support.projects import ROOT
 from tests.support.stages import settings_file
@@ -151,6 +152,23 @@ def test_a_pinned_revision_from_the_hub(project: Callable[..., Path], checkpoint
     record = files.read_json(root / "torch/source.json")
     assert record["source"] == {"hub": "org/tiny", "revision": revision}
     assert set(record["files"]) == names - {"source.json"}
+
+
+def test_code_of_another_repository_is_fetched_at_its_commit(
+    project: Callable[..., Path], checkpoint: Path, hub: Hub, tmp_path: Path
+) -> None:
+    hub.make_repo("org/code", {"modeling_own.py": odd.OWN_MODEL.encode(), "README.md": b"Not needed"})
+    revision = hub.repos["org/code"].refs["main"]
+    hub.push("org/code", {"modeling_own.py": b"raise SystemExit('another commit')"})
+    source = broken_copy(checkpoint, tmp_path / "source", odd.class_elsewhere)
+    settings = {"source": {"path": str(source)}, "trust_remote_code": True, "code_revision": revision}
+    root = project(lambda raw: raw["models"].update(tiny=settings))
+    done = from_hub(root, hub.address)
+    assert done.returncode == 0, done.stderr
+    record = files.read_json(root / "torch/source.json")
+    assert record["source"]["code"] == {"hub": "org/code", "revision": revision}
+    assert record["loaded"]["architecture"] == "OwnModel"
+    assert files.read_json(root / "torch/config.json")["auto_map"] == {"AutoModel": "modeling_own.OwnModel"}
 
 
 def test_a_hub_that_refuses(project: Callable[..., Path], hub: Hub) -> None:

@@ -1,5 +1,6 @@
 """download says yes or no to odd checkpoints, in one line, before anything is built; and runs nothing of theirs."""
 
+import importlib.util
 import json
 import os
 import re
@@ -231,6 +232,27 @@ def test_only_the_model_travels(fetch: Fetch, checkpoint: Path) -> None:
 
 def test_an_adapter_alone_says_what_to_do(fetch: Fetch) -> None:
     refused(fetch, odd.adapter_alone, "is an adapter of org/base, without that model's weights.*merge_and_unload")
+
+
+def test_an_adapter_beside_its_base_is_merged(
+    fetch: Fetch, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("peft")
+    out = fetch(odd.adapter_beside)
+    assert "merged the adapter" in capsys.readouterr().out
+    assert not list(out.glob("adapter*"))
+    text = ["one two three"]
+    assert abs(loader.load(out, "torch").encode(text) - loader.load(checkpoint, "torch").encode(text)).max() > 0.01
+
+
+def test_an_adapter_needs_peft(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(folder: Path) -> None:
+        shutil.copy(folder / "model.safetensors", folder / "adapter_model.safetensors")
+        odd.change(folder / "adapter_config.json", base_model_name_or_path="org/base", peft_type="LORA")
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else find(name))
+    refused(fetch, change, r"pip install '\.\[adapters\]'")
 
 
 # --- Broken files ----------------------------------------------------------------------------------------
