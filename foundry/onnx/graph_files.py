@@ -11,8 +11,8 @@ done here instead:
   hands out.
 - Moving weights into a sidecar. onnx and onnx_ir hold all of them in memory for it, or write another graph: protobuf
   keeps the memory of a value until the whole message is dropped.
-- Putting values back. onnx marks such a tensor as stored inside the file, ONNX Runtime leaves the mark out, and the
-  bytes are to be ONNX Runtime's.
+- Putting values back. onnx marks such a tensor as stored inside the file, which takes two bytes. The graphs of ONNX
+  Runtime's optimizer have no such marks, those of its dynamic quantizer have, and the bytes are to be the same.
 """
 
 import contextlib
@@ -123,10 +123,13 @@ def size_bytes(tensor: Any) -> int:
     return math.prod(tensor.dims) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
-def store_inside(tensor: Any, values: bytes) -> None:
-    """Put values into an external tensor, which then has the same bytes as a tensor that never was external."""
+def store_inside(tensor: Any, values: bytes, mark: bool = False) -> None:
+    """Put values into an external tensor, which then has the same bytes as a tensor that never was external; or, with
+    `mark`, as a tensor whose values onnx has read from a sidecar."""
     tensor.raw_data = values
     tensor.ClearField("data_location")
+    if mark:
+        tensor.data_location = tensor.DEFAULT
     if not tensor.doc_string:  # ONNX Runtime writes an empty one for an external tensor
         tensor.ClearField("doc_string")
     del tensor.external_data[:]
@@ -161,14 +164,14 @@ def use_microsoft_operators(model: Any) -> None:
         model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
 
 
-def save(model: Any, target: Path) -> None:
+def save(model: Any, target: Path, mark: bool = False) -> None:
     """Write the graph of one of ONNX Runtime's wrappers to an absolute path: into one file, or, above 2 GB, with a
-    sidecar. Weights on the disk are read from the sidecar in the current folder."""
+    sidecar. Weights on the disk are read from the sidecar in the current folder. `mark` is that of `store_inside`."""
     tensors = model.model.graph.initializer
     if sum(map(size_bytes, tensors)) <= LARGEST_GRAPH_BYTES:
         for tensor in tensors:
             if is_external(tensor):
-                store_inside(tensor, read_values(tensor))
+                store_inside(tensor, read_values(tensor), mark)
         model.save_model_to_file(str(target))
         return
     model.topological_sort()

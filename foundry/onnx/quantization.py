@@ -1,8 +1,8 @@
 """Quantize an ONNX graph without calibration: to dynamic int8, or its weights alone.
 
 ONNX Runtime's quantizers are called directly: optimum, which wraps them, takes seconds to import. The files of
-optimum's targets hold what those of Sentence Transformers' `export_dynamic_quantized_onnx_model` hold;
-tests/onnx/test_quantize.py compares them.
+optimum's targets are byte for byte those of Sentence Transformers' `export_dynamic_quantized_onnx_model`;
+tests/onnx/test_quantize.py compares the bytes.
 """
 
 import tempfile
@@ -39,7 +39,8 @@ def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
         if not counts:
             operators = ", ".join(sorted({node.op_type for node in quantizer.model.nodes()}))
             raise FoundryError(f"nothing in {graph} was quantized; its operators are {operators}")
-        graph_files.save(quantizer.model, target)
+        # ONNX Runtime's dynamic quantizer saves and reloads the graph, and onnx marks what it loads from a sidecar.
+        graph_files.save(quantizer.model, target, mark=row.isa is not None)
     return counts
 
 

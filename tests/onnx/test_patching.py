@@ -4,6 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import onnx
 import pytest
 from onnxruntime.quantization import base_quantizer, onnx_quantizer, quant_utils
 
@@ -27,6 +28,12 @@ def test_the_function_is_replaced_inside_the_block_alone() -> None:
     with pytest.raises(RuntimeError), patching.shapes_inferred_in_memory():
         raise RuntimeError
     assert is_original()
+
+
+def test_the_replacement_gives_the_same_bytes(tiny: Path) -> None:
+    model = onnx.load(variant_folder.weights_path(tiny / "onnx", "onnx"))
+    expected = quant_utils.save_and_reload_model_with_shape_infer(model).SerializeToString(deterministic=True)
+    assert patching.infer_shapes(model).SerializeToString(deterministic=True) == expected
 
 
 @pytest.mark.parametrize("operators", [["MatMul"], ["Conv"]], ids=["quantized", "refused"])
