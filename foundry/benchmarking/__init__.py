@@ -1,0 +1,1 @@
+"""Speed, latency and memory: a process for each measurement, interleaved rounds, and the machine's profile."""

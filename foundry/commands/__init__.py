@@ -1,0 +1,1 @@
+"""The subcommands of `foundry`, a file for each."""

@@ -1,0 +1,1 @@
+"""Where texts come from, tables, frozen texts, labelled tasks, and sampling."""

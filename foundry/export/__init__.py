@@ -1,0 +1,1 @@
+"""The exporters, tried in turn, each compared with torch."""

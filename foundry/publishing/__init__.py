@@ -1,0 +1,1 @@
+"""The published folder, the model card, `foundry.json`, signatures, secrets, and the Hub."""

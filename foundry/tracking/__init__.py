@@ -1,0 +1,1 @@
+"""All that is known of DVC: dvc.lock, its cache, versions, audit, and pruning."""

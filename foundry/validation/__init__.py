@@ -1,0 +1,1 @@
+"""The checks of a variant, their thresholds, and the verdict."""

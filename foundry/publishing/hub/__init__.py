@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: reading a repository, sending one pull request, and retrying what failed in between."""
