@@ -51,8 +51,9 @@ class Subcommands(TyperGroup):
                 self.commands[name] = TyperCommand(name, help=summary(name), rich_help_panel=heading)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name and found else None, rest
+        """The subcommand that the arguments name, imported only now."""
+        name, subcommand, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and subcommand else None, rest
 
 
 app = typer.Typer(

@@ -23,9 +23,9 @@ def main(
     out: Path,
 ) -> None:
     limits = settings.read(settings_file, ValidateVariant)
-    chosen = [row["text"] for row in texts.read(validation_texts)]
+    selected = [row["text"] for row in texts.read(validation_texts)]
     expected = reference.read(reference_folder)
-    result = verdict.validate(folder, variant, chosen, files.read_json(tasks), expected, limits)
+    result = verdict.validate(folder, variant, selected, files.read_json(tasks), expected, limits)
     files.write_json(out, result)
     why = results.why_failed(result) or result["reason"]
     say(f"{variant}: ", (result["verdict"], STYLES[result["verdict"]]), f" {why}" if why else "")

@@ -33,7 +33,7 @@ def ratio(speed: Sequence[float | None], other: Sequence[float | None]) -> Ratio
 
     A round in which either was not measured does not count; None where no round is left.
     """
-    ratios = [mine / theirs for mine, theirs in zip(speed, other, strict=False) if mine and theirs]
+    ratios = [ours / baseline for ours, baseline in zip(speed, other, strict=False) if ours and baseline]
     if not ratios:
         return None
     low, high = median_interval(ratios) if len(ratios) >= FEWEST_ROUNDS else (None, None)

@@ -198,8 +198,8 @@ def _check_activation(where: str, key: str, reference: str) -> None:
 
 def _check_attention(where: str, value: dict[str, Any]) -> None:
     for key in ("attn_implementation", "_attn_implementation", "_attn_implementation_internal"):
-        if isinstance(said := value.get(key), str) and "/" in said:
-            raise FoundryError(f"{where} has {key}: {said}, which is code from the Hub; remove it")
+        if isinstance(setting := value.get(key), str) and "/" in setting:
+            raise FoundryError(f"{where} has {key}: {setting}, which is code from the Hub; remove it")
 
 
 def _check_module_settings(where: str, value: dict[str, Any]) -> None:
@@ -209,24 +209,25 @@ def _check_module_settings(where: str, value: dict[str, Any]) -> None:
             "the tokenizer in its folder, and remove the key"
         )
     for arguments in ARGUMENTS:
-        for key, said in (value.get(arguments) or {}).items():
-            is_outside = isinstance(said, str) and ("/" in said or "\\" in said or ".." in said)
+        for key, argument in (value.get(arguments) or {}).items():
+            is_path = isinstance(argument, str) and ("/" in argument or "\\" in argument or ".." in argument)
             # Sentence Transformers itself takes this key out.
-            if key != "trust_remote_code" and (key in LOADING_ARGUMENTS or is_outside):
+            if key != "trust_remote_code" and (key in LOADING_ARGUMENTS or is_path):
                 raise FoundryError(
-                    f"{where} has {arguments}: {key}: {said}, which loads something other than the checkpoint's files"
+                    f"{where} has {arguments}: {key}: {argument}, which loads something other than the checkpoint's "
+                    "files"
                 )
-    for modality, said in (value.get("modality_config") or {}).items():
-        method = said.get("method") if isinstance(said, dict) else None
+    for modality, forward in (value.get("modality_config") or {}).items():
+        method = forward.get("method") if isinstance(forward, dict) else None
         if not re.fullmatch(r"forward|get_\w+_features", str(method)):
             raise FoundryError(f"{where} has modality_config: {modality}: method: {method}, which is no forward pass")
 
 
 def _check_tokenizer_settings(where: str, value: dict[str, Any]) -> None:
-    for key, said in value.items():
+    for key, paths in value.items():
         # This one is written by transformers with the author's path, and never read.
         if not re.fullmatch(r"\w*_files?", key) or key == "special_tokens_map_file":
             continue
-        for path in said if isinstance(said, list) else [said]:
+        for path in paths if isinstance(paths, list) else [paths]:
             if isinstance(path, str) and ("/" in path or "\\" in path):
                 raise FoundryError(f"{where} has {key}: {path}, outside of the checkpoint; remove the key")

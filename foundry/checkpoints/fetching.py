@@ -133,7 +133,7 @@ def load(folder: Path, model: str, settings: Download, scratch: Path) -> Loaded:
     if not is_converted:
         check_loadable(folder)
         _ = checkpoint_folder.task(folder)
-    loaded = loading.load(folder, kind, settings.trust_remote_code, said=settings.kind is not None)
+    loaded = loading.load(folder, kind, settings.trust_remote_code, kind_is_set=settings.kind is not None)
     weights.check(folder, loaded)
     tokenizer.check(loaded)
     if adapter is not None:

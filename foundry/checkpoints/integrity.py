@@ -38,8 +38,8 @@ def _parsed(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        said = "it is empty" if not text.strip() else str(error)
-        raise FoundryError(f"{path.name} is no JSON: {said} ({path})") from error
+        reason = "it is empty" if not text.strip() else str(error)
+        raise FoundryError(f"{path.name} is no JSON: {reason} ({path})") from error
 
 
 def _check_pointer(path: Path, start: bytes) -> None:

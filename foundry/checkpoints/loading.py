@@ -37,14 +37,14 @@ class Loaded:
     weights: list[Weights]
 
 
-def load(folder: Path, kind: Kind, trusted: bool, said: bool) -> Loaded:
+def load(folder: Path, kind: Kind, trusted: bool, kind_is_set: bool) -> Loaded:
     """Load a checkpoint as Sentence Transformers does.
 
     Args:
         folder: The checkpoint's copy.
         kind: Sentence Transformers' class.
         trusted: Whether the checkpoint's own code may run.
-        said: Whether params.yaml says the kind, and not the checkpoint.
+        kind_is_set: Whether the kind comes from params.yaml, and not from the checkpoint.
 
     Raises:
         FoundryError: when it does not load.
@@ -57,7 +57,7 @@ def load(folder: Path, kind: Kind, trusted: bool, said: bool) -> Loaded:
             model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
     except REFUSALS as error:
         reason = _first_lines(str(error).replace(f"{folder}/", "").replace(str(folder), "the checkpoint"))
-        origin = "params.yaml says that it is" if said else "it says that it is"
+        origin = "params.yaml says that it is" if kind_is_set else "it says that it is"
         raise FoundryError(f"the checkpoint does not load as the {kind} that {origin}: {reason}") from error
     return Loaded(kind, model.eval(), weights)
 

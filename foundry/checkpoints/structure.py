@@ -105,7 +105,7 @@ def router_modules(folder: Path, path: str) -> dict[str, str]:
     types = integrity.read_json(config).get("types")
     if not isinstance(types, dict) or not all(isinstance(name, str) for name in types.values()):
         raise FoundryError(f"{where} has no `types`, which a Router takes its modules from")
-    return {str(PurePosixPath(path, check_path(name, where))): said for name, said in types.items()}
+    return {str(PurePosixPath(path, check_path(name, where))): type_name for name, type_name in types.items()}
 
 
 def module_types(folder: Path) -> dict[str, str]:

@@ -71,12 +71,12 @@ def write_length(folder: Path, loaded: Loaded, model: str) -> None:
     Beyond them, torch would raise an IndexError, and a variant give anything at all. Settings that say it keep their
     bytes.
     """
-    said, in_files = loaded.model.max_seq_length, checkpoint_folder.max_seq_length(folder)
-    is_unlimited = said is None or said > checkpoint_folder.NO_LIMIT
+    max_length, in_files = loaded.model.max_seq_length, checkpoint_folder.max_seq_length(folder)
+    is_unlimited = max_length is None or max_length > checkpoint_folder.NO_LIMIT
     available = positions(loaded.model.transformers_model)
-    length = available if is_unlimited else min(said, available or said)
+    length = available if is_unlimited else min(max_length, available or max_length)
     # Where a length follows from a default of transformers' own, later stages would have to load the model for it.
-    if length is None or (length == said == in_files):
+    if length is None or (length == max_length == in_files):
         return
     transformer = folder / checkpoint_folder.transformer_path(folder)
     if (folder / "modules.json").is_file():
@@ -91,6 +91,6 @@ def write_length(folder: Path, loaded: Loaded, model: str) -> None:
         settings = (files.read_json(path) if path.is_file() else {}) | {"model_max_length": length}
     files.write_json(path, settings)
     loaded.model.max_seq_length = length
-    if length != said:
-        claimed = "no length" if is_unlimited else f"{said} tokens"
+    if length != max_length:
+        claimed = "no length" if is_unlimited else f"{max_length} tokens"
         say(f"{model}: reads {length} tokens, for which it has positions; its settings say {claimed}")

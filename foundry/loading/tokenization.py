@@ -36,15 +36,15 @@ def is_plain(folder: Path) -> bool:
         return False
     if any("message" in name for name in settings.get("modality_config") or {}):
         return False
-    said, tokenizer = files.read_json(config), files.read_json(file)
+    tokenizer_config, tokenizer = files.read_json(config), files.read_json(file)
     known = {row["content"]: row["id"] for row in tokenizer["added_tokens"]}
-    added = said.get("added_tokens_decoder", {}).items()
+    added = tokenizer_config.get("added_tokens_decoder", {}).items()
     if any(known.get(row["content"]) != int(number) for number, row in added) or _has_more_tokens(transformer, known):
         return False
-    if said.get("truncation_side", "right") != "right":
+    if tokenizer_config.get("truncation_side", "right") != "right":
         return False
-    name = said.get("tokenizer_class")
-    return name == "PreTrainedTokenizerFast" or (name in BERT_CLASSES and _is_bert(said, tokenizer))
+    name = tokenizer_config.get("tokenizer_class")
+    return name == "PreTrainedTokenizerFast" or (name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer))
 
 
 def _has_more_tokens(transformer: Path, known: dict[str, int]) -> bool:
@@ -57,12 +57,12 @@ def _has_more_tokens(transformer: Path, known: dict[str, int]) -> bool:
     return not names <= set(known)
 
 
-def _is_bert(said: dict[str, Any], tokenizer: dict[str, Any]) -> bool:
+def _is_bert(tokenizer_config: dict[str, Any], tokenizer: dict[str, Any]) -> bool:
     """Whether BertTokenizerFast would leave the file's normalizer as it is."""
     normalizer = tokenizer.get("normalizer") or {}
     pairs = (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None),
              ("tokenize_chinese_chars", "handle_chinese_chars", True))  # fmt: skip
-    is_same = all(said.get(key, default) == normalizer.get(name) for key, name, default in pairs)
+    is_same = all(tokenizer_config.get(key, default) == normalizer.get(name) for key, name, default in pairs)
     return normalizer.get("type") == "BertNormalizer" and is_same
 
 

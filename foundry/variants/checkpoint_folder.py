@@ -31,12 +31,12 @@ def kind(folder: Path) -> Kind:
         FoundryError: when it says something else, or is no Sentence Transformers model.
     """
     path = folder / "config_sentence_transformers.json"
-    said = files.read_json(path).get("model_type") if path.is_file() else None
+    model_type = files.read_json(path).get("model_type") if path.is_file() else None
     known: dict[str, Kind] = {name: name for name in get_args(Kind)}
-    if said is not None and said not in known:
-        raise FoundryError(f"{path} says model_type {said!r}; known are {', '.join(known)}")
-    if said is not None:
-        return known[said]
+    if model_type is not None and model_type not in known:
+        raise FoundryError(f"{path} says model_type {model_type!r}; known are {', '.join(known)}")
+    if model_type is not None:
+        return known[model_type]
     if not (folder / "modules.json").is_file() and _is_bare_cross_encoder(folder):
         return "CrossEncoder"
     is_sparse = any(row["type"].endswith("SpladePooling") for row in modules(folder))
@@ -59,15 +59,15 @@ def task(folder: Path) -> Task:
     Raises:
         FoundryError: for a head that is not exported.
     """
-    said = module_settings(folder).get("transformer_task")
-    if said is None:
+    task_name = module_settings(folder).get("transformer_task")
+    if task_name is None:
         if kind(folder) == "CrossEncoder":
             return "sequence-classification"
         return "fill-mask" if modules(folder)[0]["type"].endswith("MLMTransformer") else "feature-extraction"
     known: dict[str, Task] = {name: name for name in get_args(Task)}
-    if said not in known:
-        raise FoundryError(f"{folder} says transformer_task {said!r}; what can be exported is {', '.join(known)}")
-    return known[said]
+    if task_name not in known:
+        raise FoundryError(f"{folder} says transformer_task {task_name!r}; what can be exported is {', '.join(known)}")
+    return known[task_name]
 
 
 def modules(folder: Path) -> list[dict[str, Any]]:
@@ -134,23 +134,23 @@ def max_seq_length(folder: Path) -> int | None:
     """
     settings = module_settings(folder)
     arguments = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
-    for said in (arguments.get("model_max_length"), settings.get("max_seq_length")):
-        if said is not None:
-            return int(said)
+    for limit in (arguments.get("model_max_length"), settings.get("max_seq_length")):
+        if limit is not None:
+            return int(limit)
     path = folder / transformer_path(folder) / "tokenizer_config.json"
     tokenizer_config = files.read_json(path) if path.is_file() else {}
     tokenizer = tokenizer_config.get("model_max_length", tokenizer_config.get("max_len"))
     positions = config(folder).get("max_position_embeddings")
     # XLNet writes -1 for its positions, and transformers a number with thirty zeros for no limit.
-    known = [int(said) for said in (tokenizer, positions) if said is not None and 0 < said < NO_LIMIT]
+    known = [int(limit) for limit in (tokenizer, positions) if limit is not None and 0 < limit < NO_LIMIT]
     return min(known, default=None)
 
 
 def prompts(folder: Path) -> tuple[dict[str, str], str | None]:
     """The prompts that a model was trained with, by name, and the name of its default one."""
     path = folder / "config_sentence_transformers.json"
-    said = files.read_json(path) if path.is_file() else {}
-    return dict(said.get("prompts") or {}), said.get("default_prompt_name")
+    settings = files.read_json(path) if path.is_file() else {}
+    return dict(settings.get("prompts") or {}), settings.get("default_prompt_name")
 
 
 def longest_input(folder: Path) -> int:

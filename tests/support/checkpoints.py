@@ -77,12 +77,12 @@ def write_own_task(checkpoint: Path) -> Path:
     from foundry.loading import loader
     from foundry.reference import closeness
 
-    some = documents()[:12]
-    similar = closeness.similarities(loader.load(checkpoint, "torch").encode(some))
+    texts = documents()[:12]
+    similar = closeness.similarities(loader.load(checkpoint, "torch").encode(texts))
     path = checkpoint.parent / "own.jsonl"
     rows = [
-        {"sentence1": some[i], "sentence2": some[j], "score": round(float(similar[i, j]), 2)}
-        for i in range(len(some))
+        {"sentence1": texts[i], "sentence2": texts[j], "score": round(float(similar[i, j]), 2)}
+        for i in range(len(texts))
         for j in range(i)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -79,11 +79,11 @@ class Discussion:
 
     @property
     def description(self) -> str:
-        return str(next(one for one in self.events if one["type"] == "comment")["data"]["latest"]["raw"])
+        return str(next(event for event in self.events if event["type"] == "comment")["data"]["latest"]["raw"])
 
     @property
     def comments(self) -> list[str]:
-        return [one["data"]["latest"]["raw"] for one in self.events if one["type"] == "comment"][1:]
+        return [event["data"]["latest"]["raw"] for event in self.events if event["type"] == "comment"][1:]
 
 
 @dataclass
@@ -105,15 +105,15 @@ class Repo:
 
     def conflicts(self, discussion: Discussion) -> list[str]:
         """Paths that main and the pull request both changed since it was made, to different contents."""
-        base, main, own = (
+        base, main, proposed = (
             self.commits[sha].tree
             for sha in (discussion.base, self.refs["main"], self.refs[f"refs/pr/{discussion.num}"])
         )
-        paths = {*base, *main, *own}
+        paths = {*base, *main, *proposed}
         return sorted(
             path
             for path in paths
-            if main.get(path) != base.get(path) != own.get(path) and main.get(path) != own.get(path)
+            if main.get(path) != base.get(path) != proposed.get(path) and main.get(path) != proposed.get(path)
         )
 
 
@@ -162,7 +162,7 @@ class Hub:
         self.leaks: list[str] = []  # requests to the storage that carried a token
         self.lock = threading.RLock()
         self.servers = [self._serve(handler) for handler in (Api, Storage)]
-        self.address, self.storage_address = (f"http://127.0.0.1:{one.server_port}" for one in self.servers)
+        self.address, self.storage_address = (f"http://127.0.0.1:{server.server_port}" for server in self.servers)
 
     def _serve(self, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
         bound = type(handler.__name__, (handler,), {"hub": self})
@@ -202,20 +202,20 @@ class Hub:
     def merge(self, repo_id: str, num: int) -> None:
         repo = self.repos[repo_id]
         assert not repo.conflicts(repo.discussions[num])
-        base, own = (repo.commits[sha].tree for sha in (repo.discussions[num].base, repo.refs[f"refs/pr/{num}"]))
+        base, proposed = (repo.commits[sha].tree for sha in (repo.discussions[num].base, repo.refs[f"refs/pr/{num}"]))
         main = dict(repo.commits[repo.refs["main"]].tree)
-        for path in {*base, *own}:
-            if own.get(path) != base.get(path):
+        for path in {*base, *proposed}:
+            if proposed.get(path) != base.get(path):
                 main.pop(path, None)
-                main |= {path: own[path]} if path in own else {}
+                main |= {path: proposed[path]} if path in proposed else {}
         repo.commit("main", main, f"merge {num}", repo.refs["main"])
         repo.discussions[num].status = "merged"
 
     def files(self, repo_id: str, revision: str = "main") -> dict[str, bytes]:
         """Everything that a revision holds but .gitattributes, which the Hub itself writes."""
-        found = self.repos[repo_id].find(revision)
-        assert found is not None, revision
-        return {path: blob.content for path, blob in found.tree.items() if path != ".gitattributes"}
+        commit = self.repos[repo_id].find(revision)
+        assert commit is not None, revision
+        return {path: blob.content for path, blob in commit.tree.items() if path != ".gitattributes"}
 
     def on(self, phase: str, *answers: Any, headers: dict[str, str] | None = None, after: bool = False) -> None:
         """Answer the next requests of a phase with these: a status, DROP, or a function to call before going on."""
@@ -270,8 +270,8 @@ class Handler(BaseHTTPRequestHandler):
         self.query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
         asked = "GET" if self.command == "HEAD" else self.command
         matches = ((phase, re.fullmatch(pattern, path)) for method, pattern, phase in self.routes if method == asked)
-        phase, found = next(((phase, found) for phase, found in matches if found), ("", None))
-        if found is None:
+        phase, match = next(((phase, match) for phase, match in matches if match), ("", None))
+        if match is None:
             self.answer(404, {"error": f"no such route: {self.command} {path}"})
             return
         with self.hub.lock:
@@ -282,7 +282,7 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(length)
         try:
             with self.hub.lock:
-                status, body, headers = getattr(self, phase)(*(unquote(part) for part in found.groups()))
+                status, body, headers = getattr(self, phase)(*(unquote(part) for part in match.groups()))
         except Refused as refused:
             status, body, headers = refused.status, refused.body, refused.headers
         if (taken := self.hub.take(phase, after=True)) is not None and self.fail(taken, 0):
@@ -352,8 +352,8 @@ class Storage(Handler):
     def complete(self, oid: str) -> Answer:
         self.check()
         parts = self.hub.parts.pop(oid, {})
-        said = json.loads(self.body)["parts"]
-        etags = {int(row["partNumber"]): row["etag"].strip('"') for row in said}
+        parts_listed = json.loads(self.body)["parts"]
+        etags = {int(row["partNumber"]): row["etag"].strip('"') for row in parts_listed}
         if etags != {number: hashlib.md5(part).hexdigest() for number, part in parts.items()}:
             raise Refused(400, message="the parts are not those that were uploaded")
         whole = b"".join(parts[number] for number in sorted(parts))
@@ -365,8 +365,8 @@ class Storage(Handler):
     def fetch(self, oid: str) -> Answer:
         self.check()
         content = self.hub.storage[oid]
-        if said := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start, end = int(said[1]), int(said[2] or len(content) - 1)
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(wanted[1]), int(wanted[2] or len(content) - 1)
             if start >= len(content):
                 raise Refused(416, message="nothing there")
             return 206, content[start : end + 1], {"Content-Range": f"bytes {start}-{end}/{len(content)}"}
@@ -399,18 +399,18 @@ class Api(Handler):
 
     @property
     def user(self) -> User | None:
-        said = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if said and said not in self.hub.users:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token and token not in self.hub.users:
             raise Refused(401, message="Invalid credentials in Authorization header")
-        return self.hub.users.get(said)
+        return self.hub.users.get(token)
 
     def repo(self, repo_id: str) -> Repo:
-        found, user = self.hub.repos.get(repo_id), self.user
-        if found is None or (found.private and not (user and repo_id.partition("/")[0] in (
+        repo, user = self.hub.repos.get(repo_id), self.user
+        if repo is None or (repo.private and not (user and repo_id.partition("/")[0] in (
             user.name, *user.organizations
         ))):  # fmt: skip
             raise Refused(401 if user is None else 404, "RepoNotFound", "Repository not found")
-        return found
+        return repo
 
     def may_write(self, repo_id: str, revision: str = "main", create_pr: bool = False) -> User:
         """Owners everywhere; anybody who may write to a pull request that is new or their own."""
@@ -418,15 +418,15 @@ class Api(Handler):
         if user is None:
             raise Refused(401, "RepoNotFound", "Repository not found")
         num = re.fullmatch(r"refs/pr/(\d+)", revision)
-        own = num is not None and repo.discussions[int(num[1])].author == user.name
-        if user.role != "write" or not (user.owns(repo_id) or create_pr or own):
+        is_author = num is not None and repo.discussions[int(num[1])].author == user.name
+        if user.role != "write" or not (user.owns(repo_id) or create_pr or is_author):
             raise Refused(403, message=f"you may not write to {repo_id} with this token")
         return user
 
-    def at(self, repo_id: str, revision: str) -> Commit:
-        if (found := self.repo(repo_id).find(revision)) is None:
+    def commit_named(self, repo_id: str, revision: str) -> Commit:
+        if (commit := self.repo(repo_id).find(revision)) is None:
             raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        return found
+        return commit
 
     def whoami(self) -> Answer:
         if (user := self.user) is None:
@@ -435,24 +435,24 @@ class Api(Handler):
         return 200, {"type": "user", "name": user.name, "orgs": [], "auth": auth}, {}
 
     def create_repo(self) -> Answer:
-        said = json.loads(self.body)
+        request = json.loads(self.body)
         user = self.user
-        repo_id = f"{said.get('organization') or (user and user.name)}/{said['name']}"
+        repo_id = f"{request.get('organization') or (user and user.name)}/{request['name']}"
         if user is None or not user.owns(repo_id):
             raise Refused(403 if user else 401, message=f"you may not create {repo_id}")
         if repo_id in self.hub.repos:
             raise Refused(409, message="You already created this model repo")
-        self.hub.make_repo(repo_id, private=bool(said.get("private")))
+        self.hub.make_repo(repo_id, private=bool(request.get("private")))
         return 200, {"url": f"{self.hub.address}/{repo_id}", "name": repo_id}, {}
 
     def validate_yaml(self) -> Answer:
         content = json.loads(self.body)["content"]
         front = re.match(r"---\n(.*?)\n---", content, re.DOTALL)
         try:
-            said = yaml.safe_load(front[1]) if front else {}
+            front_matter = yaml.safe_load(front[1]) if front else {}
         except yaml.YAMLError as error:
             raise Refused(400, errors=[{"message": str(error)}], warnings=[]) from error
-        tags = said.get("tags") or []
+        tags = front_matter.get("tags") or []
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise Refused(400, errors=[{"message": '"tags" must be a list of strings'}], warnings=[])
         return 200, {"errors": [], "warnings": []}, {}
@@ -460,10 +460,10 @@ class Api(Handler):
     # --- What there is
 
     def info(self, repo_id: str, revision: str = "main") -> Answer:
-        found = self.at(repo_id, revision)
-        siblings = [{"rfilename": path} for path in sorted(found.tree)]
-        said = {"id": repo_id, "modelId": repo_id, "sha": found.sha, "siblings": siblings, "tags": []}
-        return 200, {**said, "private": self.repo(repo_id).private}, {}
+        commit = self.commit_named(repo_id, revision)
+        siblings = [{"rfilename": path} for path in sorted(commit.tree)]
+        row = {"id": repo_id, "modelId": repo_id, "sha": commit.sha, "siblings": siblings, "tags": []}
+        return 200, {**row, "private": self.repo(repo_id).private}, {}
 
     def list_refs(self, repo_id: str) -> Answer:
         refs = self.repo(repo_id).refs
@@ -474,7 +474,7 @@ class Api(Handler):
 
     def list_tree(self, repo_id: str, revision: str) -> Answer:
         rows = []
-        for path, blob in sorted(self.at(repo_id, revision).tree.items()):
+        for path, blob in sorted(self.commit_named(repo_id, revision).tree.items()):
             row: dict[str, Any] = {"type": "file", "path": path, "size": len(blob.content), "oid": blob.oid}
             if blob.lfs:
                 row["lfs"] = {"oid": blob.sha256, "size": len(blob.content), "pointerSize": 130}
@@ -485,10 +485,10 @@ class Api(Handler):
         return 200, rows[start:end], {"Link": f'<{following}>; rel="next"'} if end < len(rows) else {}
 
     def resolve(self, repo_id: str, revision: str, path: str) -> Answer:
-        found = self.at(repo_id, revision)
-        if (blob := found.tree.get(path)) is None:
+        commit = self.commit_named(repo_id, revision)
+        if (blob := commit.tree.get(path)) is None:
             raise Refused(404, "EntryNotFound", "Entry not found")
-        headers = {"X-Repo-Commit": found.sha, "ETag": f'"{blob.oid}"'}
+        headers = {"X-Repo-Commit": commit.sha, "ETag": f'"{blob.oid}"'}
         if not blob.lfs:
             return 200, blob.content, headers
         self.hub.storage[blob.sha256] = blob.content
@@ -499,26 +499,26 @@ class Api(Handler):
 
     def preupload(self, repo_id: str, revision: str) -> Answer:
         self.may_write(repo_id, revision, create_pr=self.query.get("create_pr") == "1")
-        tree = self.at(repo_id, revision).tree
+        tree = self.commit_named(repo_id, revision).tree
         rows = []
-        for said in json.loads(self.body)["files"]:
-            lfs = is_lfs(said["path"], said["size"], base64.b64decode(said["sample"]))
-            there = tree.get(said["path"])
-            oid = there and (there.sha256 if there.lfs else there.oid)
+        for row in json.loads(self.body)["files"]:
+            lfs = is_lfs(row["path"], row["size"], base64.b64decode(row["sample"]))
+            existing = tree.get(row["path"])
+            oid = existing and (existing.sha256 if existing.lfs else existing.oid)
             mode = "lfs" if lfs else "regular"
-            rows.append({"path": said["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+            rows.append({"path": row["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
         return 200, {"files": rows}, {}
 
     def batch(self, repo_id: str) -> Answer:
-        said = json.loads(self.body)
-        repo, revision = self.repo(repo_id), said.get("ref", {}).get("name", "main")
+        request = json.loads(self.body)
+        repo, revision = self.repo(repo_id), request.get("ref", {}).get("name", "main")
         self.may_write(repo_id, revision, create_pr=True)
         used = sum(len(content) for content in self.hub.storage.values())
         rows = []
-        for row in said["objects"]:
+        for row in request["objects"]:
             oid, size = row["oid"], row["size"]
             if oid in repo.uploaded or any(
-                blob.lfs and blob.sha256 == oid for one in repo.commits.values() for blob in one.tree.values()
+                blob.lfs and blob.sha256 == oid for commit in repo.commits.values() for blob in commit.tree.values()
             ):
                 rows.append({"oid": oid, "size": size})
                 continue
@@ -539,21 +539,21 @@ class Api(Handler):
         return 200, {"objects": rows, "transfer": "basic"}, {}
 
     def verify(self, repo_id: str) -> Answer:
-        said = json.loads(self.body)
+        request = json.loads(self.body)
         self.may_write(repo_id, create_pr=True)
-        if len(self.hub.storage.get(said["oid"], b"")) != said["size"]:
+        if len(self.hub.storage.get(request["oid"], b"")) != request["size"]:
             raise Refused(404, message="no such content")
-        self.repo(repo_id).uploaded.add(said["oid"])
+        self.repo(repo_id).uploaded.add(request["oid"])
         return 200, {}, {}
 
     def commit(self, repo_id: str, revision: str) -> Answer:
         create_pr = self.query.get("create_pr") == "1"
         user, repo = self.may_write(repo_id, revision, create_pr), self.repo(repo_id)
         header, *operations = (json.loads(line) for line in self.body.splitlines())
-        said, head = header["value"], self.at(repo_id, revision)
-        parent = said.get("parentCommit")
+        proposal, head = header["value"], self.commit_named(repo_id, revision)
+        parent = proposal.get("parentCommit")
         if create_pr and parent is not None:
-            head = self.at(repo_id, parent)
+            head = self.commit_named(repo_id, parent)
         elif parent is not None and parent != head.sha:
             raise Refused(412, message="A commit has happened since. Please refresh and try again.")
         tree = dict(head.tree)
@@ -563,11 +563,11 @@ class Api(Handler):
         if create_pr:
             num = len(repo.discussions) + 1
             ref, pull = f"refs/pr/{num}", f"{self.hub.address}/{repo_id}/discussions/{num}"
-            events = [comment(user.name, said["description"])]
-            repo.discussions[num] = Discussion(num, said["summary"], user.name, head.sha, events=events)
-        made = repo.commit(ref, tree, said["summary"], head.sha)
-        address = f"{self.hub.address}/{repo_id}/commit/{made.sha}"
-        return 200, {"commitUrl": address, "commitOid": made.sha, "pullRequestUrl": pull, "success": True}, {}
+            events = [comment(user.name, proposal["description"])]
+            repo.discussions[num] = Discussion(num, proposal["summary"], user.name, head.sha, events=events)
+        commit = repo.commit(ref, tree, proposal["summary"], head.sha)
+        address = f"{self.hub.address}/{repo_id}/commit/{commit.sha}"
+        return 200, {"commitUrl": address, "commitOid": commit.sha, "pullRequestUrl": pull, "success": True}, {}
 
     def apply(self, repo: Repo, tree: Tree, key: str, value: dict[str, Any]) -> None:
         path = value["path"]
@@ -577,11 +577,11 @@ class Api(Handler):
                 raise Refused(400, message=f"{path} is binary, and must go through LFS")
             tree[path] = Blob(content, lfs=False)
         elif key == "lfsFile":
-            there = next((one.tree[path] for one in repo.commits.values() if path in one.tree
-                          and one.tree[path].sha256 == value["oid"]), None)  # fmt: skip
-            if value["oid"] not in repo.uploaded and there is None:
+            existing = next((commit.tree[path] for commit in repo.commits.values() if path in commit.tree
+                          and commit.tree[path].sha256 == value["oid"]), None)  # fmt: skip
+            if value["oid"] not in repo.uploaded and existing is None:
                 raise Refused(400, message=f"{path} points to a content that does not exist")
-            tree[path] = there or Blob(self.hub.storage[value["oid"]], lfs=True)
+            tree[path] = existing or Blob(self.hub.storage[value["oid"]], lfs=True)
         elif key == "deletedFile":
             if path not in tree:
                 raise Refused(404, "EntryNotFound", "A file with this name doesn't exist")
@@ -591,47 +591,49 @@ class Api(Handler):
 
     # --- Pull requests
 
-    def row(self, repo_id: str, one: Discussion) -> dict[str, Any]:
+    def row(self, repo_id: str, discussion: Discussion) -> dict[str, Any]:
         return {
-            "num": one.num,
-            "title": one.title,
-            "author": {"name": one.author},
+            "num": discussion.num,
+            "title": discussion.title,
+            "author": {"name": discussion.author},
             "createdAt": DATE,
-            "status": one.status,
+            "status": discussion.status,
             "repo": {"name": repo_id, "type": "model"},
             "isPullRequest": True,
         }
 
     def discussions(self, repo_id: str) -> Answer:
-        found = sorted(self.repo(repo_id).discussions.values(), key=lambda one: -one.num)
+        matching = sorted(self.repo(repo_id).discussions.values(), key=lambda discussion: -discussion.num)
         if author := self.query.get("author"):
-            found = [one for one in found if one.author == author]
+            matching = [discussion for discussion in matching if discussion.author == author]
         if (status := self.query.get("status", "all")) != "all":
-            found = [one for one in found if (one.status in ("open", "draft")) == (status == "open")]
+            matching = [
+                discussion for discussion in matching if (discussion.status in ("open", "draft")) == (status == "open")
+            ]
         start = int(self.query.get("p", 0)) * self.hub.page_size
-        rows = [self.row(repo_id, one) for one in found[start : start + self.hub.page_size]]
-        return 200, {"discussions": rows, "count": len(found), "start": start}, {}
+        rows = [self.row(repo_id, discussion) for discussion in matching[start : start + self.hub.page_size]]
+        return 200, {"discussions": rows, "count": len(matching), "start": start}, {}
 
     def discussion(self, repo_id: str, num: str) -> Discussion:
-        if (found := self.repo(repo_id).discussions.get(int(num))) is None:
+        if (discussion := self.repo(repo_id).discussions.get(int(num))) is None:
             raise Refused(404, message="no such discussion")
-        return found
+        return discussion
 
     def details(self, repo_id: str, num: str) -> Answer:
-        one = self.discussion(repo_id, num)
-        conflicts = self.repo(repo_id).conflicts(one) if one.status == "open" else []
-        more = {"events": one.events, "changes": {"base": "refs/heads/main"}, "filesWithConflicts": conflicts}
-        return 200, {**self.row(repo_id, one), **more}, {}
+        discussion = self.discussion(repo_id, num)
+        conflicts = self.repo(repo_id).conflicts(discussion) if discussion.status == "open" else []
+        more = {"events": discussion.events, "changes": {"base": "refs/heads/main"}, "filesWithConflicts": conflicts}
+        return 200, {**self.row(repo_id, discussion), **more}, {}
 
     def comment(self, repo_id: str, num: str) -> Answer:
         if (user := self.user) is None:
             raise Refused(401, message="who are you?")
-        said = comment(user.name, json.loads(self.body)["comment"])
-        self.discussion(repo_id, num).events.append(said)
-        return 200, {"newMessage": said}, {}
+        event = comment(user.name, json.loads(self.body)["comment"])
+        self.discussion(repo_id, num).events.append(event)
+        return 200, {"newMessage": event}, {}
 
     def edit(self, repo_id: str, num: str, event_id: str) -> Answer:
-        event = next(one for one in self.discussion(repo_id, num).events if one["id"] == event_id)
+        event = next(event for event in self.discussion(repo_id, num).events if event["id"] == event_id)
         if self.user is None or event["author"]["name"] != self.user.name:
             raise Refused(403, message="not your comment")
         event["data"]["latest"]["raw"] = json.loads(self.body)["content"]

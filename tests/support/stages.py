@@ -48,7 +48,7 @@ def build(root: Path, model: str) -> Path:
 
 def run(cmd: str, item: dict[str, Any]) -> None:
     """Call the `main` of the stage that a command of dvc.yaml starts, for one item of its matrix."""
-    words = re.sub(r"\$\{item\.(\w+)\}", lambda found: str(item[found[1]]), cmd).split()
+    words = re.sub(r"\$\{item\.(\w+)\}", lambda match: str(item[match[1]]), cmd).split()
     main = importlib.import_module(words[2]).main
     parameters = inspect.signature(main).parameters.values()
     main(*(Path(word) if kind.annotation is Path else word for kind, word in zip(parameters, words[3:], strict=True)))
