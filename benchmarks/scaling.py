@@ -80,7 +80,7 @@ def build() -> dict[str, Any]:
         "together": round(slowdown, 2),
         "overhead_seconds_median": round(statistics.median(overheads), 2),
         "order_of_dvc_lock_is_the_same": list(locks[0]) == list(locks[1]),
-        # Speed is measured anew in each build, and reported.
+        # Speed is measured again in each build, and reported.
         "entries_that_differ": [name for name in locks[0] if locks[0][name] != locks[1].get(name)],
     }
 

@@ -13,7 +13,7 @@ def main(model: str, settings_file: Path, folder: Path, benchmark_texts: Path, h
     wanted = settings.read(settings_file, BenchmarkModel)
     machine = files.read_json(host)
     groups = texts.by_group(texts.read(benchmark_texts))
-    rows = session.rows(folder, wanted.variants, wanted.settings)
+    rows = session.rows_to_measure(folder, wanted.variants, wanted.settings)
     result = session.benchmark(model, folder, rows, groups, machine, wanted.effort_name, wanted.effort)
     files.write_json(out / f"{machine['host']}.json", result)
     for line in speeds.summary(result):

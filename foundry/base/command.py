@@ -78,7 +78,7 @@ def prepare_process() -> None:
 
 
 def explain(error: Exception) -> str:
-    """An error that is no `FoundryError`, in one line. Of what is a defect of this project, a log is written."""
+    """An error that is no `FoundryError`, in one line. For a defect of this project, a log is written, too."""
     if isinstance(error, OSError) and error.errno is not None:  # without, it is an error class of some library
         paths = " -> ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
         advice = ". Free some space and run again; nothing half-written was left" if is_disk_full(error) else ""
@@ -93,7 +93,7 @@ def explain(error: Exception) -> str:
 
 def write_log(error: Exception) -> Path:
     """Write an error's traceback to a new file below artifacts, or a temporary one where there is no such folder."""
-    # `export-...` of a stage, `foundry-audit-...` of a command.
+    # A stage's file is named `export-...`, a command's `foundry-audit-...`.
     program, *arguments = command_line()
     name = f"foundry-{arguments[0]}" if program == "foundry" and arguments else program
     name += f"-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

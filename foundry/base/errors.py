@@ -1,5 +1,5 @@
-"""The error that a person can mend."""
+"""The error for what the user can repair."""
 
 
 class FoundryError(Exception):
-    """A mistake that the user can mend. Its text says what came, what was expected, and what to do."""
+    """A mistake that the user can repair. Its message says what came, what was expected, and what to do."""

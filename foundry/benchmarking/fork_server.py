@@ -33,10 +33,10 @@ class ForkServer:
 
     def __init__(self, backend: str) -> None:
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, backend), daemon=False)
+        self._connection, child_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child_end, backend), daemon=False)
         self._process.start()
-        theirs.close()
+        child_end.close()
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
         """The function's result, from a child that is killed after so many seconds.
@@ -99,22 +99,22 @@ def _serve(connection: Connection, backend: str) -> None:
         except EOFError:
             return
         with tempfile.TemporaryFile() as log:
-            ours, theirs = fork.Pipe(duplex=False)
-            child = fork.Process(target=_run, args=(theirs, log.fileno(), function, arguments))
+            parent_end, child_end = fork.Pipe(duplex=False)
+            child = fork.Process(target=_run, args=(child_end, log.fileno(), function, arguments))
             child.start()
-            theirs.close()
-            connection.send(_await(ours, child, seconds, log))
-            ours.close()
+            child_end.close()
+            connection.send(_await(parent_end, child, seconds, log))
+            parent_end.close()
 
 
-def _await(ours: Connection, child: Any, seconds: float, log: Any) -> tuple[bool, Any]:
+def _await(connection: Connection, child: Any, seconds: float, log: Any) -> tuple[bool, Any]:
     """Whether the child gave a result in time, and the result, or why there is none."""
-    if not ours.poll(seconds):
+    if not connection.poll(seconds):
         child.kill()
         child.join()
         return False, f"it did not end within {seconds:.0f} s"
     try:
-        answer: tuple[bool, Any] = ours.recv()
+        answer: tuple[bool, Any] = connection.recv()
     except EOFError:
         child.join()
         log.seek(0)

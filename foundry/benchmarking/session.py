@@ -25,9 +25,6 @@ CLOSENESS_TEXTS = 16  # of each group, for settings, which have no verdict
 COMPUTES_IN = {"float16": "fp16", "bfloat16": "bf16", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
-# --- What is measured -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Row:
     """What is measured under one name."""
@@ -60,7 +57,7 @@ class Plan:
         return [name for name, row in self.rows.items() if row.same_bytes_as is None and name not in self.incapable]
 
 
-def rows(folder: Path, variants: Sequence[str], settings: Mapping[str, Setting]) -> dict[str, Row]:
+def rows_to_measure(folder: Path, variants: Sequence[str], settings: Mapping[str, Setting]) -> dict[str, Row]:
     """Every variant that was built, files of the same bytes pointing to the first of them; then the settings.
 
     A variant whose stage failed has no folder.
@@ -145,9 +142,6 @@ def is_capable(servers: ForkServers, row: Row) -> bool:
         return True
     capable: bool = servers.for_backend(row.backend).call(measuring.capable, row.computes_in, seconds=TIMEOUT_SECONDS)
     return capable
-
-
-# --- Measuring --------------------------------------------------------------------------------------------
 
 
 def measure_rounds(

@@ -2,10 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from foundry.base.settings import Positive, Section, Slug
 

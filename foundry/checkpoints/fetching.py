@@ -1,4 +1,4 @@
-"""Fetch one checkpoint into its `torch` folder, and look at the whole of it before anything is built from it.
+"""Fetch one checkpoint into its `torch` folder, and check all of it before anything is built from it.
 
 First its files, then what they say, then the model as Sentence Transformers loads it. What is refused is refused here,
 in one line; every later stage builds from what stands in the folder.

@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
+from foundry.base.quiet import without_warnings
 from foundry.variants.checkpoint_folder import Kind
 
 # What the libraries raise for files that they cannot load.
@@ -53,7 +53,8 @@ def load(folder: Path, kind: Kind, trusted: bool, kind_is_set: bool) -> Loaded:
 
     loading = getattr(sentence_transformers, kind)
     try:
-        with _quiet(), _recorded() as weights:
+        # Download itself reports the weights that are missing.
+        with without_warnings(up_to=logging.ERROR), _recorded() as weights:
             model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
     except REFUSALS as error:
         reason = _first_lines(str(error).replace(f"{folder}/", "").replace(str(folder), "the checkpoint"))
@@ -67,19 +68,6 @@ def _first_lines(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = " ".join(lines[:3])
     return text if len(text) <= 400 else f"{text[:400]}…"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the libraries log: of weights that are missing, download speaks itself."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """No weight is invented: what the files do not hold, and the output depends on, is an error that names it.
 
-transformers fills what is missing with random numbers, and says so in a log line. Some of it does not matter: most
+transformers fills what is missing with random numbers, and only logs it. Some of it does not matter: most
 BERT embedders come without the pooler, whose output Sentence Transformers does not use.
 """
 

@@ -45,7 +45,7 @@ class Cluster:
             if node["Alive"] and node["Resources"].get("CPU")
         }
 
-    def able(self, task: Task) -> list[str]:
+    def suitable_machines(self, task: Task) -> list[str]:
         """The machines that offer what a task needs."""
         return [
             name
@@ -60,7 +60,7 @@ class Cluster:
             FoundryError: when a task needs what no machine offers.
         """
         for task in tasks:
-            if not self.able(task):
+            if not self.suitable_machines(task):
                 raise FoundryError(
                     f"{task.name} needs {task.resources}, which no machine offers: {[*self.nodes().values()]}"
                 )

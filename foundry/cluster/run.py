@@ -105,17 +105,17 @@ class Run:
             return
         del self.waiting[task.name]
         self.attempts[task.name] = self.attempts.get(task.name, 0) + 1
-        able = self.cluster.able(task)
+        suitable = self.cluster.suitable_machines(task)
         if task.uncached:
             nodes = self._could_measure(task)
         elif task.alone:
             nodes = sorted(
-                (node for node in able if not self.measuring or node in self.measuring),
+                (node for node in suitable if not self.measuring or node in self.measuring),
                 key=lambda node: self.sent.get(node, 0),
             )[:1]
             if not nodes and self._ask_again(task):
                 return
-        elif able:
+        elif suitable:
             self.submitted[self.cluster.submit(task, self._job(task))] = Submission(task, None)
             return
         else:
@@ -141,7 +141,7 @@ class Run:
         """The machines that can run every measurement that needs this stage; all of them when there is none."""
         measuring = [task for task in self.everything.values() if task.alone and host.name in task.needs]
         nodes = {*self.cluster.nodes()}
-        return sorted(nodes.intersection(*(self.cluster.able(task) for task in measuring)))
+        return sorted(nodes.intersection(*(self.cluster.suitable_machines(task) for task in measuring)))
 
     def _job(self, task: Task) -> Job:
         inputs = [name for name in task.needs if not self.everything[name].uncached]

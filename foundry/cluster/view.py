@@ -22,10 +22,11 @@ class State(NamedTuple):
 
     @property
     def total(self) -> int:
+        """How many stages there are to run."""
         return self.done + self.failed + len(self.running) + self.waiting
 
 
-def in_words(state: State) -> str:
+def as_line(state: State) -> str:
     """The state as a line of text."""
     names = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in state.running.items())
     failed = f", {state.failed} failed" if state.failed else ""
@@ -58,7 +59,7 @@ class View:
     def show(self) -> None:
         """Write a line to a CI log when the last one is long enough ago; a terminal refreshes by itself."""
         if self.live is None and time.monotonic() - self.last >= LOG_EVERY_SECONDS:
-            say(f"  {in_words(self.state())}")
+            say(f"  {as_line(self.state())}")
             self.last = time.monotonic()
 
     def _table(self) -> "Group":

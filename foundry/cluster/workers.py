@@ -27,7 +27,7 @@ LOCK = "dvc.lock"
 
 
 class Job(NamedTuple):
-    """All that a machine has to know."""
+    """What a machine needs to know to run one stage."""
 
     stage: str
     inputs: tuple[str, ...]  # stages whose outputs are fetched first
@@ -40,7 +40,7 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a job has done."""
+    """What came of a job."""
 
     ended_well: bool
     machine: str
@@ -62,12 +62,15 @@ class Board:
         self.begun: dict[str, str] = {}  # Ray's name of the machine, by stage
 
     def begin(self, stage: str, node: str) -> None:
+        """Note that a stage has begun on a machine."""
         self.begun[stage] = node
 
     def forget(self, stage: str) -> None:
+        """Remove the note of a stage."""
         self.begun.pop(stage, None)
 
     def all(self) -> dict[str, str]:
+        """Ray's name of the machine of each stage that has begun."""
         return self.begun
 
 
@@ -80,9 +83,8 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
     # Ray gives a process as many threads as the task has processors. A stage takes what there is: with another number
     # of threads, torch adds up in another order, and the bytes of what it writes are others.
     os.environ.pop("OMP_NUM_THREADS", None)
-    os.environ["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # DVC, as installed beside Ray
-    )
+    # DVC, as installed beside Ray.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if root is None:
         key = hashlib.sha256(job.git.encode()).hexdigest()[:12]
         shared = Path(tempfile.gettempdir()) / f"embedding-foundry-{os.getuid()}" / key
@@ -106,12 +108,13 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
 
 
 class Log:
-    """Everything that the commands of a job said."""
+    """The commands of a job, and all that they wrote."""
 
     def __init__(self) -> None:
         self.text = ""
 
     def add(self, text: str) -> None:
+        """Add lines to the log."""
         self.text += text.rstrip() + "\n"
 
     def run(self, folder: Path, *command: str) -> None:
@@ -131,7 +134,7 @@ class Log:
 
 
 def _end_with_parent() -> None:
-    """End this process when Ray's own on this machine is no more; a job that is under way would go on without it."""
+    """End this process when Ray's process on this machine has ended; a job under way would go on without it."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -143,7 +146,7 @@ def _end_with_parent() -> None:
 
 
 def _die_with_parent() -> None:
-    """Let the kernel end this process when the one that started it is no more (Linux); DVC ends its stages itself."""
+    """Let the kernel end this process when the one that started it has ended (Linux); DVC ends its stages itself."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -167,8 +170,8 @@ def _free_folder(root: Path) -> Iterator[Path]:
 def _forget_killed(rwlock: Path, patience: float = 10) -> None:
     """Remove the lock that an earlier job's DVC left in the folder when it was killed.
 
-    DVC takes over from a process that is no more, but not from one that has ended and that nobody has asked for its
-    exit code, as it may be for a while after its parent was killed, too.
+    DVC takes over the lock of a process that does not exist. It does not take over that of a zombie: a process that has
+    ended, but whose exit code nobody has read, as it may be for a while after its parent was killed.
     """
     import psutil
 

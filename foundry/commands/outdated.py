@@ -57,5 +57,5 @@ def main(
         return
     if write and moved:
         pins.pin(reading.PARAMS, {source.revision: commit for source, commit in moved.items()})
-        say(f"{reading.PARAMS}: {len(moved)} sources pinned anew")
+        say(f"{reading.PARAMS}: {len(moved)} sources pinned to their present commits")
     raise typer.Exit(MOVED)

@@ -24,7 +24,7 @@ class Task(TypedDict, total=False):
 
 @contextmanager
 def errors_begin_with(subject: str) -> Iterator[None]:
-    """Put in front of an error which part of the settings it is about."""
+    """Begin the message of an error with the part of the settings that it is about."""
     try:
         yield
     except FoundryError as error:
@@ -84,7 +84,8 @@ def read_matrix(task: SimilarityMatrix) -> list[tuple[str, str, float]]:
 def freeze_beir(name: str, task: Retrieval) -> Task:
     """A corpus, queries and judgements from a folder in BEIR's layout.
 
-    Queries without a relevant document, and judgements on what is not in the folder, are left out, counted and said.
+    Queries without a relevant document, and judgements on what is not in the folder, are left out; their number is
+    printed.
 
     Raises:
         FoundryError: when a file is missing or wrong, or no judgement fits the queries and the corpus.

@@ -107,7 +107,7 @@ def sample(settings: Sample, out: Path) -> None:
     """Freeze the texts of every set and the labelled tasks in the folder `out`.
 
     Raises:
-        FoundryError: when a source holds too few texts, or a task is not what it is said to be.
+        FoundryError: when a source holds too few texts, or a task's data are not of the form that its settings name.
     """
     documents_of = split_sources(settings)
     drawn_before: set[str] = set()

@@ -2,15 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from foundry.base.settings import Repo, Revision, Section, Share, Slug
 
@@ -182,6 +174,7 @@ class Sample(Section):
 
     @property
     def sets(self) -> dict[str, TextSet]:
+        """The sets by their names."""
         return {"calibration": self.calibration, "validation": self.validation, "benchmark": self.benchmark}
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 No exporter takes every architecture, so several are tried in turn until one gives torch's numbers: optimum's, which
 knows most encoders; then the library's by tracing, whose graph ONNX Runtime's optimizer can fuse; then the library's by
 torch.export, which takes the most architectures. The folder's built.json records which exporter it was, and why those
-before it failed. No other room imports optimum.
+before it failed.
 """
 
 import gc

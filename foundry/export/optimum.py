@@ -1,9 +1,22 @@
-"""Optimum's exporters. No other module imports optimum."""
+"""Optimum's exporters, one for each format."""
 
 from pathlib import Path
+from typing import Any
 
 from foundry.export.torch_model import TASKS, Checkpoint
 from foundry.variants import naming
+
+
+def _common_arguments(checkpoint: Checkpoint, scratch: Path) -> dict[str, Any]:
+    """What both of optimum's `main_export` functions take."""
+    return {
+        "model_name_or_path": str(checkpoint.transformer),
+        "output": scratch,
+        "task": TASKS[checkpoint.task][0],
+        "library_name": "transformers",
+        "local_files_only": True,
+        "trust_remote_code": checkpoint.trusted,
+    }
 
 
 def by_optimum_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
@@ -11,12 +24,7 @@ def by_optimum_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
     from optimum.exporters.onnx import main_export
 
     main_export(
-        model_name_or_path=str(checkpoint.transformer),
-        output=scratch,
-        task=TASKS[checkpoint.task][0],
-        library_name="transformers",
-        local_files_only=True,
-        trust_remote_code=checkpoint.trusted,
+        **_common_arguments(checkpoint, scratch),
         do_validation=False,
         no_post_process=True,
         opset=checkpoint.opset,
@@ -29,12 +37,7 @@ def by_optimum_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
     from optimum.exporters.openvino import main_export
 
     main_export(
-        model_name_or_path=str(checkpoint.transformer),
-        output=scratch,
-        task=TASKS[checkpoint.task][0],
-        library_name="transformers",
-        local_files_only=True,
-        trust_remote_code=checkpoint.trusted,
+        **_common_arguments(checkpoint, scratch),
         stateful=False,
         convert_tokenizer=False,
     )

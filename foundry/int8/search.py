@@ -27,7 +27,7 @@ from foundry.variants import naming, variant_folder
 from foundry.variants.search_record import Search, Trial
 
 INT8_GAIN = 2.0  # how much faster a product runs on integers, for the estimate
-EVERY = 4  # A part that is measured alone is measured on every fourth text.
+PART_STRIDE = 4  # a part that is measured alone is measured on every fourth text
 SPEED_TEXTS = 32
 SPEED_ROUNDS = 3
 
@@ -238,7 +238,7 @@ def _find(trials: _Trials, parts: Sequence[Unit], builders: Mapping[str, Build])
             return None
         others = frozenset().union(*(other.products for other in parts if other is not part))
         speed = estimated_speed(total - part.size, total)
-        alone = trials.run(setting, builders[setting], others, speed, every=EVERY)
+        alone = trials.run(setting, builders[setting], others, speed, every=PART_STRIDE)
         losses[part.name] = (1 - alone["mean_cosine"]) / part.size  # for the work that it does
     by_loss = sorted(parts, key=lambda part: -losses[part.name])
     best: Trial | None = None

@@ -1,7 +1,7 @@
-"""The one way to load a variant: as a user of Sentence Transformers does, and never by exporting anew.
+"""The one way to load a variant: as a user of Sentence Transformers does, and never by exporting again.
 
-Asked for a file that is not there, Sentence Transformers exports the model again and says so in a log line; what was
-then checked or measured would not be the file.
+Asked for a file that is not there, Sentence Transformers exports the model again and only logs it; what was then
+checked or measured would not be the file.
 """
 
 import logging

@@ -57,7 +57,7 @@ def load_without_weights(graph: Path, scratch: Path) -> tuple[Any, Path]:
     if not sidecar.is_file():
         folder = scratch.absolute()
         move_weights_to_sidecar(model, folder / f"weights.onnx{SIDECAR_SUFFIX}")
-        # Read anew, because protobuf keeps the memory of the values that were moved.
+        # Read again, because protobuf keeps the memory of the values that were moved.
         model = type(model).FromString(model.SerializeToString())
     elif sidecar.is_symlink() or sidecar.stat().st_nlink > 1:
         folder = scratch.absolute()

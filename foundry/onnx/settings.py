@@ -2,10 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from foundry.base.settings import Section
 from foundry.int8.settings import Budget, SearchLimits

@@ -103,7 +103,7 @@ def write(
 
 
 def digest(record: Provenance) -> str:
-    """One hash of all that is published: every file's, and what is said of it but the revision of this project."""
+    """One hash of all that is published: foundry.json with the hash of every file, without this project's revision."""
     rest = {key: value for key, value in record.items() if key != "git_revision"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 

@@ -111,7 +111,7 @@ def check_sent(bundled: Bundle, repo: str, sent: Sent, reference: Path, validati
     """Download what the Hub holds now and check it; give each variant's lowest cosine to torch.
 
     Raises:
-        FoundryError: when it is not what was sent; the pull request then carries a comment that says so.
+        FoundryError: when it is not what was sent; the pull request then has a comment about it.
     """
     record = provenance.read(bundled.folder)
     with tempfile.TemporaryDirectory(prefix=".again-", dir=bundled.folder) as again:

@@ -53,7 +53,7 @@ def measure_now(
 ) -> Benchmark:
     """Measure torch and these variants on the user's texts."""
     folder = artifacts / "models" / model
-    rows = session.rows(folder, list(dict.fromkeys([BASELINE, *variants])), {})
+    rows = session.rows_to_measure(folder, list(dict.fromkeys([BASELINE, *variants])), {})
     effort = settings.efforts[settings.effort]
     return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, settings.effort, effort)
 

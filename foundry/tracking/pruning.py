@@ -70,4 +70,4 @@ def prune_cache(dry_run: bool) -> None:
     """
     gc = ["dvc", "gc", "--workspace", "--all-branches", "--all-tags", "--force"]
     if subprocess.run([*gc, *(["--dry"] if dry_run else [])], check=False).returncode:
-        raise FoundryError("`dvc gc` ended with an error, said above: the cache is as it was")
+        raise FoundryError("`dvc gc` ended with an error, which stands above; the cache is as it was")

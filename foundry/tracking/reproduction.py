@@ -18,7 +18,7 @@ from foundry.tracking.repository import open_repository
 REPORT = "report"
 MEASURE, PUBLISH = "benchmark", "publish"
 # The stages that run once for a model; the others of a model run once for each of its variants.
-OF_A_MODEL = ("download", "sample", "embed", MEASURE, PUBLISH)
+ONCE_PER_MODEL = ("download", "sample", "embed", MEASURE, PUBLISH)
 
 
 def build(models: Mapping[str, Sequence[str]]) -> list[str]:
@@ -64,7 +64,7 @@ def unbuilt_stages() -> list[str]:
 
 
 def remove_verdicts(stages: Sequence[str]) -> None:
-    """Remove the verdicts that validation did not give anew: they are of an earlier build."""
+    """Remove the verdicts that validation did not write again: they are of an earlier build."""
     for stage in open_repository().index.stages:
         if stage.addressing in stages and stage.addressing.startswith("validate@"):
             for out in stage.outs:
@@ -82,4 +82,4 @@ def unbuilt_by_model(stages: Sequence[str], models: Mapping[str, Sequence[str]])
 
 def _is_of(stage: str, model: str, variants: Sequence[str]) -> bool:
     kind, _, item = stage.partition("@")
-    return item == model if kind in OF_A_MODEL else item in [f"{model}-{variant}" for variant in variants]
+    return item == model if kind in ONCE_PER_MODEL else item in [f"{model}-{variant}" for variant in variants]

@@ -1,6 +1,6 @@
 """Compare one variant with the frozen reference of torch in every way that counts, and give a verdict.
 
-It measures and says. A variant that fails is a result, not an error: the others go on, and `publish` leaves it out,
+A variant that fails is a result, not an error: the others go on, and `publish` leaves it out,
 unless `validate.on_failure` is `stop`.
 """
 

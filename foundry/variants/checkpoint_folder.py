@@ -7,6 +7,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 
 Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]  # Sentence Transformers' classes
+Task = Literal["feature-extraction", "fill-mask", "sequence-classification"]  # its names for heads of a transformer
 
 # Names that transformers and Sentence Transformers give to a torch model's weights.
 TORCH_WEIGHTS = (
@@ -15,7 +16,6 @@ TORCH_WEIGHTS = (
     "pytorch_model*.bin",
     "pytorch_model.bin.index.json",
 )
-
 
 SOURCE_RECORD = "source.json"
 BUILT = "built.json"
@@ -48,9 +48,6 @@ def _is_bare_cross_encoder(folder: Path) -> bool:
     path = folder / "config.json"
     architectures = files.read_json(path).get("architectures") if path.is_file() else None
     return any(name.endswith("ForSequenceClassification") for name in architectures or ())
-
-
-Task = Literal["feature-extraction", "fill-mask", "sequence-classification"]
 
 
 def task(folder: Path) -> Task:

@@ -219,7 +219,7 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     )
     variant_folder.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
     setting = Setting(of="torch", dtype="bfloat16")
-    found = session.rows(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
+    found = session.rows_to_measure(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
     assert list(found) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
     assert found["onnx_twin"].same_bytes_as == "onnx"
     assert found["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}

@@ -1,4 +1,4 @@
-"""outdated: what has moved on is named, pinned anew on request, and gives its own exit code."""
+"""outdated: what has moved on is named, pinned to its present commit on request, and gives its own exit code."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""verify: a downloaded folder is what was published, or it is said which file is not."""
+"""verify: a downloaded folder is what was published, or the message names the file that is not."""
 
 import json
 import shutil

@@ -138,7 +138,7 @@ def test_the_weeks(week: Week) -> None:
     assert "nothing was sent" in week.make(week.clone(), "publish")
     assert week.hub.repos["org/published"].refs == before
 
-    # The source has moved: it is pinned anew, built, and proposed; after the merge the pull request is updated.
+    # The source has moved: it is pinned again, built, and proposed; after the merge the pull request is updated.
     weights = bytearray(week.hub.files("org/source")["model.safetensors"])
     weights[len(weights) // 2] ^= 1  # the last ones are the pooler's, which is no part of the ONNX file
     moved = week.hub.push("org/source", {"model.safetensors": bytes(weights)})

@@ -195,7 +195,7 @@ INTRODUCTION = """# What works
 
 Every kind of Sentence Transformers model with every architecture, as tiny models with random weights: exported, every
 variant built, and validated as any other model is. Written by `python -m tests.support.architectures`;
-tests/export/test_architectures.py builds it anew and compares.
+tests/export/test_architectures.py builds the models again and compares.
 
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of

@@ -70,7 +70,7 @@ def explain(error: BaseException, repo: str) -> str:
     if status == 403:
         return f"this token may not write to {repo}, nor open pull requests there: use one that may ({message})"
     if status in (409, 412):
-        return f"{repo} has changed while this was sent, and nothing was: run `dvc repro` again, which looks at it anew"
+        return f"{repo} has changed while this was sent, and nothing was: run `dvc repro`, which compares again"
     if status == 413 or "quota" in message.lower():
         return f"the Hub does not take so much for {repo}: {message}. Make room there, or publish fewer variants"
     if status == 404:
