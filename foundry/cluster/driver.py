@@ -19,7 +19,7 @@ from foundry.tracking import lock
 
 
 def git(*arguments: str) -> str:
-    """What a git command says.
+    """The output of a git command.
 
     Raises:
         FoundryError: when git fails.
@@ -126,11 +126,10 @@ def drive(
     say(f"{len(todo)} of {len(order)} stages to run")
     if not todo:
         return 0, len(order)
-    place = Place(
-        git=clone_from or (str(Path.cwd()) if local is not None else git("remote", "get-url", "origin")),
-        revision=revision,
-        cache=repo.cache.local_cache_dir if local is not None else None,
-    )
+    if local is not None:
+        place = Place(clone_from or str(Path.cwd()), revision, repo.cache.local_cache_dir)
+    else:
+        place = Place(clone_from or git("remote", "get-url", "origin"), revision, None)
     cluster = Cluster(local, address)
     cluster.check(todo)
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,7 @@ def assemble(
     settings: PublishModel,
     target: Path,
 ) -> Bundle:
-    """Copy all but the model card and foundry.json into `target`, and gather what these are to say.
+    """Copy all but the model card and foundry.json into `target`, and gather what these will say.
 
     `hashes` are DVC's, by path; empty where DVC has no part in it.
 
@@ -153,11 +153,10 @@ def assemble(
         )
         for name, file_hashes in published.items()
     }
-    checkpoint_card = models_folder / "torch" / CARD
     return Bundle(
         model=model,
         folder=target,
-        checkpoint_card=model_card.read(checkpoint_card),
+        checkpoint_card=model_card.read(models_folder / "torch" / CARD),
         rows=rows,
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],

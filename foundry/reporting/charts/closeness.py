@@ -15,7 +15,7 @@ from foundry.reporting.charts.figures import (
     style,
     write_legend,
     write_names,
-)  # fmt: skip
+)
 from foundry.reporting.rows import MergedRow, ratio_to_torch
 
 NEAREST = 1e-7  # what is nearer to torch than rounding stands here on a logarithmic axis
