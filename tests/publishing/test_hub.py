@@ -23,7 +23,8 @@ from foundry.publishing import provenance, signature
 from foundry.tracking import lock
 from foundry.variants import variant_folder
 from stages import publish
-from tests.support.hub_server import DROP, Hub
+from tests.support.hub_server import Hub
+from tests.support.hub_state import DROP
 from tests.support.projects import ROOT, TINY_VARIANTS
 from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN, make_key, write_report
 from tests.support.sessions import built_once
