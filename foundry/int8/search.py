@@ -151,7 +151,7 @@ class _Trials:
         ratio = None
         if self._tasks and every == 1:
             scores = scoring.score_tasks(loaded, self._expected.batch_size, self._tasks, self._texts, embeddings)
-            ratio = min(score / self._expected.scores[name] for name, score in scores.items())
+            ratio = min((score / self._expected.scores[name] for name, score in scores.items()), default=None)
         return {
             "mean_cosine": float(cosine.mean()),
             "min_cosine": float(cosine.min()),

@@ -60,11 +60,15 @@ def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out
         model = loader.load(torch, "torch")
     except loader.load_errors() as error:
         raise FoundryError(f"{torch} does not load with Sentence Transformers: {error}") from error
-    result = freeze_reference(model, texts, files.read_json(tasks), batch_size)
+    labelled: dict[str, Task] = files.read_json(tasks)
+    result = freeze_reference(model, texts, labelled, batch_size)
     with files.replacing_folder(out) as partial:
         reference.write(partial, result)
     count, width = result.embeddings.shape
     covered = f"{result.vocabulary_covered} of {result.vocabulary_size} vocabulary entries"
     say(f"{out}: {count} texts and {len(result.hard_texts)} hard ones, {width} dimensions, {covered}")
-    for name, score in result.scores.items():
-        say(f"  {name}: {score:.4f}")
+    for name in labelled:
+        if name in result.scores:
+            say(f"  {name}: {result.scores[name]:.4f}")
+        else:
+            say(f"  {name}: left out, because this {model.kind} gives a pair several scores, which rank nothing")

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from foundry.base.errors import FoundryError
 from foundry.data.labelled import Task
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant, Method, PairVariant
 
@@ -74,18 +73,15 @@ def score_tasks(
 def score_pairs(variant: PairVariant, batch_size: int, tasks: Mapping[str, Task]) -> dict[str, float]:
     """Each task's score by a CrossEncoder: Spearman correlation for similarity, NDCG@10 of the reranked corpus.
 
-    Raises:
-        FoundryError: for a CrossEncoder of several labels, whose scores rank nothing by themselves.
+    None by a CrossEncoder of several labels: it gives a pair several scores, which rank nothing.
     """
     from sentence_transformers.cross_encoder.evaluation import (
         CrossEncoderCorrelationEvaluator,
         CrossEncoderRerankingEvaluator,
     )
 
-    if tasks and variant.model.num_labels != 1:
-        raise FoundryError(
-            f"a CrossEncoder of {variant.model.num_labels} labels cannot be scored on tasks; take them out"
-        )
+    if variant.model.num_labels != 1:
+        return {}
     scores = {}
     for name, task in tasks.items():
         evaluator: Any
