@@ -115,21 +115,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from tests.support.hub_server import Hub
     from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN
 
-    with Hub() as made:
-        made.add_user("builder", TOKEN, organizations=["org"])
-        made.add_user("stranger", STRANGER)
-        made.add_user("reader", READER, role="read", organizations=["org"])
-        made.make_repo(REPO, THEIRS)
+    with Hub() as hub:
+        hub.add_user("builder", TOKEN, organizations=["org"])
+        hub.add_user("stranger", STRANGER)
+        hub.add_user("reader", READER, role="read", organizations=["org"])
+        hub.make_repo(REPO, THEIRS)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", made.address)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
         monkeypatch.setattr(
-            file_download, "HUGGINGFACE_CO_URL_TEMPLATE", made.address + "/{repo_id}/resolve/{revision}/{filename}"
+            file_download, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}"
         )
         monkeypatch.setattr(retries, "WAITS", (0.0, 0.0))
         reset_sessions()
-        yield made
-        assert made.leaks == [], "the token went to where contents are stored"
+        yield hub
+        assert hub.leaks == [], "the token went to where contents are stored"
         reset_sessions()
 
 

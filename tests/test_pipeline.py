@@ -131,20 +131,20 @@ def test_through_real_processes_the_same_bytes(first_build: Path, tmp_path: Path
 
 def stages_of(clone: Path) -> list[psutil.Process]:
     """The stages that run in a clone now."""
-    found = []
+    matching = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if process.cwd() == str(clone) and "-m" in words and any(word.startswith("stages.") for word in words):
-                found.append(process)
-    return found
+                matching.append(process)
+    return matching
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
     end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
+    while not (value := condition()) and time.monotonic() < end:
         time.sleep(0.1)
-    return found
+    return value
 
 
 def start(clone: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -155,7 +155,7 @@ def start(clone: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def wait_for_stage(clone: Path, name: str) -> psutil.Process:
-    running = wait_for(lambda: [one for one in stages_of(clone) if f"stages.{name}" in one.cmdline()], 120)
+    running = wait_for(lambda: [process for process in stages_of(clone) if f"stages.{name}" in process.cmdline()], 120)
     assert running
     return next(iter(running))
 
@@ -177,9 +177,9 @@ def test_a_killed_stage_is_an_error_and_the_next_run_is_right(built: Path) -> No
     change(built, lambda raw: raw["calibrate_onnx"].update(onnx_qint8_static={"samples": 19}))
     with start(built, "repro", "calibrate_onnx") as process:
         wait_for_stage(built, "calibrate_onnx").kill()
-        said, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "failed to reproduce 'calibrate_onnx@tiny-onnx_qint8_static'" in said
+    assert "failed to reproduce 'calibrate_onnx@tiny-onnx_qint8_static'" in output
     assert not (built / "artifacts/models/tiny/onnx_qint8_static/onnx").exists()
     dvc(built, "repro", "calibrate_onnx")
     assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 19
@@ -191,11 +191,11 @@ def test_two_runs_at_once(built: Path) -> None:
     with start(built, "repro", "calibrate_onnx") as first:
         wait_for_stage(built, "calibrate_onnx")
         with start(built, "repro", "calibrate_onnx") as second:
-            said, _ = second.communicate(timeout=120)
+            output, _ = second.communicate(timeout=120)
         assert len(stages_of(built)) <= 1
         first.communicate(timeout=120)
     assert first.returncode == 0
-    assert second.returncode == 0 or "is busy" in said or "Unable to acquire lock" in said, said
+    assert second.returncode == 0 or "is busy" in output or "Unable to acquire lock" in output, output
     assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
     assert ran(dvc(built, "repro", "calibrate_onnx")) == set()
     checked = [sys.executable, "-m", "foundry", "audit", "--skip-remote"]
@@ -220,8 +220,8 @@ def test_a_stale_lock_is_no_obstacle(built: Path) -> None:
 def test_a_full_disk_below_dvcs_cache(first_build: Path, tmp_path: Path) -> None:
     clone = copy_unbuilt(first_build, tmp_path / "full")
     with small_disk(clone / ".dvc/cache", "100k") as cache:
-        said = dvc(clone, "repro", "download", succeeds=False)
-        assert "No space left on device" in said
+        output = dvc(clone, "repro", "download", succeeds=False)
+        assert "No space left on device" in output
         assert "download@tiny" not in (clone / "dvc.lock").read_text()
         subprocess.run(["mount", "-o", "remount,size=64m", cache], check=True)
         assert "download@tiny" in ran(dvc(clone, "repro", "download"))
@@ -268,9 +268,9 @@ def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_par
         receipt = files.read_json(clone / f"artifacts/published/{model}.json")
         assert list(receipt["published"]) == (kept[:2] if model == "sparse" else kept)
         hub = clone / "artifacts/hub" / model
-        some = make_items(texts, checkpoint_folder.kind(hub))
-        expected = loader.load(hub, "torch").encode(some)
-        assert abs(loader.load(hub, "onnx").encode(some) - expected).max() < 1e-4
+        items = make_items(texts, checkpoint_folder.kind(hub))
+        expected = loader.load(hub, "torch").encode(items)
+        assert abs(loader.load(hub, "onnx").encode(items) - expected).max() < 1e-4
     assert "leaves it out" in files.read_json(clone / "artifacts/validation/sparse/onnx_qint8_static.json")["reason"]
     built_from = [
         files.read_json(clone / f"artifacts/models/{name}/onnx_qint8_static/built.json")

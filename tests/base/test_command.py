@@ -31,7 +31,7 @@ def run(folder: Path, raising: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("raising", "said"),
+    ("raising", "message"),
     [
         ("raise FoundryError('a [red] mistake of yours')", "error: a [red] mistake of yours"),
         ("Path('not/there').read_text()", "error: No such file or directory: not/there"),
@@ -42,9 +42,9 @@ def run(folder: Path, raising: str) -> subprocess.CompletedProcess[str]:
         ),
     ],
 )
-def test_an_error_that_a_person_can_mend_is_one_line(tmp_path: Path, raising: str, said: str) -> None:
+def test_an_error_that_a_person_can_mend_is_one_line(tmp_path: Path, raising: str, message: str) -> None:
     done = run(tmp_path, raising)
-    assert (done.returncode, done.stderr, done.stdout) == (1, said + "\n", "")
+    assert (done.returncode, done.stderr, done.stdout) == (1, message + "\n", "")
     assert not list(tmp_path.glob("*.log"))
 
 

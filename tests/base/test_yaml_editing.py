@@ -31,13 +31,13 @@ def test_values_keep_their_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("n: 1\n", "there is no mapping m"),
         ("m: 1\n", "there is no mapping m"),
         ("m: &m\n  a: 1\nn:\n  <<: *m\n", "m is written in a way that cannot be edited; add there: x: 1"),
     ],
 )
-def test_what_cannot_be_edited_is_an_error(text: str, said: str) -> None:
-    with pytest.raises(FoundryError, match=said):
+def test_what_cannot_be_edited_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(FoundryError, match=message):
         yaml_editing.with_entry(text, ["m"], "x", 1)

@@ -98,16 +98,16 @@ class Machine:
 
 def test_the_rounds_end_when_the_intervals_are_narrow() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5}, noise=0.001)
-    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
-    assert (found.stopped, len(found.measured["torch"])) == ("narrow enough", 3)
-    assert found.widest is not None
-    assert found.widest <= 0.02
+    result = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    assert (result.stopped, len(result.measured["torch"])) == ("narrow enough", 3)
+    assert result.widest is not None
+    assert result.widest <= 0.02
 
 
 def test_or_when_the_time_is_used_up() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5}, noise=0.5)
-    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
-    assert found.stopped == "time"
+    result = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    assert result.stopped == "time"
     assert 50 < machine.now <= 60 + 2
 
 
@@ -116,15 +116,15 @@ def test_every_round_measures_each_once_and_in_another_order() -> None:
     machine = Machine(dict.fromkeys(names, 1.0), noise=0.5)
     interleaving.run_rounds(names, machine.measure, EFFORT, machine.clock)
     rounds = [machine.asked[start : start + 4] for start in range(0, len(machine.asked), 4)]
-    assert all(sorted(one) == sorted(names) for one in rounds)
+    assert all(sorted(order) == sorted(names) for order in rounds)
     assert rounds[0][0] == "torch"
-    assert len({tuple(one) for one in rounds}) > 3
+    assert len({tuple(order) for order in rounds}) > 3
 
 
 def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5}, drift=0.2)
-    found = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
-    value = ratio(found.series("onnx", "short", "8"), found.series("torch", "short", "8"))
+    result = interleaving.run_rounds(["torch", "onnx"], machine.measure, EFFORT, machine.clock)
+    value = ratio(result.series("onnx", "short", "8"), result.series("torch", "short", "8"))
     assert value is not None
     assert value["median"] == pytest.approx(1.5)
 
@@ -137,9 +137,9 @@ def test_what_fails_or_is_too_slow_is_not_measured_again() -> None:
             raise MeasurementFailed("killed by SIGKILL (out of memory?)")
         return machine.measure(name, give_up)
 
-    found = interleaving.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
-    assert found.errors == {"broken": "killed by SIGKILL (out of memory?)"}
-    assert found.slow == ["slow"]
+    result = interleaving.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
+    assert result.errors == {"broken": "killed by SIGKILL (out of memory?)"}
+    assert result.slow == ["slow"]
     assert machine.asked.count("slow") == 1
     assert machine.asked.count("onnx") > 3  # the others went on
 
@@ -219,10 +219,10 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     )
     variant_folder.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
     setting = Setting(of="torch", dtype="bfloat16")
-    found = session.rows_to_measure(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
-    assert list(found) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
-    assert found["onnx_twin"].same_bytes_as == "onnx"
-    assert found["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}
+    rows = session.rows_to_measure(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
+    assert list(rows) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
+    assert rows["onnx_twin"].same_bytes_as == "onnx"
+    assert rows["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}
 
 
 @pytest.mark.usefixtures("forked_children")

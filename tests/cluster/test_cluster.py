@@ -135,12 +135,12 @@ def forget_notes(project: Path) -> None:
 
 def spans(project: Path) -> dict[str, list[tuple[float, float]]]:
     """When each stage ran: begin and end."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    times: dict[str, list[tuple[float, float]]] = {}
     for path in (project.parent / "notes").glob("*.begin"):
         end = path.with_suffix(".end")
         until = float(end.read_text()) if end.exists() else float("inf")
-        found.setdefault(path.stem.rpartition("-")[0], []).append((float(path.read_text()), until))
-    return found
+        times.setdefault(path.stem.rpartition("-")[0], []).append((float(path.read_text()), until))
+    return times
 
 
 def test_on_this_machine(project: Path) -> None:
@@ -149,16 +149,18 @@ def test_on_this_machine(project: Path) -> None:
     expected = sequential(project)
     forget_notes(project)
     command = [sys.executable, "-m", "foundry", "cluster", "--local", "2"]
-    said = run(project, *command)
-    assert "8 of 8 stages to run" in said
-    assert "8 stages run: good" in said
+    output = run(project, *command)
+    assert "8 of 8 stages to run" in output
+    assert "8 stages run: good" in output
     assert (project / "dvc.lock").read_text() == expected
     assert (project / "out/join").read_text() == (project.parent / "alone/out/join").read_text()
     assert "up to date" in run(project, "dvc", "status", "join")
     when = spans(project)
     for name in ("measure-a", "measure-b"):
         [(begin, end)] = when[name]
-        others = [one for other, some in when.items() if other not in (name, "host") for one in some]
+        others = [
+            interval for other, intervals in when.items() if other not in (name, "host") for interval in intervals
+        ]
         assert all(until <= begin or since >= end for since, until in others), f"something ran beside {name}"
     assert any(
         a < d and c < b for a, b in when["a"] + when["b"] for c, d in when["b"] + when["c"] if (a, b) != (c, d)
@@ -181,8 +183,8 @@ def test_on_this_machine(project: Path) -> None:
     (project / "source.txt").write_text("another ")
     run(project, "git", "commit", "-qam", "changed")
     expected = sequential(project)
-    said = run(project, *command, "measure@a", "middle")
-    assert "6 of 8 stages to run" in said
+    output = run(project, *command, "measure@a", "middle")
+    assert "6 of 8 stages to run" in output
     assert (project / "out/measure-a").read_text().count("measure-a") == 2
     run(project, *command)
     assert (project / "dvc.lock").read_text() == expected
@@ -195,11 +197,11 @@ def cluster(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     for name, value in environment(project).items():
         monkeypatch.setenv(name, value)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    ray_cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        yield made
+        yield ray_cluster
     finally:
-        made.shutdown()
+        ray_cluster.shutdown()
 
 
 def place(project: Path, placement: dict[str, Any]) -> None:
@@ -237,15 +239,15 @@ def test_a_machine_that_is_lost_in_mid_stage(how: signal.Signals, project: Path,
         raylet = psutil.Process(special.all_processes["raylet"][0].process.pid)
         cluster.add_node(num_cpus=1, resources={"special": 1})
         machine = [raylet] if how == signal.SIGKILL else [raylet, *raylet.children(recursive=True)]
-        for one in machine:
-            one.send_signal(how)
+        for machine_process in machine:
+            machine_process.send_signal(how)
         try:
-            said, _ = process.communicate(timeout=240)
+            output, _ = process.communicate(timeout=240)
         finally:
-            for one in machine if how == signal.SIGSTOP else []:
-                one.kill()
-    assert process.returncode == 0, said
-    assert "middle@b: its machine was lost, once more" in said
+            for machine_process in machine if how == signal.SIGSTOP else []:
+                machine_process.kill()
+    assert process.returncode == 0, output
+    assert "middle@b: its machine was lost, once more" in output
     assert (project / "dvc.lock").read_text() == expected
     assert len(spans(project)["b"]) == 2
     assert running("--single-item middle@b") == []  # DVC ended with its machine
@@ -272,12 +274,12 @@ def test_a_lock_of_a_killed_process_is_forgotten_and_one_of_a_running_process_is
 
 
 def running(words: str) -> list[psutil.Process]:
-    found = []
+    matching = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if words in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+                matching.append(process)
+    return matching
 
 
 @pytest.mark.slow
@@ -285,8 +287,8 @@ def test_machines_of_one_kind_measure(project: Path, cluster: Any) -> None:
     for name, kind in (("one", "many"), ("two", "many"), ("three", "single")):
         cluster.add_node(num_cpus=1, env_vars={"KIND": kind, "RAY_NODE": name})
     with start(project, cluster) as process:
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
     assert {path.read_text() for path in (project.parent / "notes").glob("*.on")} == {"manyone", "manytwo"}
     assert (project / "out/host").read_text() == "many"
 
@@ -296,19 +298,19 @@ def test_what_no_machine_offers_and_what_fails(project: Path, cluster: Any) -> N
     cluster.add_node(num_cpus=2)
     place(project, {"middle@c": {"gpu": 1}})
     with start(project, cluster) as process:
-        said, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert "error: middle@c needs {'gpu': 1.0}, which no machine offers" in said
+    assert "error: middle@c needs {'gpu': 1.0}, which no machine offers" in output
     assert not list((project.parent / "notes").iterdir())  # before anything runs
     place(project, {})
     (project.parent / "notes/b.broken").touch()
     with start(project, cluster) as process:
-        said, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert "middle@b: failed, on " in said
-    assert "see .dvc/tmp/cluster/logs/middle@b.log" in said
-    assert "measure@b: failed, not run, because of middle@b" in said
-    assert "error: 3 stages failed: middle@b, measure@b, join" in said
+    assert "middle@b: failed, on " in output
+    assert "see .dvc/tmp/cluster/logs/middle@b.log" in output
+    assert "measure@b: failed, not run, because of middle@b" in output
+    assert "error: 3 stages failed: middle@b, measure@b, join" in output
     assert "broken on purpose" in (project / ".dvc/tmp/cluster/logs/middle@b.log").read_text()
     assert (project / "out/measure-a").is_file()  # what does not depend on it is done
     locked = yaml.safe_load((project / "dvc.lock").read_text())["stages"]

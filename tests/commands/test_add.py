@@ -77,7 +77,7 @@ def test_where_it_is_published(committed: Path, checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("minilm", "."), "minilm stands in params.yaml already"),
         (("a.b", "."), "'a.b' is no name for a model: letters, digits, - and _"),
@@ -93,9 +93,9 @@ def test_where_it_is_published(committed: Path, checkpoint: Path) -> None:
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_written(
-    committed: Path, server: Hub, arguments: tuple[Any, ...], said: str
+    committed: Path, server: Hub, arguments: tuple[Any, ...], message: str
 ) -> None:
-    with pytest.raises(FoundryError, match=said):
+    with pytest.raises(FoundryError, match=message):
         add.main(*arguments)
     for name in ("params.yaml", "dvc.yaml"):
         assert (committed / name).read_bytes() == (ROOT / name).read_bytes()

@@ -56,16 +56,16 @@ def test_each_kind_of_change_is_named(record: provenance.Provenance) -> None:
     row["speed"]["short"] = {"median": 3.0, "low": 2.9, "high": 3.1}
     after["variants"]["onnx"]["speed"]["short"] = {"median": 2.1, "low": 2.0, "high": 2.2}  # noise
     del after["variants"]["openvino_fp16"]
-    said = render_difference(record, after)
+    output = render_difference(record, after)
     for line in (
         "- Gone: `openvino_fp16`", "- Other bytes: `onnx_O2`", f"| revision |  | {'2' * 40} |",
         "Files of the checkpoint that changed: `model.safetensors`", "| torch | 2 | 3 |",
         "| `onnx_O2` | level | O2 | O3 |", "| `onnx_O2` | mean_cosine | 1.0000 | 0.9900 |",
         "| `onnx_O2` | short texts | 2.00× (1.90–2.10) | 3.00× (2.90–3.10) |",
     ):  # fmt: skip
-        assert line in said
-    assert "min_cosine" not in said
-    assert "`onnx` | short" not in said
+        assert line in output
+    assert "min_cosine" not in output
+    assert "`onnx` | short" not in output
     assert "- New: `openvino_fp16`" in render_difference(after, record)
 
 
@@ -73,9 +73,9 @@ def test_speeds_of_two_machines_are_not_compared(record: provenance.Provenance) 
     after: Any = copy.deepcopy(record)
     after["host"]["host"] = "there"
     after["variants"]["onnx_O2"]["speed"]["short"] = {"median": 9.0, "low": 8.0, "high": 10.0}
-    said = render_difference(record, after)
-    assert "Measured on `here` before and on `there` now: speeds do not compare." in said
-    assert "speed to torch" not in said
+    output = render_difference(record, after)
+    assert "Measured on `here` before and on `there` now: speeds do not compare." in output
+    assert "speed to torch" not in output
 
 
 def run(folder: Path, *command: str, succeeds: bool = True) -> str:
@@ -114,15 +114,15 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     # From another clone, and without one.
     run(tmp_path, "git", "clone", "-q", str(project), "clone")
     clone = tmp_path / "clone"
-    said = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
-    assert "## tiny: tiny@v1.0.0 to tiny@v1.1.0" in said
-    assert "| `onnx_O2` | level | O2 | O3 |" in said
+    output = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
+    assert "## tiny: tiny@v1.0.0 to tiny@v1.1.0" in output
+    assert "| `onnx_O2` | level | O2 | O3 |" in output
     run(tmp_path, "dvc", "artifacts", "get", str(project), "tiny", "--rev", "v1.0.0", "--out", "first")
     verify.main(tmp_path / "first")
     run(tmp_path, "dvc", "get", str(project), "artifacts/hub/tiny", "--rev", "tiny@v1.1.0", "--out", "second")
     assert files.read_json(tmp_path / "second/foundry.json") == after
     text = dvc.api.read("artifacts/hub/tiny/foundry.json", repo=str(project), rev="tiny@v1.0.0")
     assert '"level": "O2"' in text
-    said = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v9.9.9", succeeds=False)
-    assert "error: artifacts/hub/tiny/foundry.json of tiny@v9.9.9 cannot be had" in said
-    assert "Traceback" not in said
+    output = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v9.9.9", succeeds=False)
+    assert "error: artifacts/hub/tiny/foundry.json of tiny@v9.9.9 cannot be had" in output
+    assert "Traceback" not in output

@@ -22,8 +22,8 @@ def side(name: str, speed: dict[str, Any], closeness: dict[str, Any]) -> differe
     return {"name": name, "benchmark": measured, "validations": validations}
 
 
-def verdicts(found: list[differences.Difference], what: str) -> dict[str, str]:
-    return {row["variant"]: row["verdict"] for row in found if row["what"] == what}
+def verdicts(rows: list[differences.Difference], what: str) -> dict[str, str]:
+    return {row["variant"]: row["verdict"] for row in rows if row["what"] == what}
 
 
 def test_what_changed_is_named_and_noise_is_not() -> None:
@@ -37,16 +37,16 @@ def test_what_changed_is_named_and_noise_is_not() -> None:
         {"same": record(1.49), "slower": record(1.2), "faster": record(2.0), "noisy": noisy(1.4), "new": record(1.0)},
         {"same": 0.99901, "slower": 0.99, "faster": 0.999, "noisy": 0.999, "new": 0.9},
     )
-    found = differences.differences(before, after)
-    speed = verdicts(found, "short texts in batches")
+    rows = differences.differences(before, after)
+    speed = verdicts(rows, "short texts in batches")
     assert speed == {
         "same": "same", "slower": "slower", "faster": "faster", "noisy": "same", "gone": "gone", "new": "new",
     }  # fmt: skip
-    closeness = verdicts(found, "closeness")
+    closeness = verdicts(rows, "closeness")
     assert closeness == {
         "same": "same", "slower": "worse", "faster": "better", "noisy": "same", "gone": "gone", "new": "new",
     }  # fmt: skip
-    row = next(row for row in found if row["variant"] == "slower" and row["what"] == "short texts in batches")
+    row = next(row for row in rows if row["variant"] == "slower" and row["what"] == "short texts in batches")
     assert row["before"].startswith("2.00×")
 
 
@@ -89,9 +89,9 @@ def repository(project: Callable[..., Path]) -> Path:
 
 def test_two_revisions(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compare.main("tiny", revision=["v1", "v2"], out=repository / "out.json", everything=False)
-    found = files.read_json(repository / "out.json")
-    assert verdicts(found, "long texts one by one") == {"onnx": "slower"}
-    assert verdicts(found, "closeness") == {"onnx": "better"}
+    rows = files.read_json(repository / "out.json")
+    assert verdicts(rows, "long texts one by one") == {"onnx": "slower"}
+    assert verdicts(rows, "closeness") == {"onnx": "better"}
     assert "slower" in capsys.readouterr().out
 
 
@@ -103,7 +103,7 @@ def test_two_hosts(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"revision": ["v1", "v9"]}, "revision v9"),
         ({"revision": ["v1"]}, "got 1 revisions and 0 hosts"),
@@ -111,7 +111,7 @@ def test_two_hosts(repository: Path) -> None:
         ({"host": ["here", "old"]}, "old: its benchmark was written by an earlier version"),
     ],
 )
-def test_what_cannot_be_compared_is_an_error(repository: Path, arguments: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_compared_is_an_error(repository: Path, arguments: dict[str, Any], message: str) -> None:
     files.write_json(repository / "artifacts/benchmarks/tiny/old.json", {"host": "old", "batch_size": 8})
-    with pytest.raises(FoundryError, match=said):
+    with pytest.raises(FoundryError, match=message):
         compare.main("tiny", **{"revision": None, "host": None, "everything": False, "out": None, **arguments})

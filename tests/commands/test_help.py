@@ -22,18 +22,20 @@ def help_of(*arguments: str) -> str:
 
 def test_every_file_is_a_command_on_one_line_below_a_heading() -> None:
     assert sorted(name for names in program.CONTENTS.values() for name in names) == COMMANDS
-    said = help_of()
+    output = help_of()
     for heading, names in program.CONTENTS.items():
-        assert f" {heading} " in said
+        assert f" {heading} " in output
         for name in names:
-            assert re.search(rf"^\W*{name} +{re.escape(program.summary(name))}", said, re.MULTILINE), name
+            assert re.search(rf"^\W*{name} +{re.escape(program.summary(name))}", output, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_says_what_it_and_each_of_its_arguments_is_for(name: str) -> None:
     assert program.summary(name) in help_of(name)
     parameters = program.load(name).params
-    assert [one.name for one in parameters if one.name != "help" and not getattr(one, "help", None)] == []
+    assert [
+        parameter.name for parameter in parameters if parameter.name != "help" and not getattr(parameter, "help", None)
+    ] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

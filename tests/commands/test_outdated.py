@@ -48,9 +48,9 @@ def test_a_branch_that_moved(
         with pytest.raises(typer.Exit) as moved:
             outdated.main(write=write, toolchain=False)
         assert moved.value.exit_code == outdated.MOVED
-        said = capsys.readouterr().out
-        assert "models.tiny.source (org/tiny)" in said
-        assert after in said
+        output = capsys.readouterr().out
+        assert "models.tiny.source (org/tiny)" in output
+        assert after in output
     assert (root / "params.yaml").read_text() == text.replace(before, after)
     assert reading.read().models["tiny"].source.revision == after  # type: ignore[union-attr]
     outdated.main(toolchain=False)
@@ -66,16 +66,16 @@ def test_the_toolchain(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def listed(*rows: tuple[str, str, str]) -> None:
-        said = [{"name": name, "version": version, "latest_version": latest} for name, version, latest in rows]
-        done = subprocess.CompletedProcess([], 0, stdout=json.dumps(said), stderr="")
+        listing = [{"name": name, "version": version, "latest_version": latest} for name, version, latest in rows]
+        done = subprocess.CompletedProcess([], 0, stdout=json.dumps(listing), stderr="")
         monkeypatch.setattr(toolchain.subprocess, "run", lambda *arguments, **options: done)
 
     project()
     listed(("transformers", "4.57.6", "5.1"), ("no-dependency-of-ours", "1", "2"))
     outdated.main()
-    said = capsys.readouterr().out
-    assert "beyond the range" in said
-    assert "no-dependency-of-ours" not in said
+    listing = capsys.readouterr().out
+    assert "beyond the range" in listing
+    assert "no-dependency-of-ours" not in listing
     listed(("transformers", "4.57.6", "4.57.9"))
     with pytest.raises(typer.Exit):
         outdated.main()

@@ -164,7 +164,7 @@ def test_it_measures_on_the_users_own_texts_and_the_lines_load(built: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("other", "--use", "size"), "other is no model; params.yaml has tiny"),
         (("tiny", "--use", "latency"), "has no benchmark of this machine"),
@@ -173,12 +173,12 @@ def test_it_measures_on_the_users_own_texts_and_the_lines_load(built: Path) -> N
         (("tiny", "--use", "latency", "--texts", "latin.txt"), "latin.txt is not UTF-8"),
     ],
 )
-def test_what_cannot_be_answered_is_an_error(built: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_answered_is_an_error(built: Path, arguments: tuple[str, ...], message: str) -> None:
     (built / "empty.txt").write_text("\n \n")
     (built / "latin.txt").write_bytes("größer".encode("latin-1"))
     result = run(*arguments)
     assert isinstance(result.exception, FoundryError)
-    assert said in str(result.exception)
+    assert message in str(result.exception)
 
 
 def test_an_unknown_use_or_budget_names_what_is_allowed(built: Path) -> None:

@@ -43,9 +43,9 @@ def test_an_untouched_folder_is_good(downloaded: Path, capsys: pytest.CaptureFix
     (downloaded / ".cache/huggingface/CACHEDIR.TAG").write_text("x")
     (downloaded / ".gitattributes").write_text("*.onnx filter=lfs")
     verify.main(downloaded)
-    said = capsys.readouterr().out
-    assert "good" in said
-    assert "onnx_O2: passed on 48 texts, mean_cosine 1.0000" in said
+    output = capsys.readouterr().out
+    assert "good" in output
+    assert "onnx_O2: passed on 48 texts, mean_cosine 1.0000" in output
 
 
 def flip(path: Path) -> None:
@@ -73,17 +73,18 @@ def test_what_is_not_as_published_is_named(
     assert provenance.compare(downloaded, provenance.read(downloaded)) == expected
     with pytest.raises(FoundryError, match=f"{len(expected)} of its files"):
         verify.main(downloaded)
-    said = capsys.readouterr().out
-    assert all(f"{name}: {what}" in said for name, what in expected.items())
+    output = capsys.readouterr().out
+    assert all(f"{name}: {what}" in output for name, what in expected.items())
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "is not there"), ("{", "is damaged"), ("[]", "format"), ('{"format": 9}', "format 1")]
+    ("content", "message"),
+    [(None, "is not there"), ("{", "is damaged"), ("[]", "format"), ('{"format": 9}', "format 1")],
 )
-def test_a_folder_without_a_record_is_an_error(tmp_path: Path, content: str | None, said: str) -> None:
+def test_a_folder_without_a_record_is_an_error(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / provenance.NAME).write_text(content)
-    with pytest.raises(FoundryError, match=said):
+    with pytest.raises(FoundryError, match=message):
         verify.main(tmp_path)
 
 

@@ -91,8 +91,8 @@ def week(tmp_path: Path, tiny_params: dict[str, Any], checkpoint: Path, s3: str)
         hub.add_user("builder", TOKEN, organizations=["org"])
         contents = {path.as_posix(): (checkpoint / path).read_bytes() for path in files.files_below(checkpoint)}
         hub.make_repo("org/source", contents)
-        made = Week(tmp_path, hub, s3)
-        made.variables["PATH"] = forks.path
+        fresh_week = Week(tmp_path, hub, s3)
+        fresh_week.variables["PATH"] = forks.path
         first = projects.copy_working_tree(tmp_path / "first")
         shutil.rmtree(first / ".git")
         raw: dict[str, Any] = yaml.safe_load(yaml.safe_dump(tiny_params))
@@ -103,15 +103,15 @@ def week(tmp_path: Path, tiny_params: dict[str, Any], checkpoint: Path, s3: str)
         raw["validate"]["overrides"], raw["benchmark"]["settings"] = {}, {}
         raw["publish"] = {"to": "hub", "repos": {"tiny": "org/published"}, "licences": ["mit"]}
         (first / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-        made.run(tmp_path, "git", "init", "-q", "--bare", "bare.git")
-        made.run(first, "git", "init", "-q")
+        fresh_week.run(tmp_path, "git", "init", "-q", "--bare", "bare.git")
+        fresh_week.run(first, "git", "init", "-q")
         for options in (["add", "--default", "store", "s3://cache/weeks"], ["modify", "store", "verify", "true"],
                         ["modify", "store", "endpointurl", s3]):  # fmt: skip
-            made.run(first, "dvc", "remote", *options)
-        made.run(first, "git", "add", "-A")
-        made.run(first, "git", "commit", "-qm", "first")
-        made.run(first, "git", "push", "-q", str(tmp_path / "bare.git"), "main")
-        yield made
+            fresh_week.run(first, "dvc", "remote", *options)
+        fresh_week.run(first, "git", "add", "-A")
+        fresh_week.run(first, "git", "commit", "-qm", "first")
+        fresh_week.run(first, "git", "push", "-q", str(tmp_path / "bare.git"), "main")
+        yield fresh_week
 
 
 @pytest.mark.slow
@@ -120,8 +120,8 @@ def test_the_weeks(week: Week) -> None:
     # The first: everything is built and proposed, and nothing goes to the Hub before the merge.
     clone = week.clone()
     assert "export@tiny-onnx" in ran(week.make(clone, "rebuild"))
-    said = week.make(clone, "propose")
-    assert "artifacts/metrics/tiny/onnx.json" in said
+    output = week.make(clone, "propose")
+    assert "artifacts/metrics/tiny/onnx.json" in output
     assert week.git("log", "--format=%s", "main..rebuild") == "Rebuild"
     assert week.git("diff", "--name-only", "main", "rebuild") == "dvc.lock"
     assert "org/published" not in week.hub.repos
@@ -143,12 +143,12 @@ def test_the_weeks(week: Week) -> None:
     weights[len(weights) // 2] ^= 1  # the last ones are the pooler's, which is no part of the ONNX file
     moved = week.hub.push("org/source", {"model.safetensors": bytes(weights)})
     clone = week.clone()
-    said = week.make(clone, "rebuild")
-    assert "models.tiny.source (org/source)" in said
-    assert {"download@tiny", "export@tiny-onnx", "validate@tiny-onnx", "report"} <= ran(said), said
+    output = week.make(clone, "rebuild")
+    assert "models.tiny.source (org/source)" in output
+    assert {"download@tiny", "export@tiny-onnx", "validate@tiny-onnx", "report"} <= ran(output), output
     assert f"revision: {moved}" in (clone / "params.yaml").read_text()
-    said = week.make(clone, "propose")
-    assert f"pinned: revision: {moved}" in said
+    output = week.make(clone, "propose")
+    assert f"pinned: revision: {moved}" in output
     assert set(week.git("diff", "--name-only", "main", "rebuild").split()) == {"dvc.lock", "params.yaml"}
     week.merge()
     assert ran(week.make(week.clone(), "publish")) == {"publish@tiny"}

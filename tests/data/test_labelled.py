@@ -110,14 +110,14 @@ def test_the_stage_freezes_gzipped_files_and_says_what_is_left_out(
     frozen = files.read_json(freeze(tasks={"search": {"beir": {"path": str(folder)}}}) / "tasks.json")["search"]
     assert frozen["corpus"] == {**WHOLE, "d2": ""}
     assert frozen["relevant"] == {"q0": ["d0"]}
-    said = capsys.readouterr().out
-    assert "search: 2 of 3 judgements left out: they name a query or document that is not there" in said
-    assert "search: 1 of 2 queries left out: no document is judged relevant to them" in said
-    assert "search: 1 of 3 documents have no text" in said
+    output = capsys.readouterr().out
+    assert "search: 2 of 3 judgements left out: they name a query or document that is not there" in output
+    assert "search: 1 of 2 queries left out: no document is judged relevant to them" in output
+    assert "search: 1 of 3 documents have no text" in output
 
 
 @pytest.mark.parametrize(
-    ("contents", "said"),
+    ("contents", "message"),
     [
         ({"corpus": '{"_id": "d0", "text": null}'}, "corpus.jsonl, line 1: 'text' is null"),
         ({"corpus": '{"_id": "d0", "text": ["a"]}'}, "corpus.jsonl, line 1: 'text' is a list"),
@@ -145,8 +145,8 @@ def test_the_stage_freezes_gzipped_files_and_says_what_is_left_out(
         ({"qrels": "q0\td7\t1\n"}, "names a query and a relevant document that are there"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_beir_folder_is_one_line(tmp_path: Path, contents: dict[str, str], said: str) -> None:
-    assert said in error_of(write_beir(tmp_path / "beir", **contents))
+def test_what_is_wrong_in_a_beir_folder_is_one_line(tmp_path: Path, contents: dict[str, str], message: str) -> None:
+    assert message in error_of(write_beir(tmp_path / "beir", **contents))
 
 
 @pytest.mark.parametrize("missing", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
@@ -233,7 +233,7 @@ def test_a_matrix_of_similarities(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "said"),
+    ("matrix", "message"),
     [
         ("1 0.1 nan\n0 1 0\n0 0 1\n", "line 1: 'column 3' is the text 'nan', not a number"),
         ("1 0.1 0\n0 1 inf\n0 0 1\n", "line 2: 'column 3' is the text 'inf', not a number"),
@@ -243,8 +243,8 @@ def test_a_matrix_of_similarities(tmp_path: Path) -> None:
         ("", "matrix.txt is empty"),
     ],
 )
-def test_a_matrix_that_is_none(tmp_path: Path, matrix: str, said: str) -> None:
+def test_a_matrix_that_is_none(tmp_path: Path, matrix: str, message: str) -> None:
     with pytest.raises(FoundryError) as raised:
         matrix_of(tmp_path, matrix)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -79,7 +79,7 @@ def test_the_stage_freezes_what_stands_in_a_csv_file(tmp_path: Path, freeze: Fre
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("id;body\n1;one\n", "has no column 'text'; its columns are id, body"),
         ("one,two\n", "has no column 'text'; its columns are one, two, as its first line has them"),
@@ -97,9 +97,9 @@ def test_the_stage_freezes_what_stands_in_a_csv_file(tmp_path: Path, freeze: Fre
         ("a" * 500 + "\n", "has no column 'text'; its columns are aaaa"),
     ],
 )  # fmt: skip
-def test_a_csv_file_that_cannot_be_read_rightly_is_refused(tmp_path: Path, content: str, said: str) -> None:
+def test_a_csv_file_that_cannot_be_read_rightly_is_refused(tmp_path: Path, content: str, expected: str) -> None:
     message = error_of(file(tmp_path, "texts.csv", content))
-    assert said in message
+    assert expected in message
     assert len(message) < 500 + len(str(tmp_path))
 
 
@@ -233,7 +233,7 @@ def test_null_is_dropped_and_counted(tmp_path: Path, freeze: Freeze, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         ('["a"]', "'text' is a list ['a'], and a text is expected"),
         ("7", "'text' is the number 7, and a text"),
@@ -244,20 +244,20 @@ def test_null_is_dropped_and_counted(tmp_path: Path, freeze: Freeze, capsys: pyt
         ('["' + "long " * 1000 + '"]', "'text' is a list ['long long"),
     ],
 )
-def test_other_values_are_refused(tmp_path: Path, value: str, said: str) -> None:
+def test_other_values_are_refused(tmp_path: Path, value: str, expected: str) -> None:
     for name, content, place in (
         ("t.jsonl", f'{{"text": "a"}}\n\n{{"text": {value}}}\n', "t.jsonl, line 3: "),
         ("t.json", f'[{{"text": "a"}}, {{"text": {value}}}]', "t.json, item 2: "),
     ):
         message = error_of(file(tmp_path, name, content))
         assert place in message
-        assert said in message
+        assert expected in message
         assert len(message) < 250 + len(str(tmp_path))
         message.encode()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"text": "a"}\n{"text": "b"\n', "line 2: is no JSON (Expecting ',' delimiter, column 13)"),
         ('{\n  "text": "a"\n}\n', "line 1: is no JSON"),
@@ -272,8 +272,8 @@ def test_other_values_are_refused(tmp_path: Path, value: str, said: str) -> None
         ('{"text": ' + "9" * 5000 + "}", "line 1: is no JSON (Exceeds the limit"),
     ],
 )
-def test_json_that_is_broken_or_something_else(tmp_path: Path, content: str, said: str) -> None:
-    assert said in error_of(file(tmp_path, "t.json", content))
+def test_json_that_is_broken_or_something_else(tmp_path: Path, content: str, message: str) -> None:
+    assert message in error_of(file(tmp_path, "t.json", content))
 
 
 def test_json_with_a_byte_order_mark_and_as_an_array_over_lines(tmp_path: Path) -> None:

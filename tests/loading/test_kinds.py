@@ -143,16 +143,16 @@ def test_a_crossencoder_of_transformers_alone_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "setting", "said"),
+    ("name", "setting", "message"),
     [
         ("config_sentence_transformers.json", {"model_type": "Reranker"}, "model_type 'Reranker'; known are Sentence"),
         ("sentence_bert_config.json", {"transformer_task": "text-generation"}, "'text-generation'; what can be"),
     ],
 )
-def test_what_is_not_known_is_an_error(tmp_path: Path, name: str, setting: dict[str, str], said: str) -> None:
+def test_what_is_not_known_is_an_error(tmp_path: Path, name: str, setting: dict[str, str], message: str) -> None:
     folder = make_kind(tmp_path, "CrossEncoder")
     (folder / name).write_text(json.dumps(setting))
-    with pytest.raises(FoundryError, match=said):
+    with pytest.raises(FoundryError, match=message):
         _ = checkpoint_folder.kind(folder), checkpoint_folder.task(folder)
 
 

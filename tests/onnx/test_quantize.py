@@ -35,8 +35,8 @@ def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPat
 @pytest.mark.parametrize("isa", TARGETS)
 def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, isa: str) -> None:
     variant = f"onnx_{TARGETS[isa]}_{isa}"
-    theirs = graphs_of_sentence_transformers / naming.file_name(variant)
-    assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(theirs)
+    upstream = graphs_of_sentence_transformers / naming.file_name(variant)
+    assert files.sha256(variant_folder.weights_path(real / variant, variant)) == files.sha256(upstream)
 
 
 def quantized(project: Callable[..., Path], tiny: Path, row: dict[str, Any]) -> Path:

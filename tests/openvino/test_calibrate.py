@@ -23,13 +23,13 @@ VARIANT = "openvino_qint8_quantized"
 
 
 def test_texts_go_in_at_their_natural_lengths_and_as_the_model_tokenizes(tiny: Path) -> None:
-    chosen = ["one", "one two three", "word " * 500]
-    inputs = calibration.tokenize(tiny / "openvino", chosen, {"input_ids", "attention_mask"})
+    texts_of_all_lengths = ["one", "one two three", "word " * 500]
+    inputs = calibration.tokenize(tiny / "openvino", texts_of_all_lengths, {"input_ids", "attention_mask"})
     model = loader.load(tiny / "torch", "torch").model
-    for text, one in zip(chosen, inputs, strict=True):
-        assert set(one) == {"input_ids", "attention_mask"}
-        np.testing.assert_array_equal(one["input_ids"], model.tokenize([text])["input_ids"])
-        assert one["attention_mask"].all()
+    for text, tokenized in zip(texts_of_all_lengths, inputs, strict=True):
+        assert set(tokenized) == {"input_ids", "attention_mask"}
+        np.testing.assert_array_equal(tokenized["input_ids"], model.tokenize([text])["input_ids"])
+        assert tokenized["attention_mask"].all()
     assert inputs[2]["input_ids"].shape == (1, checkpoint_folder.max_seq_length(tiny / "torch"))
 
 
@@ -38,8 +38,8 @@ def test_without_a_tokenizers_file_it_is_the_models_own_tokenizer(tiny: Path, tm
     texts = ["A text", "word " * 500]
     expected = calibration.tokenize(source, texts, {"input_ids"})
     (source / "tokenizer.json").unlink()
-    for one, other in zip(calibration.tokenize(source, texts, {"input_ids"}), expected, strict=True):
-        np.testing.assert_array_equal(one["input_ids"], other["input_ids"])
+    for tokenized, other in zip(calibration.tokenize(source, texts, {"input_ids"}), expected, strict=True):
+        np.testing.assert_array_equal(tokenized["input_ids"], other["input_ids"])
 
 
 def calibrated(

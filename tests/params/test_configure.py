@@ -74,7 +74,7 @@ def test_an_override_is_one_models_alone(project: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         ({"skip": ["onnx_O9"]}, "models.other.skip names onnx_O9; variants are onnx, onnx_O2"),
         ({"skip": ["torch"]}, "models.other.skip names torch"),
@@ -86,9 +86,9 @@ def test_an_override_is_one_models_alone(project: Callable[..., Path]) -> None:
         ({"kind": "Encoder"}, "models.other.kind: got 'Encoder'"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named(project: Callable[..., Path], other: dict[str, Any], said: str) -> None:
+def test_a_mistake_is_named(project: Callable[..., Path], other: dict[str, Any], message: str) -> None:
     project(lambda raw: two_models(raw, **other))
-    with pytest.raises(FoundryError, match=said):
+    with pytest.raises(FoundryError, match=message):
         reading.read()
 
 

@@ -91,8 +91,8 @@ def test_rows(written: Path) -> None:
 
 
 def test_metrics_are_flat_and_one_file_a_variant(written: Path) -> None:
-    found = {path.stem for path in (written / "metrics/tiny").iterdir()}
-    assert found == set(TINY_VARIANTS)
+    written_names = {path.stem for path in (written / "metrics/tiny").iterdir()}
+    assert written_names == set(TINY_VARIANTS)
     values = files.read_json(written / "metrics/tiny/onnx.json")
     assert values["mean_cosine"] == 0.999
     assert all(isinstance(value, int | float | str) for value in values.values())

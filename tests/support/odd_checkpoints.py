@@ -31,7 +31,7 @@ class OwnModel(BertModel):
 def change(path: Path, **keys: Any) -> None:
     """Set keys of a JSON file; None removes one."""
     value = {**json.loads(path.read_text()), **keys} if path.exists() else keys
-    path.write_text(json.dumps({key: said for key, said in value.items() if said is not None}))
+    path.write_text(json.dumps({key: setting for key, setting in value.items() if setting is not None}))
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

@@ -100,9 +100,9 @@ def test_a_flipped_byte_in_the_workspace(project: Path) -> None:
     run(project, "dvc", "status")
     flip(project / "artifacts/first/a.txt")
     assert "up to date" in run(project, "dvc", "status")  # DVC does not see it
-    said = check(project, succeeds=False)
-    assert "workspace: artifacts/first is altered" in said
-    assert "1 in the workspace, 0 in the cache, 0 in the remote" in said
+    output = check(project, succeeds=False)
+    assert "workspace: artifacts/first is altered" in output
+    assert "1 in the workspace, 0 in the cache, 0 in the remote" in output
     shutil.rmtree(project / "artifacts/first")
     assert "workspace: artifacts/first is missing" in check(project, succeeds=False)
     run(project, "dvc", "checkout", "--force", "artifacts/first")
@@ -112,9 +112,9 @@ def test_a_flipped_byte_in_the_workspace(project: Path) -> None:
 def test_a_flipped_byte_in_the_cache(project: Path) -> None:
     path = cached(project, lock.digest(project / "artifacts/first/a.txt"))
     flip(path)
-    said = check(project, succeeds=False)
-    assert "artifacts/first, is altered" in said
-    assert "0 in the workspace, 2 in the cache, 0 in the remote" in said  # both folders hold the file
+    output = check(project, succeeds=False)
+    assert "artifacts/first, is altered" in output
+    assert "0 in the workspace, 2 in the cache, 0 in the remote" in output  # both folders hold the file
     path.unlink()
     assert "is missing" in check(project, succeeds=False)
     run(project, "dvc", "fetch", "artifacts/first")
@@ -155,9 +155,9 @@ def test_without_a_lock(tmp_path: Path) -> None:
 def test_what_is_no_longer_in_params_is_left_to_prune(project: Path) -> None:
     (project / "params.yaml").write_text("names: {second: 2}\n")
     shutil.rmtree(project / "artifacts/first")
-    said = check(project, "--skip-remote")
-    assert "not checked: artifacts/first, artifacts/first-fresh.txt, artifacts/first.txt" in said
-    assert "3 outputs: good" in said
+    output = check(project, "--skip-remote")
+    assert "not checked: artifacts/first, artifacts/first-fresh.txt, artifacts/first.txt" in output
+    assert "3 outputs: good" in output
     flip(project / "artifacts/second/a.txt")
     check(project, "--skip-remote", succeeds=False)
 
@@ -167,13 +167,13 @@ def test_prune(project: Path) -> None:
     (project / "artifacts/runs.jsonl").write_text("kept")
     gone = cached(project, lock.digest(project / "artifacts/second.txt"))
     prune = [sys.executable, "-m", "foundry", "prune"]
-    said = run(project, *prune, "--dry-run")
-    assert "would be removed: artifacts/second\n" in said
+    output = run(project, *prune, "--dry-run")
+    assert "would be removed: artifacts/second\n" in output
     assert (project / "artifacts/second").is_dir()
-    said = run(project, *prune)
+    output = run(project, *prune)
     gone_too = [f"removed: artifacts/{name}\n" for name in ("second", "second.txt", "second-fresh.txt")]
     for line in (*gone_too, "removed: copy@second in dvc.lock"):
-        assert line in said
+        assert line in output
     assert {path.name for path in (project / "artifacts").iterdir()} >= {
         "first",
         "first.txt",

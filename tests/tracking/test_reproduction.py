@@ -26,11 +26,11 @@ def test_a_broken_model_and_a_failing_variant_end_nothing_else(
 
     change(built, edit)
     output = foundry(built, "build", succeeds=False, PATH=fork_server.path)
-    said = output[output.index("not built, because a stage failed") :]
-    assert "quantize@tiny-onnx_qint8_avx512" in said
-    assert "download@broken" in said
-    assert "report" not in said
-    assert "publish@tiny" not in said
+    summary = output[output.index("not built, because a stage failed") :]
+    assert "quantize@tiny-onnx_qint8_avx512" in summary
+    assert "download@broken" in summary
+    assert "report" not in summary
+    assert "publish@tiny" not in summary
     receipt = files.read_json(built / "artifacts/published/tiny.json")
     assert list(receipt["published"]) == [name for name in TINY_VARIANTS if name != "onnx_qint8_avx512"]
     assert receipt["left_out"] == {"onnx_qint8_avx512": "was never checked"}

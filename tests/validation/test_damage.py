@@ -242,17 +242,17 @@ def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, def
     from datasets import Dataset
     from sentence_transformers import export_static_quantized_openvino_model
 
-    chosen = texts.by_group(texts.read(real.parent.parent / "texts/minilm/benchmark.jsonl"))["short"][:60]
+    short_texts = texts.by_group(texts.read(real.parent.parent / "texts/minilm/benchmark.jsonl"))["short"][:60]
     variant = "openvino_qint8_quantized"
     folder = shutil.copytree(real / variant, tmp_path / variant)
     with pytest.MonkeyPatch.context() as patch:
-        rows = Dataset.from_dict({"sentence": chosen})
+        rows = Dataset.from_dict({"sentence": short_texts})
         patch.setattr(
             optimum_openvino.OVQuantizer,
             "get_calibration_dataset",
             lambda self, preprocess_function, **_: rows.map(preprocess_function, batched=True),
         )
-        config = optimum_openvino.OVQuantizationConfig(num_samples=len(chosen))
+        config = optimum_openvino.OVQuantizationConfig(num_samples=len(short_texts))
         export_static_quantized_openvino_model(loader.load(real / "openvino", "openvino").model, config, str(folder))
     result = validate_in(tmp_path, real, variant, folder)
     assert "mean_cosine" in failed(result)

@@ -28,8 +28,8 @@ LOOSE = Thresholds(
 RANDOM = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
 
 
-def failed(made: list[results.Check]) -> set[str]:
-    return {row["check"] for row in made if not row["passed"]}
+def failed(check_results: list[results.Check]) -> set[str]:
+    return {row["check"] for row in check_results if not row["passed"]}
 
 
 @pytest.mark.parametrize("variant", TINY_VARIANTS)
@@ -85,9 +85,9 @@ def test_each_threshold_decides() -> None:
 def test_nan_never_passes_and_is_no_number_in_the_file() -> None:
     poisoned = RANDOM.copy()
     poisoned[3, 2] = np.nan
-    made = [*parity.values(poisoned, RANDOM), *parity.closeness(poisoned, RANDOM, LOOSE)]
-    assert {"non_finite_values", "mean_cosine", "min_cosine", "max_abs_diff"} <= failed(made)
-    assert next(row["value"] for row in made if row["check"] == "mean_cosine") is None
+    check_results = [*parity.values(poisoned, RANDOM), *parity.closeness(poisoned, RANDOM, LOOSE)]
+    assert {"non_finite_values", "mean_cosine", "min_cosine", "max_abs_diff"} <= failed(check_results)
+    assert next(row["value"] for row in check_results if row["check"] == "mean_cosine") is None
     assert verdict.worst_texts([str(i) for i in range(50)], poisoned, RANDOM)[0]["text"] == "3"
 
 
@@ -98,13 +98,13 @@ def test_another_width_fails(width: int) -> None:
 
 def test_the_worst_context_decides() -> None:
     cosines = {"batch_of_8": np.array([1.0, 1.0]), "batch_of_32": np.array([0.8, 0.9])}
-    made = consistency.batches(cosines, changed_values=3, limits=LOOSE)
-    assert {row["check"]: row["value"] for row in made} == {
+    check_results = consistency.batches(cosines, changed_values=3, limits=LOOSE)
+    assert {row["check"]: row["value"] for row in check_results} == {
         "consistency_mean_cosine": pytest.approx(0.85),
         "consistency_min_cosine": pytest.approx(0.8),
         "values_changed_on_repeat": 3,
     }
-    assert failed(made) == {"consistency_mean_cosine", "consistency_min_cosine", "values_changed_on_repeat"}
+    assert failed(check_results) == {"consistency_mean_cosine", "consistency_min_cosine", "values_changed_on_repeat"}
 
 
 def test_active_dimensions_are_those_in_both_of_those_in_either() -> None:
@@ -137,25 +137,25 @@ def measured_and_expected(embeddings: np.ndarray) -> tuple[Measurements, Referen
 
 
 def test_the_same_embeddings_pass_every_check() -> None:
-    made = checks.all_checks(*measured_and_expected(RANDOM), LOOSE)
-    assert not failed(made)
+    check_results = checks.all_checks(*measured_and_expected(RANDOM), LOOSE)
+    assert not failed(check_results)
     assert {"different_tokens", "mean_cosine", "hard_min_cosine", "recall_at_10", "task_ratio_sts"} <= {
-        check["check"] for check in made
+        check["check"] for check in check_results
     }
 
 
 def test_embeddings_of_another_width_are_compared_no_further() -> None:
-    made = checks.all_checks(*measured_and_expected(np.ones((50, 9), dtype=np.float32)), LOOSE)
-    assert failed(made) == {"different_dimensions"}
-    assert made[-1]["check"] == "non_finite_values"
+    check_results = checks.all_checks(*measured_and_expected(np.ones((50, 9), dtype=np.float32)), LOOSE)
+    assert failed(check_results) == {"different_dimensions"}
+    assert check_results[-1]["check"] == "non_finite_values"
 
 
 def test_embeddings_that_are_not_finite_rank_nothing() -> None:
     poisoned = RANDOM.copy()
     poisoned[3, 2] = np.nan
-    made = checks.all_checks(*measured_and_expected(poisoned), LOOSE)
-    assert {"non_finite_values", "min_cosine"} <= failed(made)
-    assert made[-1]["check"] == "values_changed_on_repeat"
+    check_results = checks.all_checks(*measured_and_expected(poisoned), LOOSE)
+    assert {"non_finite_values", "min_cosine"} <= failed(check_results)
+    assert check_results[-1]["check"] == "values_changed_on_repeat"
 
 
 def test_what_differs_from_the_source_is_counted() -> None:
