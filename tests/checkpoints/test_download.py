@@ -104,7 +104,7 @@ def test_a_source_that_is_not_there(project: Callable[..., Path], source: dict[s
     assert not out.exists()
 
 
-def test_a_static_embedding_is_said_to_be_one(project: Callable[..., Path], checkpoint: Path, tmp_path: Path) -> None:
+def test_static_embeddings_are_rejected(project: Callable[..., Path], checkpoint: Path, tmp_path: Path) -> None:
     row = (
         '[{"idx": 0, "name": "0", "path": "0_StaticEmbedding", "type": "sentence_transformers.models.StaticEmbedding"}]'
     )
@@ -114,7 +114,7 @@ def test_a_static_embedding_is_said_to_be_one(project: Callable[..., Path], chec
         download.main("tiny", settings_file("download"), tmp_path / "torch")
 
 
-def test_an_offline_machine_says_so(tmp_path: Path) -> None:
+def test_an_offline_machine_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(FoundryError, match=r"the Hub cannot be reached, and org/name at 0{40} comes from there"):
         fetching.fetch_hub(HubSource(hub="org/name", revision="0" * 40), tmp_path / "torch")
 

@@ -190,7 +190,7 @@ def test_an_id_without_an_embedding_is_an_error_with_both_sizes(fetch: Fetch) ->
     )
 
 
-def test_without_padding_it_says_so(fetch: Fetch) -> None:
+def test_a_missing_padding_token_is_an_error(fetch: Fetch) -> None:
     def change(folder: Path) -> None:
         odd.change(folder / "tokenizer_config.json", pad_token=None, tokenizer_class="PreTrainedTokenizerFast")
         odd.change(folder / "special_tokens_map.json", pad_token=None)
@@ -329,5 +329,7 @@ def causal_reranker(folder: Path) -> None:
         (in_json("config.json", model_type="unheard_of"), {}, "'unheard_of', which this version of transformers"),
     ],
 )
-def test_what_is_not_possible_is_said(fetch: Fetch, change: Change, settings: dict[str, Any], message: str) -> None:
+def test_what_is_not_possible_is_an_error_with_the_reason(
+    fetch: Fetch, change: Change, settings: dict[str, Any], message: str
+) -> None:
     refused(fetch, change, message, **settings)

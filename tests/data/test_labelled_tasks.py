@@ -65,7 +65,7 @@ def test_a_beir_folder_that_lacks_a_file(tmp_path: Path, missing: str) -> None:
         labelled.freeze_beir("search", task)
 
 
-def test_nanobeir_without_the_hub_says_so() -> None:
+def test_nanobeir_without_the_hub_is_an_error() -> None:
     from foundry.data.settings import NanoBeir
 
     with pytest.raises(FoundryError, match=r"task nano: .*not valid NanoBEIR"):

@@ -75,7 +75,7 @@ def from_checkpoint(checkpoint: Path, **more: Any) -> Callable[[dict[str, Any]],
     return lambda raw: raw["models"].update(tiny={"source": {"path": str(checkpoint)}, **more})
 
 
-def test_it_is_refused_and_says_what_to_read(project: Callable[..., Path], mixer: Path) -> None:
+def test_it_is_refused_and_the_error_names_what_to_read(project: Callable[..., Path], mixer: Path) -> None:
     out = project(from_checkpoint(mixer)) / "torch"
     with pytest.raises(
         FoundryError, match=r"configuration_mixer.py, modeling_mixer.py.*trust_remote_code: true"
@@ -95,7 +95,7 @@ def test_code_that_is_not_needed_is_taken_out(project: Callable[..., Path], tmp_
     assert "modeling_mixer.py" not in files.read_json(out / variant_folder.SOURCE_RECORD)["files"]
 
 
-def test_trusted_it_is_said_loudly(
+def test_trusted_code_is_announced(
     project: Callable[..., Path], mixer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = project(from_checkpoint(mixer, trust_remote_code=True)) / "torch"

@@ -114,8 +114,8 @@ class Project:
 
     def expected(self, server: Hub, theirs: dict[str, bytes] = THEIRS) -> dict[str, bytes]:
         """What the repository is to hold: the local folder, and what others have there."""
-        own = {path.as_posix(): (self.root / "hub/tiny" / path).read_bytes() for path in self.published_files}
-        return {**theirs, **own}
+        ours = {path.as_posix(): (self.root / "hub/tiny" / path).read_bytes() for path in self.published_files}
+        return {**theirs, **ours}
 
     @property
     def published_files(self) -> list[Path]:
@@ -123,7 +123,7 @@ class Project:
 
 
 @pytest.fixture
-def made(project: Callable[..., Path], validated: Path) -> Project:
+def prepared(project: Callable[..., Path], validated: Path) -> Project:
     root = project()
     for name in ("models", "texts", "reference", "validation"):
         shutil.copytree(validated / name, root / name)
@@ -141,10 +141,10 @@ def commits(server: Hub, repo: str = REPO) -> int:
 # --- What is published ---------------------------------------------------------------------------------------
 
 
-def test_the_first_time_one_commit_in_one_pull_request(made: Project, server: Hub) -> None:
-    receipt = made.publish()
+def test_the_first_time_one_commit_in_one_pull_request(prepared: Project, server: Hub) -> None:
+    receipt = prepared.publish()
     assert server.files(REPO) == THEIRS  # main is as it was
-    assert server.files(REPO, PULL) == made.expected(server)
+    assert server.files(REPO, PULL) == prepared.expected(server)
     assert commits(server) == 2
     [pull] = server.repos[REPO].discussions.values()
     assert receipt["address"].endswith("/org/tiny/discussions/1")
@@ -157,15 +157,15 @@ def test_the_first_time_one_commit_in_one_pull_request(made: Project, server: Hu
     assert "# Their words" in card
     assert "library_name: sentence-transformers" in card
     assert 'backend="onnx"' in card
-    record = provenance.read(made.root / "hub/tiny")
-    assert provenance.compare(made.root / "hub/tiny", record) == {}
+    record = provenance.read(prepared.root / "hub/tiny")
+    assert provenance.compare(prepared.root / "hub/tiny", record) == {}
     assert "README.md" not in record["uploaded"]
     assert {"model.safetensors", "onnx/model.onnx"} <= set(record["uploaded"])
-    assert record["variants"]["onnx"]["dvc"] == lock.digest(made.folder / "onnx")
+    assert record["variants"]["onnx"]["dvc"] == lock.digest(prepared.folder / "onnx")
 
 
-def test_what_a_person_sees_is_kept_to_be_looked_at(made: Project, server: Hub) -> None:
-    made.publish()
+def test_what_a_person_sees_is_kept_to_be_looked_at(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     seen = ROOT / "build/hub"
     seen.mkdir(parents=True, exist_ok=True)
     (seen / "card.md").write_bytes(server.files(REPO, PULL)["README.md"])
@@ -177,48 +177,50 @@ def test_what_a_person_sees_is_kept_to_be_looked_at(made: Project, server: Hub) 
         assert all(line.endswith("|") for line in table), "a row that is no row of a table"
 
 
-def test_a_repository_that_is_not_there_is_made_private(made: Project, server: Hub) -> None:
-    made.settings["repos"] = {"tiny": "org/new"}
-    made.build()
-    made.publish()
+def test_a_repository_that_is_not_there_is_made_private(prepared: Project, server: Hub) -> None:
+    prepared.settings["repos"] = {"tiny": "org/new"}
+    prepared.build()
+    prepared.publish()
     assert server.repos["org/new"].private
     assert server.files("org/new") == {}
-    assert server.files("org/new", PULL) == made.expected(server, {})
+    assert server.files("org/new", PULL) == prepared.expected(server, {})
     assert "Its own words." in server.files("org/new", PULL)["README.md"].decode()
 
 
-def test_large_contents_go_up_in_parts(made: Project, server: Hub) -> None:
+def test_large_contents_go_up_in_parts(prepared: Project, server: Hub) -> None:
     server.part_bytes = 20_000
-    made.publish()
+    prepared.publish()
     assert "upload_part" in server.requests
-    assert server.files(REPO, PULL) == made.expected(server)
+    assert server.files(REPO, PULL) == prepared.expected(server)
 
 
-def test_committing_to_main(made: Project, server: Hub) -> None:
-    made.settings["create_pr"] = False
-    made.build()
-    receipt = made.publish()
+def test_committing_to_main(prepared: Project, server: Hub) -> None:
+    prepared.settings["create_pr"] = False
+    prepared.build()
+    receipt = prepared.publish()
     assert receipt["pull_request"] is None
-    assert server.files(REPO) == made.expected(server)
+    assert server.files(REPO) == prepared.expected(server)
     assert server.repos[REPO].discussions == {}
-    assert sent(made.publish()) == {}
+    assert sent(prepared.publish()) == {}
 
 
-def test_anybody_may_propose(made: Project, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anybody_may_propose(prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", STRANGER)
-    made.publish()
+    prepared.publish()
     assert server.repos[REPO].discussions[1].author == "stranger"
-    assert server.files(REPO, PULL) == made.expected(server)
+    assert server.files(REPO, PULL) == prepared.expected(server)
 
 
 # --- The second time -----------------------------------------------------------------------------------------
 
 
-def test_with_nothing_changed_nothing_is_sent(made: Project, server: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-    made.publish()
+def test_with_nothing_changed_nothing_is_sent(
+    prepared: Project, server: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared.publish()
     before, text = dict(server.repos[REPO].refs), server.repos[REPO].discussions[1].description
     server.requests.clear()
-    receipt = made.publish()
+    receipt = prepared.publish()
     assert receipt["sent"] == []
     assert receipt["pull_request"] == 1
     assert "nothing has changed, nothing was sent" in capsys.readouterr().out
@@ -226,148 +228,148 @@ def test_with_nothing_changed_nothing_is_sent(made: Project, server: Hub, capsys
     assert server.repos[REPO].refs == before
     assert server.repos[REPO].discussions[1].description == text
     server.merge(REPO, 1)
-    assert made.publish()["sent"] == []
+    assert prepared.publish()["sent"] == []
     assert len(server.repos[REPO].discussions) == 1
 
 
-def test_one_changed_variant_updates_the_open_pull_request(made: Project, server: Hub) -> None:
-    made.publish()
-    made.change("onnx_O2")
+def test_one_changed_variant_updates_the_open_pull_request(prepared: Project, server: Hub) -> None:
+    prepared.publish()
+    prepared.change("onnx_O2")
     server.requests.clear()
-    receipt = made.publish()
+    receipt = prepared.publish()
     assert sent(receipt)["onnx/model_O2.onnx"] == "changed"
     assert set(sent(receipt)) <= {"onnx/model_O2.onnx", "foundry.json", "README.md"}
     assert server.requests.count("upload") == 1
-    assert server.files(REPO, PULL) == made.expected(server)
+    assert server.files(REPO, PULL) == prepared.expected(server)
     [pull] = server.repos[REPO].discussions.values()
     assert server.repos[REPO].commits[server.repos[REPO].refs[PULL]].title == "Update onnx_O2"
     assert "| added | `onnx/model_O2.onnx` |" in pull.description  # against main, that is
 
 
-def test_after_a_merge_a_change_is_a_pull_request_of_its_own(made: Project, server: Hub) -> None:
-    made.publish()
+def test_after_a_merge_a_change_is_a_pull_request_of_its_own(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     server.merge(REPO, 1)
-    made.change("onnx_O2")
-    assert made.publish()["pull_request"] == 2
-    assert server.files(REPO, "refs/pr/2") == made.expected(server)
+    prepared.change("onnx_O2")
+    assert prepared.publish()["pull_request"] == 2
+    assert server.files(REPO, "refs/pr/2") == prepared.expected(server)
     assert "| changed | `onnx/model_O2.onnx` |" in server.repos[REPO].discussions[2].description
 
 
-def test_a_removed_variant_is_taken_out_and_nobody_elses_file(made: Project, server: Hub) -> None:
-    made.publish()
+def test_a_removed_variant_is_taken_out_and_nobody_elses_file(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     server.merge(REPO, 1)
-    made.variants.remove("onnx_O2")
-    made.build()
-    receipt = made.publish()
+    prepared.variants.remove("onnx_O2")
+    prepared.build()
+    receipt = prepared.publish()
     assert sent(receipt)["onnx/model_O2.onnx"] == "deleted"
     there = server.files(REPO, "refs/pr/2")
-    assert there == made.expected(server)
+    assert there == prepared.expected(server)
     assert "onnx/model_O2.onnx" not in there
     assert there["onnx/model_by_hand.onnx"] == THEIRS["onnx/model_by_hand.onnx"]
-    assert made.publish()["sent"] == []
+    assert prepared.publish()["sent"] == []
 
 
-def test_a_file_that_somebody_has_changed_since_stays(made: Project, server: Hub) -> None:
-    made.publish()
+def test_a_file_that_somebody_has_changed_since_stays(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     server.merge(REPO, 1)
     server.push(REPO, {"onnx/model_O2.onnx": b"mended by hand \0"})
-    made.variants.remove("onnx_O2")
-    made.build()
-    assert made.publish()["kept"] == ["onnx/model_O2.onnx"]
+    prepared.variants.remove("onnx_O2")
+    prepared.build()
+    assert prepared.publish()["kept"] == ["onnx/model_O2.onnx"]
     assert server.files(REPO, "refs/pr/2")["onnx/model_O2.onnx"] == b"mended by hand \0"
 
 
-def test_a_variant_that_failed_since_is_taken_out(made: Project, server: Hub) -> None:
-    made.publish()
-    failed = files.read_json(made.validation / "onnx_O2.json")
+def test_a_variant_that_failed_since_is_taken_out(prepared: Project, server: Hub) -> None:
+    prepared.publish()
+    failed = files.read_json(prepared.validation / "onnx_O2.json")
     failed["verdict"] = "failed"
-    files.write_json(made.validation / "onnx_O2.json", failed)
-    made.build()
-    receipt = made.publish()
+    files.write_json(prepared.validation / "onnx_O2.json", failed)
+    prepared.build()
+    receipt = prepared.publish()
     assert sent(receipt)["onnx/model_O2.onnx"] == "deleted"
     assert "onnx/model_O2.onnx" not in server.files(REPO, PULL)
     assert "onnx_O2" in receipt["left_out"]
 
 
-def test_somebody_elses_graph_is_replaced_in_a_pull_request_only(made: Project, server: Hub) -> None:
+def test_somebody_elses_graph_is_replaced_in_a_pull_request_only(prepared: Project, server: Hub) -> None:
     server.push(REPO, {"onnx/model.onnx": b"another export \0"})
-    made.settings["create_pr"] = False
-    made.build()
+    prepared.settings["create_pr"] = False
+    prepared.build()
     with pytest.raises(FoundryError, match=r"onnx/model\.onnx in org/tiny is somebody else's"):
-        made.publish()
+        prepared.publish()
     assert server.files(REPO)["onnx/model.onnx"] == b"another export \0"
-    made.settings["create_pr"] = True
-    made.build()
-    made.publish()
+    prepared.settings["create_pr"] = True
+    prepared.build()
+    prepared.publish()
     assert "changed, in place of another | `onnx/model.onnx`" in server.repos[REPO].discussions[1].description
 
 
-def test_another_checkpoint_is_never_overwritten(made: Project, server: Hub) -> None:
+def test_another_checkpoint_is_never_overwritten(prepared: Project, server: Hub) -> None:
     server.push(REPO, {"model.safetensors": b"other weights \0"})
     with pytest.raises(FoundryError, match=r"model\.safetensors in the repository is not that of the checkpoint"):
-        made.publish()
+        prepared.publish()
     assert server.repos[REPO].discussions == {}
 
 
-def test_words_added_in_the_pull_request_stay(made: Project, server: Hub) -> None:
-    made.publish()
+def test_words_added_in_the_pull_request_stay(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     card = server.files(REPO, PULL)["README.md"] + b"\nA reviewer's words.\n"
     server.push(REPO, {"README.md": card}, ref=PULL)
-    made.change("onnx_O2")
-    made.publish()
+    prepared.change("onnx_O2")
+    prepared.publish()
     assert "A reviewer's words." in server.files(REPO, PULL)["README.md"].decode()
 
 
-def test_a_signed_record(made: Project, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    private, public = make_key(made.root, "key")
+def test_a_signed_record(prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    private, public = make_key(prepared.root, "key")
     monkeypatch.setenv(signature.KEY, str(private))
-    made.settings["sign"] = True
-    made.build()
-    made.publish()
-    signature.check(made.root / "hub/tiny/foundry.json", made.root / "hub/tiny/foundry.json.sig", public)
-    assert server.files(REPO, PULL) == made.expected(server)
-    assert made.publish()["sent"] == []
-    made.settings["sign"] = False
-    made.build()
-    assert sent(made.publish()) == {"foundry.json.sig": "deleted"}
+    prepared.settings["sign"] = True
+    prepared.build()
+    prepared.publish()
+    signature.check(prepared.root / "hub/tiny/foundry.json", prepared.root / "hub/tiny/foundry.json.sig", public)
+    assert server.files(REPO, PULL) == prepared.expected(server)
+    assert prepared.publish()["sent"] == []
+    prepared.settings["sign"] = False
+    prepared.build()
+    assert sent(prepared.publish()) == {"foundry.json.sig": "deleted"}
 
 
-def test_a_record_of_somebody_elses_is_not_overwritten(made: Project, server: Hub) -> None:
+def test_a_record_of_somebody_elses_is_not_overwritten(prepared: Project, server: Hub) -> None:
     server.push(REPO, {"foundry.json": b"{}"})
     with pytest.raises(FoundryError, match=r"foundry\.json in the repository is none of format 1"):
-        made.publish()
+        prepared.publish()
     assert server.repos[REPO].discussions == {}
 
 
 # --- People and rights ---------------------------------------------------------------------------------------
 
 
-def test_a_conflict_is_left_to_people(made: Project, server: Hub) -> None:
-    made.publish()
+def test_a_conflict_is_left_to_people(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     server.push(REPO, {"README.md": b"# Other words\n"})
     with pytest.raises(FoundryError, match=r"discussions/1 conflicts with main in README\.md"):
-        made.publish()
+        prepared.publish()
     assert len(server.repos[REPO].discussions) == 1
 
 
-def test_what_was_declined_is_not_proposed_again(made: Project, server: Hub) -> None:
-    made.publish()
+def test_what_was_declined_is_not_proposed_again(prepared: Project, server: Hub) -> None:
+    prepared.publish()
     server.repos[REPO].discussions[1].status = "closed"
     with pytest.raises(FoundryError, match="discussions/1 proposed just this and was closed"):
-        made.publish()
+        prepared.publish()
     assert len(server.repos[REPO].discussions) == 1
-    made.change("onnx_O2")
-    assert made.publish()["pull_request"] == 2
+    prepared.change("onnx_O2")
+    assert prepared.publish()["pull_request"] == 2
 
 
 def test_a_pull_request_of_somebody_else_is_not_taken_for_ones_own(
-    made: Project, server: Hub, monkeypatch: pytest.MonkeyPatch
+    prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", STRANGER)
-    made.publish()  # with the same words in it
+    prepared.publish()  # with the same words in it
     theirs = server.repos[REPO].refs[PULL]
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert made.publish()["pull_request"] == 2
+    assert prepared.publish()["pull_request"] == 2
     assert server.repos[REPO].refs[PULL] == theirs
 
 
@@ -381,38 +383,38 @@ def test_a_pull_request_of_somebody_else_is_not_taken_for_ones_own(
     ],
 )
 def test_no_rights(
-    made: Project, server: Hub, monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
+    prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
 ) -> None:
     from huggingface_hub import constants
 
-    made.settings["create_pr"] = False
-    made.build()
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(made.root / "no-token"))
+    prepared.settings["create_pr"] = False
+    prepared.build()
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(prepared.root / "no-token"))
     monkeypatch.delenv("HF_TOKEN") if token is None else monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(FoundryError, match=message):
-        made.publish()
+        prepared.publish()
     assert commits(server) == 1
-    assert not made.receipt.exists()
+    assert not prepared.receipt.exists()
 
 
-def test_a_branch_that_moves_in_between(made: Project, server: Hub) -> None:
-    made.settings["create_pr"] = False
-    made.build()
+def test_a_branch_that_moves_in_between(prepared: Project, server: Hub) -> None:
+    prepared.settings["create_pr"] = False
+    prepared.build()
     server.on("commit", lambda: server.push(REPO, {"notes.txt": b"newer"}))
     with pytest.raises(FoundryError, match="org/tiny has changed while this was sent, and nothing was"):
-        made.publish()
+        prepared.publish()
     assert server.files(REPO) == {**THEIRS, "notes.txt": b"newer"}
-    made.publish()
-    assert server.files(REPO) == made.expected(server, {**THEIRS, "notes.txt": b"newer"})
+    prepared.publish()
+    assert server.files(REPO) == prepared.expected(server, {**THEIRS, "notes.txt": b"newer"})
 
 
 # --- What must hold before anything is sent -------------------------------------------------------------------
 
 
-def test_a_dry_run_says_what_it_would_do(made: Project, server: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-    made.settings |= {"dry_run": True, "repos": {"tiny": "org/new"}}
-    made.build()
-    receipt = made.publish()
+def test_a_dry_run_says_what_it_would_do(prepared: Project, server: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared.settings |= {"dry_run": True, "repos": {"tiny": "org/new"}}
+    prepared.build()
+    receipt = prepared.publish()
     assert receipt["dry_run"]
     assert sent(receipt)["onnx/model_O2.onnx"] == "added"
     assert "added: onnx/model_O2.onnx, 1" in capsys.readouterr().out
@@ -423,28 +425,31 @@ def test_a_dry_run_says_what_it_would_do(made: Project, server: Hub, capsys: pyt
 @pytest.mark.parametrize(
     ("breaks", "message"),
     [
-        (lambda made: made.settings.update(licences=["apache-2.0"]), "licence is mit, and publish.licences allows"),
-        (lambda made: (made.folder / "torch/notes.md").write_text(f"token: {TOKEN}"), r"notes\.md \(a token"),
-        (lambda made: (made.folder / "torch/id_rsa").write_text("x"), "id_rsa .its name"),
+        (
+            lambda prepared: prepared.settings.update(licences=["apache-2.0"]),
+            "licence is mit, and publish.licences allows",
+        ),
+        (lambda prepared: (prepared.folder / "torch/notes.md").write_text(f"token: {TOKEN}"), r"notes\.md \(a token"),
+        (lambda prepared: (prepared.folder / "torch/id_rsa").write_text("x"), "id_rsa .its name"),
     ],
 )
-def test_checks_first(made: Project, server: Hub, breaks: Callable[[Project], Any], message: str) -> None:
-    breaks(made)
-    validate_in(made.root, made.folder, "torch", made.folder / "torch")
-    made.build()
+def test_checks_first(prepared: Project, server: Hub, breaks: Callable[[Project], Any], message: str) -> None:
+    breaks(prepared)
+    validate_in(prepared.root, prepared.folder, "torch", prepared.folder / "torch")
+    prepared.build()
     with pytest.raises(FoundryError, match=message):
-        made.publish()
+        prepared.publish()
     assert not {"preupload", "commit"} & set(server.requests)
 
 
-def test_an_output_that_is_not_as_in_dvc_lock_is_not_sent(made: Project, server: Hub) -> None:
-    path = made.validation / "onnx.json"
+def test_an_output_that_is_not_as_in_dvc_lock_is_not_sent(prepared: Project, server: Hub) -> None:
+    path = prepared.validation / "onnx.json"
     path.write_text(path.read_text() + "\n")
     with pytest.raises(FoundryError, match=r"not as dvc\.lock has it: .*validation/tiny/onnx\.json \(altered\)"):
-        made.publish()
-    (made.root / "dvc.lock").unlink()
+        prepared.publish()
+    (prepared.root / "dvc.lock").unlink()
     with pytest.raises(FoundryError, match="nothing says what was built"):
-        made.publish()
+        prepared.publish()
     assert server.requests == []
 
 
@@ -470,20 +475,20 @@ PHASES = [
 @pytest.mark.parametrize("answers", [[500], [429], [DROP], [503, 503]], ids=["500", "429", "dropped", "503 twice"])
 @pytest.mark.parametrize("phase", PHASES)
 def test_what_fails_for_a_moment_is_done_all_the_same(
-    made: Project, server: Hub, phase: str, answers: list[Any]
+    prepared: Project, server: Hub, phase: str, answers: list[Any]
 ) -> None:
     server.on(phase, *answers, headers={"Retry-After": "0.1"})
-    made.publish()
-    assert server.files(REPO, PULL) == made.expected(server)
+    prepared.publish()
+    assert server.files(REPO, PULL) == prepared.expected(server)
     assert len(server.repos[REPO].discussions) == 1
     assert all(not rule.answers for rule in server.rules), "the fault never came"
 
 
 @pytest.mark.parametrize("phase", ["commit", "upload", "verify", "edit"])
-def test_an_answer_that_is_lost_is_not_sent_twice(made: Project, server: Hub, phase: str) -> None:
+def test_an_answer_that_is_lost_is_not_sent_twice(prepared: Project, server: Hub, phase: str) -> None:
     server.on(phase, DROP, after=True)
-    made.publish()
-    assert server.files(REPO, PULL) == made.expected(server)
+    prepared.publish()
+    assert server.files(REPO, PULL) == prepared.expected(server)
     assert len(server.repos[REPO].discussions) == 1
     assert commits(server) == 2
 
@@ -491,33 +496,33 @@ def test_an_answer_that_is_lost_is_not_sent_twice(made: Project, server: Hub, ph
 @pytest.mark.parametrize("status", [403, 413, 409, 500, DROP])
 @pytest.mark.parametrize("phase", ["preupload", "batch", "upload", "commit"])
 def test_what_fails_for_good_is_an_error_and_nothing_is_published(
-    made: Project, server: Hub, monkeypatch: pytest.MonkeyPatch, phase: str, status: Any
+    prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch, phase: str, status: Any
 ) -> None:
     from huggingface_hub.utils import _http
 
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)  # the client waits for minutes otherwise
     server.on(phase, *[status] * 100)
     with pytest.raises(FoundryError) as error:
-        made.publish()
+        prepared.publish()
     expected = {403: "may not write", 413: "does not take so much", 409: "has changed", 500: "refuses"}
     assert expected.get(status, "cannot be reached") in str(error.value)
     assert not any(secret in str(error.value) for secret in (TOKEN, "Signature"))
     assert server.repos[REPO].discussions == {}
     assert server.files(REPO) == THEIRS
-    assert not made.receipt.exists()
+    assert not prepared.receipt.exists()
     server.rules.clear()
-    made.publish()
-    assert server.files(REPO, PULL) == made.expected(server)
+    prepared.publish()
+    assert server.files(REPO, PULL) == prepared.expected(server)
 
 
-def test_a_quota(made: Project, server: Hub) -> None:
+def test_a_quota(prepared: Project, server: Hub) -> None:
     server.quota_bytes = 10_000
     with pytest.raises(FoundryError, match="does not take so much for org/tiny"):
-        made.publish()
+        prepared.publish()
     assert server.repos[REPO].discussions == {}
 
 
-def test_what_the_hub_holds_is_checked_before_there_is_a_receipt(made: Project, server: Hub) -> None:
+def test_what_the_hub_holds_is_checked_before_there_is_a_receipt(prepared: Project, server: Hub) -> None:
     def damage() -> None:
         repo = server.repos[REPO]
         tree = repo.commits[repo.refs[PULL]].tree
@@ -527,13 +532,13 @@ def test_what_the_hub_holds_is_checked_before_there_is_a_receipt(made: Project, 
 
     server.on("edit", damage)
     with pytest.raises(FoundryError, match=r"discussions/1 does not hold what was sent.*fp16\.bin is altered"):
-        made.publish()
-    assert not made.receipt.exists()
+        prepared.publish()
+    assert not prepared.receipt.exists()
     assert server.repos[REPO].discussions[1].comments == [
         "Please do not merge this: openvino/openvino_model_fp16.bin is altered"
     ]
-    made.publish()  # sends it again, into the same pull request
-    assert server.files(REPO, PULL) == made.expected(server)
+    prepared.publish()  # sends it again, into the same pull request
+    assert server.files(REPO, PULL) == prepared.expected(server)
     assert len(server.repos[REPO].discussions) == 1
 
 
@@ -542,26 +547,26 @@ def test_what_the_hub_holds_is_checked_before_there_is_a_receipt(made: Project, 
 
 @pytest.mark.parametrize("phase", ["whoami", "preupload", "batch", "upload", "verify", "commit", "edit", "fetch"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_and_run_again(made: Project, server: Hub, phase: str, after: bool) -> None:
+def test_killed_and_run_again(prepared: Project, server: Hub, phase: str, after: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": server.address, "HF_TOKEN": TOKEN}
-    environment |= {"HF_HUB_OFFLINE": "0", "HF_HOME": str(made.root / "cache")}
+    environment |= {"HF_HUB_OFFLINE": "0", "HF_HOME": str(prepared.root / "cache")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.publish", "tiny", *map(str, made.arguments)],
-        cwd=made.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "stages.publish", "tiny", *map(str, prepared.arguments)],
+        cwd=prepared.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     server.on(phase, lambda: process.send_signal(signal.SIGKILL), after=after)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, output
     assert TOKEN not in output
-    assert not made.receipt.exists()
+    assert not prepared.receipt.exists()
     assert server.files(REPO) == THEIRS
     if server.repos[REPO].discussions:  # all or nothing
         assert "onnx/model.onnx" in server.files(REPO, PULL)
         assert "foundry.json" in server.files(REPO, PULL)
-    made.publish()
-    assert server.files(REPO, PULL) == made.expected(server)
+    prepared.publish()
+    assert server.files(REPO, PULL) == prepared.expected(server)
     assert len(server.repos[REPO].discussions) == 1
-    assert not list((made.root / "hub").glob(".partial-*"))
-    for path in made.root.rglob("*"):
+    assert not list((prepared.root / "hub").glob(".partial-*"))
+    for path in prepared.root.rglob("*"):
         if path.is_file() and path.stat().st_size < 1_000_000:
             assert TOKEN.encode() not in path.read_bytes(), path

@@ -204,7 +204,9 @@ def test_damage_is_caught_by_the_check_that_sees_it(
     assert expected <= failed(result)
 
 
-def test_dynamic_int8_changes_with_the_batch_and_that_is_said(real: Path, tmp_path: Path, default_params: None) -> None:
+def test_dynamic_int8_changes_with_the_batch_and_carries_a_warning(
+    real: Path, tmp_path: Path, default_params: None
+) -> None:
     dynamic, *static = (
         validate_in(tmp_path, real, variant, real / variant)
         for variant in ("onnx_qint8_avx512", "onnx_qint8_static", "openvino_qint8_quantized")
