@@ -1,4 +1,4 @@
-"""Optimize an exported ONNX graph: one of optimum's levels, or a row of own fusions."""
+"""Optimize an exported ONNX graph: by one of optimum's levels, or with the fusions of a row."""
 
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def drive(
 
     Args:
         settings: What params.yaml says of machines.
-        targets: Stages, such as `report`, with all they need; everything when there are none.
+        targets: Stages, such as `report`, with all they need; by default everything.
         local: How many stages to run at once on this machine, where Ray is started; None with an `address`.
         address: Of a Ray cluster; `auto` is the one that runs here.
         clone_from: Where machines clone; by default the remote `origin`, or this folder when `local`.

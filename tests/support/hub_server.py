@@ -116,7 +116,7 @@ class Hub:
 
 
 class Server(ThreadingHTTPServer):
-    """Clients that are killed are nothing to speak of."""
+    """A server that prints nothing about clients that were killed."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):

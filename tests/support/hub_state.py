@@ -13,10 +13,12 @@ DROP = "drop"  # a fault: the connection ends without an answer
 
 
 def is_lfs(path: str, size: int, sample: bytes) -> bool:
+    """Whether LFS keeps a file: by its name, its size, or a NUL in the first bytes."""
     return any(fnmatch(path, pattern) for pattern in LFS_PATTERNS) or size > LARGEST_REGULAR_BYTES or b"\0" in sample
 
 
 def comment(author: str, text: str) -> dict[str, Any]:
+    """A comment of a discussion, as the Hub's API has it."""
     data = {"edited": False, "hidden": False, "latest": {"raw": text, "html": "", "updatedAt": DATE}, "history": []}
     return {
         "id": secrets.token_hex(12),
@@ -51,6 +53,8 @@ Tree = dict[str, Blob]
 
 @dataclass(frozen=True)
 class Commit:
+    """A commit: the tree that it leaves, and what it followed."""
+
     sha: str
     parent: str | None
     title: str
@@ -79,6 +83,8 @@ class Discussion:
 
 @dataclass
 class Repo:
+    """A repository: its commits, branches, pull requests, and what LFS has for it."""
+
     private: bool = False
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)  # "main" and "refs/pr/N" to commits
@@ -110,6 +116,8 @@ class Repo:
 
 @dataclass
 class User:
+    """An account, and what its token may do."""
+
     name: str
     role: str  # `read` or `write`
     organizations: list[str]

@@ -35,11 +35,13 @@ def change(path: Path, **keys: Any) -> None:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of modules.json."""
     value: list[dict[str, Any]] = json.loads((folder / "modules.json").read_text())
     return value
 
 
 def set_rows(folder: Path, value: list[dict[str, Any]]) -> None:
+    """Write the rows of modules.json."""
     (folder / "modules.json").write_text(json.dumps(value))
 
 
@@ -69,10 +71,12 @@ def class_of_its_own(folder: Path) -> None:
 
 
 def class_elsewhere(folder: Path) -> None:
+    """auto_map names a class in another repository."""
     change(folder / "config.json", auto_map={"AutoModel": "org/code--modeling_own.OwnModel"})
 
 
 def tokenizer_of_its_own(folder: Path) -> None:
+    """auto_map names a tokenizer class of the author's."""
     change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenization_own.Own", None]})
 
 
@@ -106,6 +110,7 @@ def pickled_weights(folder: Path) -> None:
 
 
 def colbert_modules(folder: Path) -> None:
+    """A module of PyLate's, as ColBERT models have it."""
     add_module(folder, "1_Dense", "pylate.models.Dense.Dense")
     change(folder / "1_Dense/config.json", in_features=32, out_features=16)
 
@@ -119,18 +124,22 @@ def without_modules(folder: Path) -> None:
 
 
 def wrong_prefix(folder: Path) -> None:
+    """Weights whose names begin as no model's do."""
     change_weights(folder, lambda name: f"module.encoder_wrapper.{name}")
 
 
 def missing_layer(folder: Path) -> None:
+    """Weights without those of the second layer."""
     change_weights(folder, lambda name: None if name.startswith("encoder.layer.1.") else name)
 
 
 def without_pooler(folder: Path) -> None:
+    """Weights without the pooler's, which no embedding depends on."""
     change_weights(folder, lambda name: None if name.startswith("pooler.") else name)
 
 
 def tokens_beyond_embeddings(folder: Path) -> None:
+    """A tokenizer with more tokens than the model has embeddings for."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -176,6 +185,7 @@ def make_phobert(folder: Path) -> Path:
 
 
 def training_folder(folder: Path) -> None:
+    """What a training run leaves beside a model."""
     import torch
 
     for step in (500, 1000):
@@ -189,6 +199,7 @@ def training_folder(folder: Path) -> None:
 
 
 def adapter_alone(folder: Path) -> None:
+    """An adapter without the weights of its base."""
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
     change(folder / "adapter_config.json", base_model_name_or_path="org/base", peft_type="LORA")
 

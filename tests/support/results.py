@@ -7,6 +7,7 @@ NOISY = [0.8, 1.25, 1.0, 1.2, 0.85]
 
 
 def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999, **more: Any) -> dict[str, Any]:
+    """A verdict on one variant; `more` replaces or adds keys."""
     row = {"check": "mean_cosine", "value": mean, "threshold": 0.99, "relation": ">=", "passed": verdict == "passed"}
     row["interval"] = [0.998, 0.9995]
     facts = {
@@ -39,6 +40,7 @@ def record(speed: float, **more: Any) -> dict[str, Any]:
 
 
 def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
+    """A benchmark of two groups of texts on one machine."""
     group = {"texts": 16, "tokens_per_text": 10.0, "gflop_per_text": 0.5, "tokenization_ms_per_text": 1.0}
     return {
         "format": 2, "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
