@@ -3,6 +3,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
+export DVC_NO_ANALYTICS := 1
 # How many processes run tests, and which tests `make test` runs; `make test TESTS=slow` runs those that it leaves out.
 WORKERS ?= 2
 TESTS ?= not slow

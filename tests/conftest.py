@@ -24,6 +24,7 @@ from tests.support.sessions import built_once
 from tests.support.stages import build
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["DVC_NO_ANALYTICS"] = "1"
 # `dvc` is beside this Python, also where .venv is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

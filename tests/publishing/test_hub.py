@@ -545,13 +545,22 @@ def test_what_the_hub_holds_is_checked_before_there_is_a_receipt(prepared: Proje
 # --- Killed at any moment ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", ["whoami", "preupload", "batch", "upload", "verify", "commit", "edit", "fetch"])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+# Two moments run with every change, the others with the slow tests: each imports the libraries in a process of its own.
+MOMENTS = [
+    pytest.param(
+        phase, after, marks=[] if (phase, after) in (("upload", False), ("commit", True)) else pytest.mark.slow
+    )
+    for after in (False, True)
+    for phase in ("whoami", "preupload", "batch", "upload", "verify", "commit", "edit", "fetch")
+]
+
+
+@pytest.mark.parametrize(("phase", "after"), MOMENTS)
 def test_killed_and_run_again(prepared: Project, server: Hub, phase: str, after: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": server.address, "HF_TOKEN": TOKEN}
     environment |= {"HF_HUB_OFFLINE": "0", "HF_HOME": str(prepared.root / "cache")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.publish", "tiny", *map(str, prepared.arguments)],
+        [sys.executable, "-m", "stages.publish", "tiny", *map(str, (settings_file("publish"), *prepared.arguments))],
         cwd=prepared.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     server.on(phase, lambda: process.send_signal(signal.SIGKILL), after=after)
