@@ -94,7 +94,7 @@ def test_trust_is_the_setting_and_builds_the_authors_class(fetch: Fetch) -> None
     trusted = fetch(odd.class_of_its_own, trust_remote_code=True)
     assert checkpoint_folder.trusts_code(trusted)
     model = loader.load(trusted, "torch")
-    assert type(model.transformers_model).__name__ == "OwnModel"
+    assert type(model.model.transformers_model).__name__ == "OwnModel"
     plain = fetch_plain(trusted)
     text = ["one two three"]
     assert abs(model.encode(text) - loader.load(plain, "torch").encode(text)).max() > 0.1

@@ -168,7 +168,7 @@ def test_it_measures_on_the_users_own_texts_and_the_lines_load(built: Path) -> N
     [
         (("other", "--use", "size"), "other is no model; params.yaml has tiny"),
         (("tiny", "--use", "latency"), "has no benchmark of this machine"),
-        (("tiny", "--use", "latency", "--texts", "none.txt"), "none.txt is no file"),
+        (("tiny", "--use", "latency", "--texts", "none.txt"), "none.txt does not exist"),
         (("tiny", "--use", "latency", "--texts", "empty.txt"), "empty.txt holds no text"),
         (("tiny", "--use", "latency", "--texts", "latin.txt"), "latin.txt is not UTF-8"),
     ],
