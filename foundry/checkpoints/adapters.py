@@ -11,7 +11,7 @@ from foundry.base.progress import say
 from foundry.checkpoints import contents, integrity, structure
 from foundry.checkpoints.failures import failures
 from foundry.checkpoints.loading import Loaded
-from foundry.variants import variant_folder
+from foundry.variants import checkpoint_folder, variant_folder
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Settings of an adapter that make peft import a module by its name.
@@ -40,7 +40,7 @@ def is_alone(folder: Path) -> bool:
 
 def has_weights(transformer: Path) -> bool:
     """Whether a folder holds a transformer's weights and settings."""
-    is_there = any(any(transformer.glob(pattern)) for pattern in variant_folder.TORCH_WEIGHTS)
+    is_there = any(any(transformer.glob(pattern)) for pattern in checkpoint_folder.TORCH_WEIGHTS)
     return is_there and (transformer / "config.json").is_file()
 
 
@@ -96,8 +96,8 @@ def set_aside(folder: Path, transformer: str, scratch: Path, model: str) -> Adap
     if not has_weights(root):
         raise FoundryError(
             f"the checkpoint is an adapter of {base}, without that model's weights. Name them as "
-            f"models.{model}.base: {{hub: org/name, revision: <commit>}}, or a path or package, and download merges the "
-            "two. Or merge them with peft.PeftModel.from_pretrained(base, adapter).merge_and_unload()"
+            f"models.{model}.base: {{hub: org/name, revision: <commit>}}, or a path or package, and download merges "
+            "the two. Or merge them with peft.PeftModel.from_pretrained(base, adapter).merge_and_unload()"
         )
     if (peft_type := settings.get("peft_type")) != "LORA":
         raise FoundryError(f"{CONFIG} has peft_type: {peft_type}; what can be merged is LORA")

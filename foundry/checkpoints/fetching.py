@@ -55,13 +55,11 @@ def fetch_local(source: PathSource | PackageSource, target: Path, trusted: bool 
     if not folder.is_dir():
         raise FoundryError(f"{folder} is a file, and a checkpoint is a folder")
     listed = structure.plain_files(folder)
-    if "config.json" not in listed:
+    if "config.json" not in listed and adapters.CONFIG not in listed:
         checkpoint_folder.modules(folder)  # says what is missing, before a folder of anything is copied
     names = contents.needed(listed, structure.module_folders(folder), trusted)
     if odd := [name for name in names if not name.isprintable()]:
-        raise FoundryError(
-            f"{odd[0]!r} of the checkpoint {folder} is no name of a file that can be published; rename it"
-        )
+        raise FoundryError(f"{odd[0]!r} of the checkpoint {folder} cannot be published under that name; rename it")
     files.require_space(target, sum((folder / name).stat().st_size for name in names))
     for name in names:
         files.copy(folder / name, target / name)
@@ -154,7 +152,7 @@ def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) 
 
 
 def save_converted(folder: Path, loaded: Loaded) -> None:
-    """Save the loaded model in the place of its folder, with the author's card and licence instead of generated ones."""
+    """Save the loaded model in the place of its folder; card and licence stay the author's."""
     with files.replacing(folder) as partial:
         loaded.model.save_pretrained(str(partial), create_model_card=False)
         for path in folder.iterdir():

@@ -11,9 +11,11 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity, structure
 from foundry.checkpoints.failures import failures
+from foundry.variants import checkpoint_folder
 from foundry.variants.checkpoint_folder import Kind
 
 OUTPUTS = ("sentence_embedding", "scores", "logits")  # Sentence Transformers' names, whichever the last module gives
+FEW_TOKENS = 32
 PAIR = ("what is it", "it is a text")
 
 
@@ -68,8 +70,13 @@ def output(model: Any) -> Any:
     Raises:
         FoundryError: when its modules do not fit together.
     """
+    text = PAIR if type(model).__name__ == "CrossEncoder" else PAIR[1]
+    length = model.max_seq_length
     with failures("the model loads, and does not embed a text"), _quiet():
-        features = model(model.preprocess([PAIR if type(model).__name__ == "CrossEncoder" else PAIR[1]]))
+        if length is not None and length > checkpoint_folder.NO_LIMIT:
+            model.max_seq_length = FEW_TOKENS  # tokenizers do not take a number that large, which download replaces
+        features = model(model.preprocess([text]))
+        model.max_seq_length = length
         given = [features[key] for key in OUTPUTS if key in features]
     if not given:
         raise FoundryError(f"the model's modules give {', '.join(features)}, and none of {', '.join(OUTPUTS)}")
