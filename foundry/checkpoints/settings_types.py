@@ -23,6 +23,7 @@ TOKENS: Check = (
     "a number of tokens, 1 or more",
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 1,
 )
+COUNT: Check = ("a number, 1 or more", TOKENS[1])
 NUMBER: Check = ("a number", _is_number)
 TEXT: Check = ("a text", _is_text)
 MAPPING: Check = ("a mapping", lambda value: isinstance(value, dict))
@@ -44,7 +45,12 @@ TYPES: dict[str, dict[str, Check]] = {
         **dict.fromkeys(ARGUMENTS, MAPPING),
     },
     "config_sentence_transformers.json": {"model_type": TEXT, "prompts": PROMPTS, "default_prompt_name": TEXT},
-    "config.json": {"model_type": TEXT, "architectures": TEXTS, "max_position_embeddings": NUMBER},
+    "config.json": {
+        "model_type": TEXT,
+        "num_hidden_layers": COUNT,
+        "architectures": TEXTS,
+        "max_position_embeddings": NUMBER,
+    },
     "tokenizer_config.json": {"model_max_length": NUMBER, "max_len": NUMBER},
 }
 
