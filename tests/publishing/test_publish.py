@@ -67,6 +67,7 @@ def test_failed_skipped_unchecked_and_changed_are_left_out(ready: Path) -> None:
 def test_a_tag_that_is_written_as_one_text_stays_whole(ready: Path) -> None:
     for path in (ready / "models/tiny").glob("*/README.md"):
         path.write_text("---\nlicense: mit\ntags: sentence-similarity\n---\nText\n")
+    prepare(ready, ready / "models/tiny", "tiny")
     assert run(ready)["left_out"] == {}
     card = model_card.parse(model_card.read(ready / "hub/tiny/README.md"))
     assert "sentence-similarity" in card.data["tags"]
