@@ -14,12 +14,12 @@ from typing import Any
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity, structure
+from foundry.checkpoints.settings_types import ARGUMENTS
 
 OURS = "sentence_transformers."
 # Packages whose models look like Sentence Transformers' own.
 PACKAGES = {"pylate": "PyLate's, for ColBERT models of one vector per token", "model2vec": "Model2Vec's"}
 SETTINGS = re.compile(r"sentence_[\w-]+_config\.json")
-ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
 # Arguments of from_pretrained that name other files or sources, or allow pickles.
 LOADING_ARGUMENTS = {
     "weights_only", "pretrained_model_name_or_path", "gguf_file", "adapter_kwargs", "state_dict", "subfolder",
@@ -31,13 +31,14 @@ ACTIVATIONS = ("activation_function", "activation_fn", "sbert_ce_default_activat
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:
     """A JSON value's mappings: itself, and those inside."""
-    if isinstance(value, dict):
-        yield value
-        for inner in value.values():
-            yield from mappings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from mappings(inner)
+    waiting = [value]  # no recursion: JSON nests as deeply as it likes
+    while waiting:
+        inner = waiting.pop(0)
+        if isinstance(inner, dict):
+            yield inner
+            waiting += inner.values()
+        elif isinstance(inner, list):
+            waiting += inner
 
 
 def json_settings(folder: Path) -> Iterator[tuple[str, Any]]:
@@ -97,9 +98,9 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
     named = own_classes(folder)
     types = structure.module_types(folder).values()
     needs = [f"{where}: {reference}" for reference, where in named.items()]
-    for name in types:
+    for position, name in enumerate(types):
         if name.startswith(OURS):
-            _check_module_type(name)
+            _check_module_type(name, position)
         else:
             _check_own_type(name, folder, code, trusted)
             needs.append(f"module {name}")
@@ -143,7 +144,7 @@ def _check_own_type(name: str, folder: Path, code: list[str], trusted: bool) -> 
     )
 
 
-def _check_module_type(name: str) -> None:
+def _check_module_type(name: str, position: int) -> None:
     """Check that a type below `sentence_transformers.` is a module that may follow or be a transformer."""
     from sentence_transformers.base.modules import InputModule, Module, Router, Transformer
     from sentence_transformers.util import import_from_string
@@ -158,6 +159,11 @@ def _check_module_type(name: str) -> None:
         raise FoundryError(
             f"module type {name} reads texts without a transformer; only a Transformer can be exported, and what comes "
             "after it stays as it is"
+        )
+    if position and issubclass(module, Transformer):
+        raise FoundryError(
+            f"module {position + 1} is a {name}, too. Only the first module can be a transformer: it alone is "
+            "exported, and what comes after it stays as it is"
         )
 
 
@@ -177,6 +183,9 @@ def check_settings(folder: Path) -> None:
                 if isinstance(reference := mapping.get(key), str) and "." in reference:
                     _check_activation(name, key, reference)
         base = name.rpartition("/")[2]
+        if base == "config.json" and "in_features" in value and "activation_function" in value:
+            # Sentence Transformers' Dense takes Tanh in place of what does not begin with torch.
+            _check_activation(name, "activation_function", str(value["activation_function"]))
         if SETTINGS.fullmatch(base):
             _check_module_settings(name, value)
         if base == "tokenizer_config.json":
@@ -190,7 +199,10 @@ def _check_activation(where: str, key: str, reference: str) -> None:
     import torch
 
     module, _, name = reference.rpartition(".")
-    imported = importlib.import_module(module) if re.fullmatch(r"torch\.nn(\.modules(\.\w+)?)?", module) else None
+    try:
+        imported = importlib.import_module(module) if re.fullmatch(r"torch\.nn(\.modules(\.\w+)?)?", module) else None
+    except ImportError:
+        imported = None
     function = getattr(imported, name, None)
     if not (isinstance(function, type) and issubclass(function, torch.nn.Module)):
         raise FoundryError(f"{where} has {key}: {reference}, which is no activation of torch.nn")

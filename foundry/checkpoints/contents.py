@@ -9,19 +9,21 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 
 # At the root alone: what Sentence Transformers reads there, and what a licence asks to be passed on.
-ROOT_FILES = (
-    "modules.json", "config_sentence_transformers.json", "README.md", "LICENSE*", "LICENCE*", "NOTICE*", "COPYING*",
+DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*", "COPYING*")
+ROOT_FILES = ("modules.json", "config_sentence_transformers.json", *DOCUMENTS)
+# Tokenizers: every name that transformers' own give to their vocabularies.
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja*",
+    "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "dict.txt", "*.spm", "spiece.model", "spm.model",
+    "spm_char.model", "sentencepiece.model", "sentencepiece.bpe.model", "tokenizer.model", "prophetnet.tokenizer",
+    "normalizer.json", "entity_vocab.json", "emoji.json", "word_shape.json", "word_pronunciation.json",
 )  # fmt: skip
 # In the folder of any module; a Transformer's may be the root.
 MODULE_FILES = (
     # settings: transformers' and those of Sentence Transformers' modules
     "config.json", "sentence_*_config.json", "*lstm_config.json", "cnn_config.json", "router_config.json",
     "generation_config.json", "preprocessor_config.json", "processor_config.json",
-    # tokenizers: every name that transformers' own give to their vocabularies
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja*",
-    "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "dict.txt", "*.spm", "spiece.model", "spm.model",
-    "spm_char.model", "sentencepiece.model", "sentencepiece.bpe.model", "tokenizer.model", "prophetnet.tokenizer",
-    "normalizer.json", "entity_vocab.json", "emoji.json", "word_shape.json", "word_pronunciation.json",
+    *TOKENIZER_FILES,
     # weights
     "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
     "pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json",

@@ -6,7 +6,8 @@ in one line; every later stage builds from what stands in the folder.
 
 import importlib.metadata
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from foundry.checkpoints import (
     adapters,
     code,
     contents,
+    failures,
     hub,
     integrity,
     loading,
@@ -27,6 +29,7 @@ from foundry.checkpoints import (
     unsupported,
     weights,
 )
+from foundry.checkpoints.adapters import Adapter
 from foundry.checkpoints.loading import Loaded
 from foundry.checkpoints.settings import Download
 from foundry.data import sources
@@ -52,9 +55,11 @@ def fetch_local(source: PathSource | PackageSource, target: Path, trusted: bool 
     if not folder.is_dir():
         raise FoundryError(f"{folder} is a file, and a checkpoint is a folder")
     listed = structure.plain_files(folder)
-    if "config.json" not in listed:
+    if "config.json" not in listed and adapters.CONFIG not in listed:
         checkpoint_folder.modules(folder)  # says what is missing, before a folder of anything is copied
     names = contents.needed(listed, structure.module_folders(folder), trusted)
+    if odd := [name for name in names if not name.isprintable()]:
+        raise FoundryError(f"{odd[0]!r} of the checkpoint {folder} cannot be published under that name; rename it")
     files.require_space(target, sum((folder / name).stat().st_size for name in names))
     for name in names:
         files.copy(folder / name, target / name)
@@ -119,7 +124,7 @@ def check_code(folder: Path, model: str, python: list[str], settings: Download) 
     return other
 
 
-def load(folder: Path, model: str, settings: Download, scratch: Path) -> Loaded:
+def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) -> Loaded:
     """Load the model once, and check it: its weights, tokenizer and lengths; convert it to the kind that is asked for.
 
     Raises:
@@ -128,8 +133,6 @@ def load(folder: Path, model: str, settings: Download, scratch: Path) -> Loaded:
     is_saved = (folder / "modules.json").is_file()
     is_converted = settings.kind is not None and not (is_saved and checkpoint_folder.kind(folder) == settings.kind)
     kind: Kind = settings.kind or checkpoint_folder.kind(folder)
-    transformer = str((structure.module_rows(folder) or [{"path": ""}])[0]["path"])
-    adapter = adapters.set_aside(folder, transformer, scratch)
     if not is_converted:
         check_loadable(folder)
         _ = checkpoint_folder.task(folder)
@@ -137,13 +140,62 @@ def load(folder: Path, model: str, settings: Download, scratch: Path) -> Loaded:
     weights.check(folder, loaded)
     tokenizer.check(loaded)
     if adapter is not None:
-        adapters.merge(folder, transformer, adapter, loaded, model)
+        adapters.merge(folder, adapters.transformer_path(folder), adapter, loaded, model)
+    weights.check_numbers(loaded)
+    if names := weights.unused(loaded):
+        say(f"{model}: its files hold weights that its settings leave out, such as {names[0]} ({len(names)} in all)")
     if is_converted:
-        with files.replacing(folder) as partial:
-            loaded.model.save_pretrained(str(partial))
+        save_converted(folder, loaded)
         check_loadable(folder)
     tokenizer.write_length(folder, loaded, model)
     return loaded
+
+
+def save_converted(folder: Path, loaded: Loaded) -> None:
+    """Save the loaded model in the place of its folder; card and licence stay the author's."""
+    with files.replacing(folder) as partial:
+        loaded.model.save_pretrained(str(partial), create_model_card=False)
+        for path in folder.iterdir():
+            if path.is_file() and any(path.match(pattern) for pattern in contents.DOCUMENTS):
+                files.copy(path, partial / path.name)
+
+
+def fetch_source(source: HubSource | PathSource | PackageSource, target: Path, trusted: bool) -> Fetched:
+    """Copy or download a source's needed files, and check that none of them is broken.
+
+    Raises:
+        FoundryError: as `fetch_hub`, `fetch_local` and `integrity.check` do.
+    """
+    fetched = (
+        fetch_hub(source, target, trusted) if isinstance(source, HubSource) else fetch_local(source, target, trusted)
+    )
+    integrity.check(target)
+    return fetched
+
+
+def fetch_base(folder: Path, model: str, settings: Download, scratch: Path) -> dict[str, Any]:
+    """Put the base of an adapter beside it; give where the base comes from, with its files' hashes, for the record.
+
+    Raises:
+        FoundryError: when there is no adapter, or the base cannot be had.
+    """
+    if settings.base is None:
+        return {}
+    with failures_in(scratch, f"models.{model}.base"):
+        fetched = fetch_source(settings.base, scratch, settings.trust_remote_code)
+    hashes = dict(variant_folder.hashes(scratch))
+    adapters.put_beside_base(folder, scratch, model)
+    return {"base": {**fetched.origin, "files": hashes}}
+
+
+@contextmanager
+def failures_in(folder: Path, name: str) -> Iterator[None]:
+    """Let what is wrong with a copy be one line, without the path of the copy, which is gone when the line is read."""
+    try:
+        yield
+    except FoundryError as error:
+        message = failures.without_folder(str(error), folder, name)
+        raise FoundryError(" ".join(message.split("\n"))) from error
 
 
 def fetch(model: str, settings: Download, out: Path) -> None:
@@ -152,17 +204,19 @@ def fetch(model: str, settings: Download, out: Path) -> None:
     Raises:
         FoundryError: when the checkpoint cannot be had, or is not one that can be built from.
     """
-    source, trusted = settings.source, settings.trust_remote_code
-    with files.replacing_folder(out) as partial, tempfile.TemporaryDirectory() as scratch:
-        if isinstance(source, HubSource):
-            fetched = fetch_hub(source, partial, trusted)
-        else:
-            fetched = fetch_local(source, partial, trusted)
-        integrity.check(partial)
-        unsupported.check(partial, settings.kind)
-        other = check_code(partial, model, fetched.code, settings)
-        loaded = load(partial, model, settings, Path(scratch))
-        origin = fetched.origin | ({"code": other} if other else {})
+    trusted = settings.trust_remote_code
+    with files.replacing_folder(out) as partial, tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        with failures_in(partial, "the checkpoint"):
+            fetched = fetch_source(settings.source, partial, trusted)
+            origin = fetched.origin | fetch_base(partial, model, settings, scratch / "base")
+            adapter = adapters.set_aside(partial, adapters.transformer_path(partial), scratch / "adapter", model)
+            unsupported.check(partial, settings.kind)
+            if other := check_code(partial, model, fetched.code, settings):
+                origin["code"] = other
+            loaded = load(partial, model, settings, adapter)
+        if adapter is not None:
+            origin["adapter"] = adapter.sha256
         listing = record.write(partial, origin, record.facts(loaded, trusted))["files"]
         if mistake := model_card.parse(model_card.read(partial / "README.md")).mistake:
             say(f"{model}: README.md: {mistake}; its licence and tags are not known")

@@ -7,6 +7,8 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.checkpoints import settings_types
+from foundry.checkpoints.failures import failures
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -37,7 +39,7 @@ def _parsed(path: Path, text: str) -> Any:
         raise FoundryError(f"{path.name} starts with a byte order mark, which no JSON does; save it without ({path})")
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError without a place for a number of 5,000 digits
         reason = "it is empty" if not text.strip() else str(error)
         raise FoundryError(f"{path.name} is no JSON: {reason} ({path})") from error
 
@@ -62,6 +64,8 @@ def check(folder: Path) -> None:
         if name.suffix == ".json":
             if not isinstance(value := read_json(path), dict) and name.name not in ("modules.json", "vocab.json"):
                 raise FoundryError(f"{name} is a {type(value).__name__}, and a mapping was expected")
+            if isinstance(value, dict):
+                settings_types.check(name, value)
         elif name.name in ("vocab.txt", "merges.txt", "bpe.codes", "dict.txt"):
             _text(path, path.read_bytes())
         elif name.suffix == ".safetensors":
@@ -80,6 +84,19 @@ def _check_safetensors(path: Path) -> None:
             pass
     except SafetensorError as error:
         raise FoundryError(f"{path.name} is truncated or no safetensors file: {error}") from error
+
+
+def check_tokenizer(path: Path) -> None:
+    """Check that a tokenizer.json is one that the tokenizers library reads; transformers does not say what is wrong.
+
+    Raises:
+        FoundryError: naming the file, and what is wrong with it.
+    """
+    from tokenizers import Tokenizer
+
+    if path.is_file():
+        with failures(f"{path.name} cannot be read as a tokenizer"):
+            Tokenizer.from_file(str(path))
 
 
 def _check_shards(path: Path) -> None:

@@ -1,7 +1,6 @@
 """The checkpoint as Sentence Transformers loads it: once, on the CPU, with what transformers says of its weights."""
 
 import logging
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,13 +9,14 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.base.quiet import without_warnings
+from foundry.checkpoints import integrity, structure
+from foundry.checkpoints.failures import failures
+from foundry.variants import checkpoint_folder
 from foundry.variants.checkpoint_folder import Kind
 
-# What the libraries raise for files that they cannot load.
-REFUSALS = (
-    ValueError, OSError, RuntimeError, LookupError, TypeError, ImportError, AttributeError, AssertionError,
-    pickle.UnpicklingError,
-)  # fmt: skip
+OUTPUTS = ("sentence_embedding", "scores", "logits")  # Sentence Transformers' names, whichever the last module gives
+FEW_TOKENS = 32
+PAIR = ("what is it", "it is a text")
 
 
 @dataclass
@@ -52,22 +52,36 @@ def load(folder: Path, kind: Kind, trusted: bool, kind_is_set: bool) -> Loaded:
     import sentence_transformers
 
     loading = getattr(sentence_transformers, kind)
+    origin = "params.yaml says that it is" if kind_is_set else "it says that it is"
     try:
-        # Download itself reports the weights that are missing.
-        with without_warnings(up_to=logging.ERROR), _recorded() as weights:
-            model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
-    except REFUSALS as error:
-        reason = _first_lines(str(error).replace(f"{folder}/", "").replace(str(folder), "the checkpoint"))
-        origin = "params.yaml says that it is" if kind_is_set else "it says that it is"
-        raise FoundryError(f"the checkpoint does not load as the {kind} that {origin}: {reason}") from error
-    return Loaded(kind, model.eval(), weights)
+        with failures(f"the checkpoint does not load as the {kind} that {origin}", folder):
+            # Download itself reports the weights that are missing.
+            with without_warnings(up_to=logging.ERROR), _recorded() as weights:
+                model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
+            return Loaded(kind, model.eval(), weights)
+    except FoundryError:
+        rows = structure.module_rows(folder)
+        integrity.check_tokenizer(folder / (rows[0]["path"] if rows else "") / "tokenizer.json")
+        raise
 
 
-def _first_lines(message: str) -> str:
-    """An error's first lines as one, as far as they go in a line that is read."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    text = " ".join(lines[:3])
-    return text if len(text) <= 400 else f"{text[:400]}…"
+def output(model: Any) -> Any:
+    """What a loaded model gives for a short text, or a pair of them: a tensor of shape (1, dimensions or labels).
+
+    Raises:
+        FoundryError: when its modules do not fit together.
+    """
+    text = PAIR if type(model).__name__ == "CrossEncoder" else PAIR[1]
+    length = model.max_seq_length
+    with failures("the model loads, and does not embed a text"), without_warnings(up_to=logging.ERROR):
+        if length is not None and length > checkpoint_folder.NO_LIMIT:
+            model.max_seq_length = FEW_TOKENS  # tokenizers do not take a number that large, which download replaces
+        features = model(model.preprocess([text]))
+        model.max_seq_length = length
+        given = [features[key] for key in OUTPUTS if key in features]
+    if not given:
+        raise FoundryError(f"the model's modules give {', '.join(features)}, and none of {', '.join(OUTPUTS)}")
+    return given[0]
 
 
 @contextmanager

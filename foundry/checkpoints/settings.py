@@ -15,6 +15,11 @@ class Download(Section):
     trust_remote_code: bool = Field(
         default=False, description="Run the Python code that the checkpoint brings along. Read it first."
     )
+    base: Source | None = Field(
+        default=None,
+        description="The model that an adapter (LoRA) was trained on, where the source is the adapter alone; merged by "
+        "peft.",
+    )
     code_revision: Revision | None = Field(
         default=None,
         description="The commit of the other repository that has the checkpoint's code, where auto_map names one.",

@@ -9,6 +9,9 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity
 
+LONGEST_PATH = 200  # characters
+MOST_MODULES = 200  # those inside Routers included
+
 
 def plain_files(root: Path) -> list[str]:
     """Every file below a local checkpoint, relative to it; hidden ones, which never travel, are not looked at.
@@ -19,7 +22,7 @@ def plain_files(root: Path) -> list[str]:
     return sorted(_walk(root, root))
 
 
-def _walk(folder: Path, root: Path) -> Iterator[str]:
+def _walk(folder: Path, root: Path, is_linked: bool = False) -> Iterator[str]:
     for entry in os.scandir(folder):
         path = Path(entry.path)
         name = path.relative_to(root).as_posix()
@@ -27,10 +30,13 @@ def _walk(folder: Path, root: Path) -> Iterator[str]:
             continue
         if entry.is_symlink():
             _check_link(path, name, root)
+            # A link to a folder around it would never end; and links inside of links would multiply.
+            if entry.is_dir() and not is_linked and path.resolve() not in path.absolute().parents:
+                yield from _walk(path, root, is_linked=True)
             if entry.is_dir():
-                continue  # what it leads to stands in the folder under its own name
+                continue
         elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(path, root)
+            yield from _walk(path, root, is_linked)
             continue
         if not stat.S_ISREG(path.stat().st_mode):
             raise FoundryError(
@@ -40,7 +46,10 @@ def _walk(folder: Path, root: Path) -> Iterator[str]:
 
 
 def _check_link(path: Path, name: str, root: Path) -> None:
-    target, inside = path.resolve(), root.resolve()
+    try:
+        target, inside = path.resolve(), root.resolve()
+    except RuntimeError as error:
+        raise FoundryError(f"{name} of the checkpoint {root} is a symbolic link to itself; remove it") from error
     # A snapshot in the Hub's cache holds nothing but links to the blobs beside it.
     blobs = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else None
     if not target.is_relative_to(inside) and not (blobs is not None and target.parent == blobs):
@@ -58,10 +67,12 @@ def check_path(path: Any, where: str) -> str:
     """A module's path as a checkpoint gives it, once it is sure to stay inside.
 
     Raises:
-        FoundryError: for an absolute path, one with `..`, and one that is no text.
+        FoundryError: for an absolute path, one with `..`, and one that is no text or no name of a folder.
     """
     if not isinstance(path, str):
         raise FoundryError(f"{where} gives a module the path {path!r}, which is no text")
+    if not (path == "" or path.isprintable()) or len(path) > LONGEST_PATH:
+        raise FoundryError(f"{where} gives a module the path {path[:LONGEST_PATH]!r}, which is no name of a folder")
     parts = PurePosixPath(path.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or Path(path).is_absolute() or ":" in path:
         raise FoundryError(f"{where} gives a module the path {path}, which leaves the checkpoint's folder")
@@ -87,6 +98,10 @@ def module_rows(folder: Path) -> list[dict[str, Any]]:
         if "path" not in row:
             raise FoundryError(f"{listing} is not a list of modules, each with a path and a type: {row}")
         row["path"] = check_path(row["path"], "modules.json")
+    names = [row.get("name") for row in rows]
+    if len(set(map(str, names))) < len(names):
+        # Sentence Transformers keeps modules by their names, so that the last of a name would be the only one.
+        raise FoundryError(f"{listing} has modules without a name of their own: {', '.join(map(str, names))}")
     return rows
 
 
@@ -102,7 +117,8 @@ def router_modules(folder: Path, path: str) -> dict[str, str]:
     if config is None:
         raise FoundryError(f"module {path} is a Router, and has no router_config.json")
     where = config.relative_to(folder).as_posix()
-    types = integrity.read_json(config).get("types")
+    value = integrity.read_json(config)
+    types = value.get("types") if isinstance(value, dict) else None
     if not isinstance(types, dict) or not all(isinstance(name, str) for name in types.values()):
         raise FoundryError(f"{where} has no `types`, which a Router takes its modules from")
     return {str(PurePosixPath(path, check_path(name, where))): type_name for name, type_name in types.items()}
@@ -122,9 +138,10 @@ def module_types(folder: Path) -> dict[str, str]:
         path, name = waiting.pop(0)
         types[f"{len(types)}:{path}"] = name
         if name.rpartition(".")[2] in ("Router", "Asym"):
-            if path.count("/") > 8:
-                raise FoundryError(f"module {path}: Routers inside Routers, more than eight deep")
-            waiting += router_modules(folder, path).items()
+            inside = router_modules(folder, path)
+            if path in inside or len(types) > MOST_MODULES:
+                raise FoundryError(f"module {path}: Routers inside Routers without an end")
+            waiting += inside.items()
     return types
 
 

@@ -36,6 +36,12 @@ def check(loaded: Loaded) -> None:
             "the tokenizer has no padding token, so that no two texts go into one batch. Set pad_token in "
             "tokenizer_config.json, to the end-of-sequence token where the model was trained so"
         )
+    length, special = loaded.model.max_seq_length, tokenizer.num_special_tokens_to_add()
+    if length is not None and length <= special:
+        raise FoundryError(
+            f"the model reads {length} tokens of a text, and its tokenizer adds {special} of its own: no room is left "
+            "for the text. Set max_seq_length in sentence_bert_config.json"
+        )
 
 
 def embedding_rows(transformer: Any) -> int | None:

@@ -4,16 +4,16 @@ transformers fills what is missing with random numbers, and only logs it. Some o
 BERT embedders come without the pooler, whose output Sentence Transformers does not use.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.checkpoints import structure
-from foundry.checkpoints.loading import REFUSALS, Loaded, Weights
+from foundry.checkpoints import loading, structure
+from foundry.checkpoints.loading import Loaded, Weights
 
 NAMED = 4  # how many weights a message names
-OUTPUTS = ("sentence_embedding", "scores", "logits")  # Sentence Transformers' names, whichever the last module gives
 
 
 def check(folder: Path, loaded: Loaded) -> None:
@@ -43,6 +43,41 @@ def check(folder: Path, loaded: Loaded) -> None:
             )
 
 
+def check_numbers(loaded: Loaded) -> None:
+    """Check that the model embeds a text, and that neither its weights nor what it gives are NaN or infinite.
+
+    Raises:
+        FoundryError: naming the weights.
+    """
+    import torch
+
+    parameters = dict(loaded.model.named_parameters(remove_duplicate=False))
+    broken = [
+        name
+        for name, value in parameters.items()
+        if value.is_floating_point() and not bool(torch.isfinite(value.detach()).all())
+    ]
+    with torch.no_grad():
+        is_finite = bool(torch.isfinite(loading.output(loaded.model).to_dense()).all())
+    used = reaching_output(loaded.model, parameters, broken) if broken else []
+    if used:
+        raise FoundryError(
+            f"{len(used)} of the weights hold NaN or infinite numbers: {_listed(used)}. The training that gave them "
+            "diverged; use an earlier state of it"
+        )
+    if not is_finite:
+        raise FoundryError("the model gives NaN or infinite numbers for a short text, although its weights are finite")
+
+
+def unused(loaded: Loaded) -> list[str]:
+    """Weights in the files that look like the model's own and are not in it: of layers beyond its number of layers."""
+    names: list[str] = []
+    for weights in loaded.weights:
+        shapes = {re.sub(r"\d+", "#", name) for name, _ in weights.model.named_parameters()}
+        names += [name for name in weights.unexpected if re.sub(r"\d+", "#", name) in shapes]
+    return names
+
+
 def _check_modules(folder: Path, loaded: Loaded) -> None:
     """Check that converting to another kind added no module with weights of its own."""
     saved = {name.rpartition(".")[2] for name in structure.module_types(folder).values()}
@@ -66,16 +101,13 @@ def reaching_output(model: Any, parameters: dict[str, Any], names: Sequence[str]
     """
     import torch
 
-    pair: Any = ("what is it", "it is a text")
-    text: Any = pair if type(model).__name__ == "CrossEncoder" else pair[1]
     for parameter in parameters.values():
         parameter.requires_grad_(parameter.is_floating_point())
     try:
         with torch.enable_grad():
-            features = model(model.preprocess([text]))
-    except REFUSALS:
+            output = loading.output(model)
+    except FoundryError:
         return list(names)  # nothing shows that any of them does not matter
-    output = next(features[key] for key in OUTPUTS if key in features)
     # No gradient is computed: the model may change values in place that one would need.
     waiting, seen, used = [output.grad_fn], set(), set()
     while waiting:

@@ -30,6 +30,8 @@ class PackageSource(Section):
 def _known_encoding(name: str) -> str:
     try:
         "".encode(name)
+        if name.replace("-", "_").endswith("unicode_escape"):
+            raise LookupError(f"{name} is a notation of Python's")  # its \\ud800 is no text that a file can hold
     except LookupError as error:
         raise ValueError(f"{error}; known are utf-8, utf-16, latin-1, cp1252 and Python's others") from error
     return name

@@ -33,6 +33,8 @@ def local_file(source: PathSource | PackageSource) -> Path:
         FoundryError: as `local_path`, and for a folder or a device.
     """
     path = local_path(source)
+    if not path.name.isprintable():
+        raise FoundryError(f"{path.name!r} in {path.parent} has control characters in its name; rename it")
     if not path.is_file():
         raise FoundryError(
             f"{path} is {'a folder' if path.is_dir() else 'no plain file'}; the path of a file is expected"

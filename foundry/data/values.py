@@ -99,7 +99,9 @@ def require_columns(where: str, wanted: Sequence[str], there: Sequence[str]) -> 
     """Check that a table has the wanted columns.
 
     Raises:
-        FoundryError: names the first that it lacks, and those that it has.
+        FoundryError: names the first that it lacks, and those that it has; or one that is there twice.
     """
     if missing := [name for name in wanted if name not in there]:
         raise FoundryError(f"{where} has no column {missing[0]!r}; its columns are {listed(there)}")
+    if doubled := [name for name in wanted if list(there).count(name) > 1]:
+        raise FoundryError(f"{where} has more than one column {doubled[0]!r}; its columns are {listed(there)}")

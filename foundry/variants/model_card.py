@@ -1,5 +1,6 @@
 """Model cards as people write them: in any encoding, and with front matter that may be broken. None ends a build."""
 
+import datetime
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,10 +37,11 @@ def parse(text: str) -> Card:
     rest = text[match.end() :]
     try:
         data = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 2}: " if mark is not None else ""  # counted with the dashes before it
-        return Card({}, rest, f"its front matter is no YAML: {where}{getattr(error, 'problem', None) or error}")
+        problem = getattr(error, "problem", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        return Card({}, rest, f"its front matter is no YAML: {where}{problem}")
     if data is not None and not isinstance(data, dict):
         return Card({}, rest, f"its front matter is a {type(data).__name__}, and a mapping was expected")
     return Card({str(key): value for key, value in (data or {}).items()}, rest, None)
@@ -49,7 +51,17 @@ def texts(value: Any) -> list[str]:
     """A value that people write as a text or as a list of texts, such as tags and licences."""
     if value is None:
         return []
-    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+    # What is no word, such as a list inside, is left out: YAML's references make a few lines into gigabytes.
+    entries = value if isinstance(value, list) else [value]
+    words = [
+        str(entry) for entry in entries if isinstance(entry, str | bool | float | datetime.date) or _is_short(entry)
+    ]
+    return [word.encode("utf-8", "replace").decode("utf-8") for word in words]
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a value is an integer that Python writes as a text."""
+    return isinstance(value, int) and abs(value) < 10**18
 
 
 def licence(path: Path) -> str | None:

@@ -388,3 +388,28 @@ def test_the_stage_imports_no_library_for_tables_and_prints_one_line(tmp_path: P
     assert run.returncode == 1
     assert f"source mine: {tmp_path}/t.json, line 1: 'text' is a list ['a'], and a text is expected\n" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+# --- Files that were made to break -----------------------------------------------------------------------
+
+
+def test_a_parquet_column_that_is_there_twice(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["text", "text"])
+    pyarrow.parquet.write_table(twice, tmp_path / "twice.parquet")
+    assert "more than one column 'text'" in error_of(tmp_path / "twice.parquet")
+
+
+def test_a_name_with_a_line_break_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = file(tmp_path, "a\nb.csv", "text\none\n")
+    with pytest.raises(FoundryError, match="has control characters in its name") as raised:
+        texts_of(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_encoding_that_can_write_half_a_character_is_refused(tmp_path: Path) -> None:
+    path = file(tmp_path, "escaped.txt", "\\ud800\n")
+    with pytest.raises(ValidationError, match="is a notation of Python's"):
+        texts_of(path, encoding="raw_unicode_escape")

@@ -12,7 +12,7 @@ from foundry.base.errors import FoundryError
 from foundry.loading import loader
 from foundry.publishing import card as cards
 from foundry.reference.closeness import cosines
-from foundry.variants import naming, variant_folder
+from foundry.variants import model_card, naming, variant_folder
 from tests.support.projects import REAL_VARIANTS, TINY_VARIANTS
 from tests.support.publishing import prepare, run
 from tests.support.texts import documents
@@ -62,6 +62,17 @@ def test_failed_skipped_unchecked_and_changed_are_left_out(ready: Path) -> None:
     assert [name for name in names if name.startswith("onnx/")] == ["onnx/model_qint8_static.onnx"]
     assert "openvino/openvino_model_qint8_quantized.bin" in names
     assert "openvino/openvino_model.xml" not in names
+
+
+def test_a_tag_that_is_written_as_one_text_stays_whole(ready: Path) -> None:
+    for path in (ready / "models/tiny").glob("*/README.md"):
+        path.write_text("---\nlicense: mit\ntags: sentence-similarity\n---\nText\n")
+    prepare(ready, ready / "models/tiny", "tiny")
+    assert run(ready)["left_out"] == {}
+    card = model_card.parse(model_card.read(ready / "hub/tiny/README.md"))
+    assert "sentence-similarity" in card.data["tags"]
+    assert not [tag for tag in card.data["tags"] if len(tag) == 1]
+    assert "Text" in card.text
 
 
 def test_without_torch_nothing_is_published_and_the_earlier_folder_stays(ready: Path) -> None:
