@@ -44,7 +44,8 @@ def test_a_model_of_the_hub_is_pinned(committed: Path, server: Hub, capsys: pyte
     # In any order: a diff may take the last line of the model before for that of the new one.
     assert sorted(added_lines(committed, "dvc.yaml")) == [
         "    desc: org/tiny in every form that passed validation, as a repository that Sentence Transformers loads",
-        "    labels: [sentence-transformers, onnx, openvino]", "    path: artifacts/hub/new", "    type: model", "  new:",
+        "    labels: [sentence-transformers, onnx, openvino]",
+        "    path: artifacts/hub/new", "    type: model", "  new:",
     ]  # fmt: skip
     assert list(yaml.safe_load((committed / "dvc.yaml").read_text())["artifacts"]) == ["minilm", "new"]
     model = reading.read().models["new"]
