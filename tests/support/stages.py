@@ -20,11 +20,10 @@ BUILDING = (
 )  # fmt: skip
 
 
-def settings_file(name: str, model: str = "tiny") -> Path:
-    """The settings file of a stage, such as `build/onnx_O2`, by the params.yaml of the current folder."""
+def settings_file(name: str, model: str = "tiny", out: Path = Path("settings")) -> Path:
+    """The settings file of a stage, such as `build/onnx_O2`, by the params.yaml of the current folder; below `out`."""
     from stages import configure
 
-    out = Path("settings")
     configure.main(Path("params.yaml"), out)
     return out / "report.json" if name == "report" else out / model / f"{name}.json"
 
@@ -63,7 +62,7 @@ def validate_in(root: Path, models_folder: Path, variant: str, folder: Path) -> 
     expected = artifacts / "reference" / models_folder.name
     validate.main(
         variant,
-        settings_file(f"validate/{variant}", models_folder.name),
+        settings_file(f"validate/{variant}", models_folder.name, root / "settings"),
         folder,
         expected,
         texts / "validation.jsonl",
