@@ -254,10 +254,10 @@ def test_a_machine_that_is_lost_in_mid_stage(how: signal.Signals, project: Path,
     assert (project / "dvc.lock").read_text() == expected
     assert len(spans(project)["b"]) == 2
     end = time.monotonic() + 30  # it looks for its machine now and then
-    while running("--single-item middle@b") and time.monotonic() < end:
+    while running("--single-item middle@b", notes) and time.monotonic() < end:
         time.sleep(0.2)
-    assert running("--single-item middle@b") == []  # DVC ended with its machine
-    for left in running("work.py b out/middle-b"):  # stages end with DVC; this script is none
+    assert running("--single-item middle@b", notes) == []  # DVC ended with its machine
+    for left in running("work.py b out/middle-b", notes):  # stages end with DVC; this script is none
         left.kill()
 
 
@@ -279,11 +279,12 @@ def test_a_lock_of_a_killed_process_is_forgotten_and_one_of_a_running_process_is
     assert not rwlock.exists()
 
 
-def running(words: str) -> list[psutil.Process]:
+def running(words: str, notes: Path) -> list[psutil.Process]:
+    """The processes of this test, which knows them by its notes: the same test may run beside it."""
     matching = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if words in " ".join(process.cmdline()):
+            if words in " ".join(process.cmdline()) and process.environ().get("NOTES") == str(notes):
                 matching.append(process)
     return matching
 
