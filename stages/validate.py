@@ -10,7 +10,7 @@ from foundry.reference import reference
 from foundry.validation import results, verdict
 from foundry.validation.settings import ValidateVariant
 
-STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "not computed": "yellow"}
 
 
 def main(
@@ -20,15 +20,20 @@ def main(
     reference_folder: Path,
     validation_texts: Path,
     tasks: Path,
+    precisions: Path,
     out: Path,
 ) -> None:
     limits = settings.read(settings_file, ValidateVariant)
     selected = [row["text"] for row in texts.read(validation_texts)]
     expected = reference.read(reference_folder)
-    result = verdict.validate(folder, variant, selected, files.read_json(tasks), expected, limits)
+    computed_here = files.read_json(precisions)["precisions"]
+    result = verdict.validate(folder, variant, selected, files.read_json(tasks), expected, limits, computed_here)
     files.write_json(out, result)
-    why = results.why_failed(result) or result["reason"]
+    why = results.why_failed(result["checks"]) or result["reason"]
     say(f"{variant}: ", (result["verdict"], STYLES[result["verdict"]]), f" {why}" if why else "")
+    for name, judged in result["precisions"].items():
+        reason = f" {judged['reason']}" if judged["reason"] else ""
+        say(f"{variant} in {name}: ", (judged["verdict"], STYLES[judged["verdict"]]), reason)
     if result["verdict"] == "failed" and limits.on_failure == "stop":
         raise FoundryError(f"{variant} failed, and validate.on_failure is stop: {why}")
 

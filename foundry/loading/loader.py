@@ -14,6 +14,7 @@ from foundry.base.errors import FoundryError
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant, SparseVariant
 from foundry.variants import checkpoint_folder, naming, variant_folder
 from foundry.variants.checkpoint_folder import Kind
+from foundry.variants.precisions import InferencePrecision
 
 CLASSES: dict[Kind, type[LoadedVariant]] = {
     "SentenceTransformer": EmbeddingVariant,
@@ -25,6 +26,7 @@ CLASSES: dict[Kind, type[LoadedVariant]] = {
 class Options(TypedDict, total=False):
     """What a user may set beside the file that is loaded."""
 
+    precision: InferencePrecision  # f32 where nothing is said; whether it is computed, `precisions` tells
     model_kwargs: dict[str, Any]  # as Sentence Transformers takes them
     compile: bool  # by torch.compile
 
@@ -41,7 +43,7 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
     backend = naming.backend(variant)
     if missing := [path for path in variant_folder.weights_files(folder, variant) if not path.is_file()]:
         raise FoundryError(f"{missing[0]} is not there; run `dvc repro` or `dvc checkout`")
-    model_kwargs = naming.model_kwargs(variant)
+    model_kwargs = naming.model_kwargs(variant, options.get("precision", "f32"))
     if backend != "torch":
         model_kwargs["export"] = False
     if backend == "onnx":

@@ -19,7 +19,8 @@ from foundry.params.schema import Params
 from foundry.publishing.settings import PublishModel
 from foundry.reference.settings import Embed
 from foundry.reporting.settings import ReportAll
-from foundry.validation.settings import Precision, Thresholds, ValidateVariant
+from foundry.validation.settings import Precision, Thresholds, ValidateVariant, looser
+from foundry.variants.precisions import FurtherPrecision, further_precisions
 from foundry.variants.settings import Build
 
 
@@ -88,11 +89,29 @@ def precision(params: Params, variant: str) -> Precision:
 
 def thresholds(params: Params, variant: str) -> Thresholds:
     """The thresholds of a variant: its precision class's, then its row's budget, then its own overrides."""
-    limits: Thresholds = getattr(params.validate_.thresholds, precision(params, variant))
+    return _changed(getattr(params.validate_.thresholds, precision(params, variant)), params, variant)
+
+
+def _changed(limits: Thresholds, params: Params, variant: str) -> Thresholds:
     for changes in (budget(params, variant), params.validate_.overrides.get(variant)):
         if changes is not None:
             limits = limits.model_copy(update=changes.model_dump(exclude_none=True))
     return limits
+
+
+def precisions(params: Params, variant: str) -> dict[FurtherPrecision, Thresholds]:
+    """The thresholds of a variant in each precision beside f32 that its runtime can be told, and that is validated.
+
+    A budget, and what is overridden for the variant, hold in every precision.
+    """
+    classes = params.validate_.thresholds
+    of_precision: dict[FurtherPrecision, Thresholds] = {"bf16": classes.bf16, "f16": classes.fp16}
+    of_file: Thresholds = getattr(classes, precision(params, variant))
+    return {
+        name: _changed(looser(of_file, of_precision[name]), params, variant)
+        for name in further_precisions(variant)
+        if name in params.validate_.precisions
+    }
 
 
 def budget(params: Params, variant: str) -> Budget | None:
@@ -130,6 +149,7 @@ def model_settings(params: Params, model: str) -> dict[str, Section]:
             on_failure=effective.validate_.on_failure,
             precision=precision(effective, variant),
             thresholds=thresholds(effective, variant),
+            precisions=precisions(effective, variant),
         )
     return settings
 

@@ -19,7 +19,7 @@ def reason_not_to_publish(folder: Path, checked: Path) -> str | None:
         return "was never checked"
     validation: results.Validation = files.read_json(checked)
     if validation["verdict"] != "passed":
-        return f"{validation['verdict']}: {results.why_failed(validation) or validation['reason']}"
+        return f"{validation['verdict']}: {results.why_failed(validation['checks']) or validation['reason']}"
     if dict(variant_folder.hashes(folder)) != validation["files"]:
         return "its files are not those that were checked; run `dvc repro`"
     return None

@@ -105,7 +105,7 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "trust_remote_code": validation["facts"]["trust_remote_code"],
         "precision": validation["precision"],
         "verdict": validation["verdict"],
-        "reason": validation["reason"] or results.why_failed(validation),
+        "reason": validation["reason"] or results.why_failed(validation["checks"]),
         "warning": warning(validation),
         "same_bytes_as": twin,
         "exporter": validation["built"].get("exporter"),

@@ -1,5 +1,6 @@
 """The shape of what validation writes, for those that write and read it."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -36,18 +37,27 @@ class Context(TypedDict):
     min: float
 
 
+class PrecisionVerdict(TypedDict):
+    """Whether the same file holds when its runtime is told to compute in another precision than f32."""
+
+    verdict: Literal["passed", "failed", "not computed"]  # not by the machine that validated
+    reason: str | None
+    checks: list[Check]
+
+
 class Validation(TypedDict):
     """artifacts/validation/<model>/<variant>.json"""
 
     variant: str
     precision: str
-    verdict: Literal["passed", "failed", "skipped"]
+    verdict: Literal["passed", "failed", "skipped"]  # of f32, which every machine computes
     reason: str | None
     texts: int
     vocabulary: str  # how many of its entries occur in the texts
     checks: list[Check]
     worst: list[WorstText]
     contexts: dict[str, Context]
+    precisions: dict[str, PrecisionVerdict]  # by precision beside f32 that the runtime can be told
     search: Search | None  # of a variant with a budget
     built: dict[str, Any]  # how the variant was made: by which exporter, with how many fusions
     facts: Facts  # of the model, as the reference has them
@@ -89,12 +99,12 @@ def changes_with_batch(validation: Validation) -> float | None:
     return value if value is not None and value < SAME_EMBEDDING else None
 
 
-def why_failed(validation: Validation) -> str | None:
+def why_failed(checks: Sequence[Check]) -> str | None:
     """Each failed check with its value and its threshold, or None where none failed."""
     failed = [
         f"{row['check']} {'not a number' if row['value'] is None else format(row['value'], '.5g')}, "
         f"must be {row['relation']} {row['threshold']:g}"
-        for row in validation["checks"]
+        for row in checks
         if not row["passed"]
     ]
     return "; ".join(failed) or None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from foundry.base.settings import Fraction, Positive, Section, Slug
+from foundry.variants.precisions import FurtherPrecision
 
 Precision = Literal["fp32", "fp16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
 
@@ -51,8 +52,21 @@ class ThresholdOverrides(Section):
     passage_order: Fraction | None = None
 
 
+# A variant passes below these, and above all others.
+UPPER_LIMITS = frozenset({"max_abs_diff"})
+
+
+def looser(first: Thresholds, second: Thresholds) -> Thresholds:
+    """Of each threshold, the one that is easier to hold: for a file of one class that is computed in another.
+
+    int8 computed in bf16 moves an embedding by both, and by int8 far the more: it may be as far off as int8 may be.
+    """
+    pairs = {name: (getattr(first, name), getattr(second, name)) for name in Thresholds.model_fields}
+    return Thresholds(**{name: (max if name in UPPER_LIMITS else min)(pair) for name, pair in pairs.items()})
+
+
 class ThresholdsByPrecision(Section):
-    """One set of thresholds per precision class."""
+    """One set of thresholds per precision class: of what a file holds, and `bf16` of what it is computed in."""
 
     fp32: Thresholds
     fp16: Thresholds
@@ -60,6 +74,7 @@ class ThresholdsByPrecision(Section):
     int8_static: Thresholds
     int8_weights: Thresholds
     int4_weights: Thresholds
+    bf16: Thresholds
 
 
 class Validate(Section):
@@ -68,6 +83,11 @@ class Validate(Section):
     batch_size: Annotated[int, Field(ge=1)] = 32
     on_failure: Literal["exclude", "stop"] = Field(
         default="exclude", description="A failed variant is left out of what is published, or stops the pipeline."
+    )
+    precisions: list[FurtherPrecision] = Field(
+        default=["bf16", "f16"],
+        description="In which precisions beside f32 a file is validated, on a machine that computes in them, where its "
+        "runtime can be told to.",
     )
     thresholds: ThresholdsByPrecision
     overrides: dict[Slug, ThresholdOverrides] = Field(default={})
@@ -80,3 +100,4 @@ class ValidateVariant(Section):
     on_failure: Literal["exclude", "stop"]
     precision: Precision
     thresholds: Thresholds
+    precisions: dict[FurtherPrecision, Thresholds] = Field(default={})

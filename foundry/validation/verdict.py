@@ -11,12 +11,14 @@ import numpy as np
 
 from foundry.data.labelled import Task
 from foundry.loading import loader
+from foundry.loading.variant import LoadedVariant
 from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
-from foundry.validation import checks, measurements, results
+from foundry.validation import checks, measurements, precision, results
 from foundry.validation.measurements import Measurements
-from foundry.validation.settings import ValidateVariant
+from foundry.validation.settings import Thresholds, ValidateVariant
 from foundry.variants import variant_folder
+from foundry.variants.precisions import FurtherPrecision
 
 WORST_TEXTS = 10
 
@@ -28,8 +30,12 @@ def validate(
     tasks: dict[str, Task],
     expected: Reference,
     settings: ValidateVariant,
+    computed_here: Sequence[FurtherPrecision] = (),
 ) -> results.Validation:
-    """The verdict on one variant, for the bytes whose hashes stand beside it."""
+    """The verdict on one variant, for the bytes whose hashes stand beside it.
+
+    `computed_here` are the precisions beside f32 that this machine computes in.
+    """
     result: results.Validation = {
         "variant": variant,
         "precision": settings.precision,
@@ -40,6 +46,7 @@ def validate(
         "checks": [],
         "worst": [],
         "contexts": {},
+        "precisions": {},
         "search": variant_folder.search_result(folder),
         "built": variant_folder.built(folder),
         "facts": expected.facts,
@@ -56,6 +63,13 @@ def validate(
         result["verdict"] = "failed"
         result["reason"] = f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
         return result
+    if all(check["passed"] for check in against_reference):
+
+        def judge(loaded: LoadedVariant, limits: Thresholds) -> list[results.Check]:
+            again = measurements.measure(loaded, texts, tasks, expected, settings.batch_size)
+            return checks.all_checks(again, expected, limits)
+
+        result["precisions"] = precision.verdicts(folder, variant, settings.precisions, computed_here, judge)
     # Hashed again after it was loaded and run: what was measured is what was hashed.
     after = dict(variant_folder.hashes(folder))
     changed_files = sum(after.get(name) != digest for name, digest in result["files"].items())

@@ -2,8 +2,20 @@
 
 from typing import Any
 
-# Without this hint OpenVINO computes in bf16 or fp16 on processors that have it, and gives other embeddings there.
-EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+# What torch calls the precisions that OpenVINO calls bf16 and f16.
+TORCH_DTYPES = {"bf16": "bfloat16", "f16": "float16"}
+
+
+def ov_config(precision: str = "f32") -> dict[str, str]:
+    """What OpenVINO is told to compute in: `f32`, `bf16` or `f16`.
+
+    Untold, it computes in bf16 or fp16 on processors that have it, and gives other embeddings there.
+    """
+    return {"INFERENCE_PRECISION_HINT": precision}
+
+
+# What OpenVINO is told where embeddings must be the same on every processor.
+EXACT = ov_config("f32")
 
 
 def backend(variant: str) -> str:
@@ -24,11 +36,17 @@ def file_name(variant: str) -> str:
     return f"{stem}{'_' if suffix else ''}{suffix}{'.onnx' if kind == 'onnx' else '.xml'}"
 
 
-def model_kwargs(variant: str) -> dict[str, Any]:
-    """Sentence Transformers' `model_kwargs` to load a variant in the precision that it is validated in."""
+def model_kwargs(variant: str, precision: str = "f32") -> dict[str, Any]:
+    """Sentence Transformers' `model_kwargs` to load a variant and compute in `f32`, `bf16` or `f16`.
+
+    Raises:
+        ValueError: for an ONNX variant in anything but f32: nothing tells ONNX Runtime what to compute in.
+    """
     match backend(variant):
         case "torch":
-            return {}
+            return {} if precision == "f32" else {"dtype": TORCH_DTYPES[precision]}
         case "openvino":
-            return {"file_name": file_name(variant), "ov_config": dict(EXACT)}
+            return {"file_name": file_name(variant), "ov_config": ov_config(precision)}
+    if precision != "f32":
+        raise ValueError(f"{variant} computes in the types of its file, not in {precision}")
     return {"file_name": file_name(variant)}

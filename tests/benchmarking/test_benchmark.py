@@ -228,7 +228,7 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
 @pytest.mark.usefixtures("forked_children")
 def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     root = project()
-    host.main(root / "host.json")
+    host.main(root / "host.json", root / "precisions.json")
     name = files.read_json(root / "host.json")["host"]
     folder = tmp_path / "models"
     for variant in TINY_VARIANTS:

@@ -270,7 +270,7 @@ def row(name: str, kind: str, verdicts: dict[str, Any]) -> tuple[str, dict[str, 
     tools = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
     for key, verdict in verdicts.items():
         if verdict["verdict"] == "failed":
-            why = why_failed(verdict) or verdict["reason"]
+            why = why_failed(verdict["checks"]) or verdict["reason"]
             reasons[key] = f"{tools[backend(key)]}, with these random weights: {why}"
     cells = [f"{{{key}}}" if key in reasons else "✓" for key in VARIANTS]
     return f"| {kind} | {name} | {' | '.join([*exporters, *cells, fused])} |", reasons

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,16 @@ def run(cmd: str, item: dict[str, Any]) -> None:
     main(*(Path(word) if kind.annotation is Path else word for kind, word in zip(parameters, words[3:], strict=True)))
 
 
-def validate_in(root: Path, models_folder: Path, variant: str, folder: Path) -> Any:
-    """The verdict on a folder as that variant, by the reference and texts that were built with `models_folder`."""
+def validate_in(root: Path, models_folder: Path, variant: str, folder: Path, computed_here: Sequence[str] = ()) -> Any:
+    """The verdict on a folder as that variant, by the reference and texts that were built with `models_folder`, on a
+    machine that computes in these precisions beside f32."""
     from stages import validate
 
     artifacts, out = models_folder.parent.parent, root / "validation" / models_folder.name / f"{variant}.json"
     texts = artifacts / "texts" / models_folder.name
     expected = artifacts / "reference" / models_folder.name
+    precisions = root / "precisions.json"
+    files.write_json(precisions, {"precisions": list(computed_here)})
     validate.main(
         variant,
         settings_file(f"validate/{variant}", models_folder.name, root / "settings"),
@@ -67,6 +71,7 @@ def validate_in(root: Path, models_folder: Path, variant: str, folder: Path) -> 
         expected,
         texts / "validation.jsonl",
         texts / "tasks.json",
+        precisions,
         out,
     )
     return files.read_json(out)

@@ -1,0 +1,55 @@
+"""The verdict on a variant's file computed in another precision than f32: bf16 or f16, where this machine has it.
+
+A verdict in f32 holds on every machine, because every machine computes f32. One in bf16 or f16 is given by a machine
+that computes in it, as its processor and then the loaded model say; any other machine says "not computed". The checks
+are those of f32. The thresholds are, one by one, the looser of the file's class and of the precision's.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from foundry.loading import loader, precisions
+from foundry.loading.variant import LoadedVariant
+from foundry.validation import results
+from foundry.validation.results import Check, PrecisionVerdict
+from foundry.validation.settings import Thresholds
+from foundry.variants.precisions import FurtherPrecision
+
+Judge = Callable[[LoadedVariant, Thresholds], list[Check]]
+
+
+def verdicts(
+    folder: Path,
+    variant: str,
+    limits: Mapping[FurtherPrecision, Thresholds],
+    computed_here: Collection[FurtherPrecision],
+    judge: Judge,
+) -> dict[str, PrecisionVerdict]:
+    """A verdict for each precision that has `limits`; `judge` makes the checks of a loaded variant."""
+    return {
+        precision: verdict(folder, variant, precision, thresholds, judge)
+        if precision in computed_here
+        else not_computed(f"this machine's processor does not compute in {precision}")
+        for precision, thresholds in limits.items()
+    }
+
+
+def verdict(
+    folder: Path, variant: str, precision: FurtherPrecision, limits: Thresholds, judge: Judge
+) -> PrecisionVerdict:
+    """Load the variant in a precision that the processor has, and check it, unless its runtime computes in another."""
+    try:
+        loaded = loader.load(folder, variant, {"precision": precision})
+        if (actual := precisions.of_loaded(loaded)) != precision:
+            return not_computed(f"told to compute in {precision}, the runtime computes in {actual}")
+        checks = judge(loaded, limits)
+    except loader.load_errors() as error:  # it ran in f32, so anything else is a fault of this program
+        reason = f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
+        return {"verdict": "failed", "reason": reason, "checks": []}
+    reason_failed = results.why_failed(checks)
+    return {"verdict": "failed" if reason_failed else "passed", "reason": reason_failed, "checks": checks}
+
+
+def not_computed(reason: str) -> PrecisionVerdict:
+    """The verdict of a machine that cannot give one."""
+    return {"verdict": "not computed", "reason": reason, "checks": []}
