@@ -273,8 +273,8 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
 
 
 def test_the_host_profile_is_the_same_twice_and_names_the_toolchain(tmp_path: Path) -> None:
-    host.main(tmp_path / "a.json")
-    host.main(tmp_path / "b.json")
+    host.main(tmp_path / "a.json", tmp_path / "precisions.json")
+    host.main(tmp_path / "b.json", tmp_path / "precisions.json")
     assert files.sha256(tmp_path / "a.json") == files.sha256(tmp_path / "b.json")
     facts = files.read_json(tmp_path / "a.json")
     assert facts["libraries"]["onnxruntime"]
