@@ -8,7 +8,11 @@ export DVC_NO_ANALYTICS := 1
 WORKERS ?= 2
 TESTS ?= not slow
 
-.PHONY: artifacts test test-all check check-params audit prune rebuild propose publish clean
+# The file in which a job that may not write hands over what it has built; and `make prune YES=1` removes what it shows.
+BUNDLE ?= build/rebuild.tar
+YES ?=
+
+.PHONY: artifacts test test-all check check-params audit prune rebuild bundle unbundle propose publish clean
 
 artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	foundry build
@@ -32,17 +36,25 @@ check-params: .venv/installed  ## every mistake in params.yaml at once
 audit: .venv/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
 	foundry audit
 
-prune: .venv/installed  ## remove what no longer stands in params.yaml: from artifacts, dvc.lock and the cache
-	foundry prune
+prune: .venv/installed  ## show what no longer stands in params.yaml, in artifacts, dvc.lock and the cache; YES=1 removes it
+	foundry prune $(if $(YES),--yes)
 
-rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources to where they are, build what is out of date, audit, share
+rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources to where they are, build what is out of date, audit
 	dvc pull --run-cache --allow-missing
 	foundry outdated --write --no-toolchain || test $$? -eq 3
 	dvc repro --pull report
 	foundry audit --skip-remote
-	dvc push --run-cache
 
-propose: .venv/installed  ## what `make rebuild` changed, on a branch of its own, with the figures that moved
+bundle: .venv/installed  ## what `make rebuild` made, in one file for a job that may write
+	foundry bundle $(BUNDLE)
+
+unbundle: .venv/installed  ## that file, checked and unpacked, with the figures before and after, for `make propose`
+	dvc pull --allow-missing report
+	foundry bundle --unpack $(BUNDLE)
+	dvc checkout report
+
+propose: .venv/installed  ## what `make rebuild` changed: outputs to the remote, and a branch of its own with the figures that moved
+	dvc push --run-cache
 	bash .ci/propose
 
 publish: .venv/installed check-params  ## of what was merged, with nothing built: only publish runs

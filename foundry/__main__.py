@@ -16,6 +16,7 @@ CONTENTS = {
     "Settings": ("check-params", "add", "outdated"),
     "Results": ("recommend", "compare", "changelog"),
     "Files": ("audit", "verify", "prune"),
+    "Scheduled rebuilds": ("bundle",),
     "Several machines": ("cluster",),
 }
 

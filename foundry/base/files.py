@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 FULL_BELOW_BYTES = 1_000_000
 
 
@@ -27,6 +25,8 @@ def replacing(target: Path) -> Iterator[Path]:
         FileNotFoundError: when the block wrote nothing.
         OSError: ENOSPC, when the block raised anything and the disk is full.
     """
+    import psutil
+
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".partial-{target.name}-{os.getpid()}")
     for leftover in target.parent.glob(f".partial-{target.name}-*"):

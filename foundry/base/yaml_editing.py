@@ -1,17 +1,17 @@
-"""Add an entry to a mapping in the text of a YAML file: every other byte, comments too, stays as it is.
+"""Add or change an entry in the text of a YAML file: every other byte, comments too, stays as it is.
 
 ruamel.yaml's round trip keeps comments, but not the line breaks of flow mappings; so it only says where the entry goes.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from foundry.base.errors import FoundryError
 
@@ -41,6 +41,41 @@ def with_entry(text: str, keys: Sequence[str], name: str, value: Any) -> str:
         entry = dump(name, value, flow=True)
         raise FoundryError(f"{'.'.join(keys)} is written in a way that cannot be edited; add there: {entry}")
     return edited
+
+
+def with_values(text: str, values: Mapping[Sequence[str], str]) -> str:
+    """The text with other plain words, such as commits, as the values of entries that there are, by their keys.
+
+    Raises:
+        FoundryError: when an entry is not there, or the result does not read as the text with these values.
+    """
+    expected = load(text)
+    places: dict[int, tuple[int, str]] = {}  # by where the value starts: where it ends, and the new one
+    for keys, value in values.items():
+        mapping = find(text, keys[:-1])
+        node = next((node for key, node in mapping.value if key.value == keys[-1]), None) if mapping else None
+        if not isinstance(node, ScalarNode):
+            raise FoundryError(f"{'.'.join(keys)} is written in a way that cannot be edited; write there: {value}")
+        quote = node.style or ""
+        places[node.start_mark.index] = (node.end_mark.index, f"{quote}{value}{quote}")
+        expected = _with_value(expected, keys, value)
+    for start in sorted(places, reverse=True):
+        end, value = places[start]
+        text = text[:start] + value + text[end:]
+    try:
+        is_right = load(text) == expected
+    except YAMLError:
+        is_right = False
+    if not is_right:  # such as an alias, which other entries share
+        rows = ", ".join(f"{'.'.join(keys)}: {value}" for keys, value in values.items())
+        raise FoundryError(f"these are written in a way that cannot be edited, such as an alias; write there: {rows}")
+    return text
+
+
+def _with_value(mapping: Any, keys: Sequence[str], value: str) -> Any:
+    """A copy of nested mappings with another value: what aliases share is changed at this place alone."""
+    first, *rest = keys
+    return {**mapping, first: _with_value(mapping[first], rest, value) if rest else value}
 
 
 def find(text: str, keys: Sequence[str]) -> MappingNode | None:

@@ -4,7 +4,7 @@ At the end dvc.lock is what `dvc repro` on one machine would have written, and e
 """
 
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.cluster import dag
 from foundry.cluster.cluster import Cluster
+from foundry.cluster.dag import Task
 from foundry.cluster.run import LOGS, Place, Run
 from foundry.cluster.settings import Cluster as Settings
-from foundry.tracking import lock
+from foundry.cluster.workers import redacted
+from foundry.tracking import lock, recovery
 
 
 def git(*arguments: str) -> str:
@@ -26,7 +28,7 @@ def git(*arguments: str) -> str:
     """
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise FoundryError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
+        raise FoundryError(redacted(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}"))
     return done.stdout.rstrip()
 
 
@@ -44,7 +46,7 @@ def transfer(how: str, names: Collection[str]) -> None:
     try:
         getattr(Repo(), how)(targets=sorted(names), **({} if how == "push" else {"force": True}))
     except DvcException as error:
-        raise FoundryError(f"`dvc {how}` failed: {error}") from error
+        raise FoundryError(redacted(f"`dvc {how}` failed: {error}")) from error
 
 
 def committed_revision(shared: bool) -> str:
@@ -120,17 +122,27 @@ def drive(
     from dvc.repo import Repo
 
     revision = committed_revision(shared=local is None and clone_from is None)
+    recovery.recover()
     repo = Repo()
     order = dag.read_tasks(repo, settings.placement, settings.alone)
     todo = dag.stale(dag.upstream(order, targets) if targets else order, changed_stages(repo))
     say(f"{len(todo)} of {len(order)} stages to run")
     if not todo:
         return 0, len(order)
-    if local is not None:
-        place = Place(clone_from or str(Path.cwd()), revision, repo.cache.local_cache_dir)
-    else:
-        place = Place(clone_from or git("remote", "get-url", "origin"), revision, None)
-    cluster = Cluster(local, address)
+    cache = repo.cache.local_cache_dir if local is not None else None
+    source = clone_from or (str(Path.cwd()) if local is not None else git("remote", "get-url", "origin"))
+    run_tasks(Cluster(local, address), order, todo, Place(source, revision, cache), timings)
+    return len(todo), len(order)
+
+
+def run_tasks(
+    cluster: Cluster, order: Sequence[Task], todo: Sequence[Task], place: Place, timings: Path | None
+) -> None:
+    """Run `todo`, which is out of date, and bring here what comes of it.
+
+    Raises:
+        FoundryError: when a stage failed, or no machine offers what it needs.
+    """
     cluster.check(todo)
     LOGS.mkdir(parents=True, exist_ok=True)
     run = Run(cluster, order, todo, place, lock.stages() if lock.LOCK.is_file() else {})
@@ -143,7 +155,6 @@ def drive(
     transfer("checkout" if place.cache else "pull", {*run.entries})
     if run.failed:
         raise FoundryError(f"{len(run.failed)} stages failed: {', '.join(run.failed)}")
-    return len(run.entries), len(order)
 
 
 def keep_results(run: Run, order: list[str], timings: Path | None) -> None:

@@ -10,7 +10,7 @@ from foundry.base.progress import say
 from foundry.cluster.cluster import Cluster
 from foundry.cluster.dag import Task
 from foundry.cluster.view import State, View
-from foundry.cluster.workers import Job, Result
+from foundry.cluster.workers import Job, Result, redacted
 
 ATTEMPTS = 3  # on another machine, when one is lost
 LOGS = Path(".dvc/tmp/cluster/logs")
@@ -166,7 +166,7 @@ class Run:
         try:
             result: Result | None = self.cluster.ray.get(reference)
         except RayTaskError as error:
-            self._fail(submission.task, str(error.cause))
+            self._fail(submission.task, redacted(str(error.cause)))
             return
         except RayError:
             result = None

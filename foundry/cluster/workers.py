@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import yaml
 
 LOCK = "dvc.lock"
+# Up to the last @ before the path: a password may hold one, too.
+USER_IN_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]+@")
 
 
 class Job(NamedTuple):
@@ -107,6 +109,11 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
     return Result(True, socket.gethostname(), time.monotonic() - began, stage_seconds, log.text, entry, files)
 
 
+def redacted(text: str) -> str:
+    """A text in which addresses (`https://user:token@host/...`) have no user and no password."""
+    return USER_IN_ADDRESS.sub(r"\1***@", text)
+
+
 class Log:
     """The commands of a job, and all that they wrote."""
 
@@ -114,8 +121,8 @@ class Log:
         self.text = ""
 
     def add(self, text: str) -> None:
-        """Add lines to the log."""
-        self.text += text.rstrip() + "\n"
+        """Add lines to the log, without the secrets of an address in them."""
+        self.text += redacted(text).rstrip() + "\n"
 
     def run(self, folder: Path, *command: str) -> None:
         """Run a command, and log it with all that it writes.

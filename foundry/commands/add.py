@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.variants.checkpoint_folder import Kind
 
@@ -25,6 +26,10 @@ def main(
         bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own Python files: read them first.")
     ] = False,
     skip: Annotated[list[str] | None, typer.Option(help="A variant that it goes without; may be repeated.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model that an adapter was trained on, where SOURCE is the adapter alone.")
+    ] = None,
+    base_revision: Annotated[str | None, typer.Option(help="As --revision, of the base.")] = None,
     repo: Annotated[str | None, typer.Option(help="Where on the Hub to publish it: needed with `to: hub`.")] = None,
 ) -> None:
     from foundry.base import files
@@ -32,7 +37,11 @@ def main(
     from foundry.tracking import artifacts
 
     adding.check_name(name)
-    model = adding.NewModel(name, adding.resolve(source, revision), kind, trust_remote_code, skip or [], repo)
+    if base is None and base_revision is not None:
+        raise FoundryError(f"--base-revision {base_revision} is of a base, and there is no --base")
+    of_base = None if base is None else adding.resolve(base, base_revision, "--base-revision")
+    origin = adding.resolve(source, revision)
+    model = adding.NewModel(name, origin, kind, trust_remote_code, skip or [], repo, of_base)
     # As bytes, so that line breaks stay as they are. Both are edited and checked before either is written.
     edited: dict[Path, str] = {reading.PARAMS: adding.with_model(reading.PARAMS.read_bytes().decode(), model)}
     if artifacts.PIPELINE.is_file():
@@ -41,5 +50,5 @@ def main(
     for path, text in edited.items():
         with files.replacing(path) as partial:
             partial.write_bytes(text.encode())
-    origin = ", ".join(f"{key} {value}" for key, value in model.source.model_dump().items())
-    say(f"{reading.PARAMS}: {name} is added ({origin}); `dvc repro` builds it")
+    pinned = ", ".join(f"{key} {value}" for key, value in origin.model_dump().items())
+    say(f"{reading.PARAMS}: {name} is added ({pinned}); `dvc repro` builds it")

@@ -2,6 +2,8 @@
 
 That is, sources on the Hub, and the toolchain. Exit code 0 when all is as pinned, 3 when something has moved on, 1
 when that could not be found out. A package counts when its newer version is within its range in pyproject.toml.
+A source whose Python files run here (`trust_remote_code` or `code_revision`) is never pinned anew by --write: read what
+changed there, and pin it yourself.
 """
 
 from typing import Annotated, NamedTuple
@@ -38,7 +40,10 @@ def print_table(rows: list[Row]) -> None:
 
 
 def main(
-    write: Annotated[bool, typer.Option("--write", help="Pin sources in params.yaml to where they are now.")] = False,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Pin sources in params.yaml to where they are now, unless their code runs here."),
+    ] = False,
     toolchain: Annotated[bool, typer.Option(help="Look at packages, too.")] = True,
 ) -> None:
     from foundry.params import pins, reading
@@ -55,7 +60,14 @@ def main(
     if not any(row.counts for row in rows):
         say(f"{len(sources)} sources on the Hub", " and the toolchain" if toolchain else "", ": as pinned")
         return
-    if write and moved:
-        pins.pin(reading.PARAMS, {source.revision: commit for source, commit in moved.items()})
-        say(f"{reading.PARAMS}: {len(moved)} sources pinned to their present commits")
+    unread = {source: commit for source, commit in moved.items() if source.runs_code}
+    data = {source: commit for source, commit in moved.items() if not source.runs_code}
+    if write and data:
+        pins.pin(reading.PARAMS, data)
+        say(f"{reading.PARAMS}: {len(data)} sources pinned to their present commits")
+    for source, commit in unread.items():
+        say(
+            f"{source.where}: ", ("not pinned anew", "yellow"), f", because Python files of {source.repo} run here. "
+            f"Read what changed there since {source.revision}, then write `revision: {commit}` yourself"
+        )  # fmt: skip
     raise typer.Exit(MOVED)

@@ -16,6 +16,7 @@ from foundry.params import pins, reading, resolving
 from foundry.variants.checkpoint_folder import Kind
 
 PACKAGE = "package:"
+CHECKPOINT_FILES = ("modules.json", "config.json", "adapter_config.json")  # one of them is in any checkpoint
 
 
 class NewModel(NamedTuple):
@@ -27,10 +28,13 @@ class NewModel(NamedTuple):
     trust_remote_code: bool
     skip: Sequence[str]  # variants
     repo: str | None  # where `publish` sends it
+    base: HubSource | PathSource | PackageSource | None = None  # of an adapter
 
     def row(self) -> dict[str, Any]:
         """Its row in params.yaml: what is not the default."""
         row: dict[str, Any] = {"source": self.source.model_dump()}
+        if self.base is not None:
+            row["base"] = self.base.model_dump()
         if self.kind is not None:
             row["kind"] = self.kind
         if self.trust_remote_code:
@@ -40,10 +44,11 @@ class NewModel(NamedTuple):
         return row
 
 
-def resolve(source: str, revision: str | None) -> HubSource | PathSource | PackageSource:
+def resolve(source: str, revision: str | None, option: str = "--revision") -> HubSource | PathSource | PackageSource:
     """What a source on the command line means.
 
     Args:
+        option: What the revision is called there.
         source: `org/name` on the Hub, a local folder, or `package:module/path`. A folder that exists is taken first.
         revision: A branch, a tag or a commit on the Hub; main by default.
 
@@ -53,7 +58,7 @@ def resolve(source: str, revision: str | None) -> HubSource | PathSource | Packa
     if not source.startswith(PACKAGE) and not Path(source).expanduser().exists() and is_repo(source):
         return HubSource(hub=source, revision=pins.current_commit(source, revision=revision or pins.BRANCH))
     if revision is not None:
-        raise FoundryError(f"--revision {revision} is of a source on the Hub, and {source} is none")
+        raise FoundryError(f"{option} {revision} is of a source on the Hub, and {source} is none")
     if source.startswith(PACKAGE):
         module, _, inside = source.removeprefix(PACKAGE).partition("/")
         if not module or not inside:
@@ -68,8 +73,8 @@ def resolve(source: str, revision: str | None) -> HubSource | PathSource | Packa
             "" if source.startswith(PACKAGE) else ". A source is org/name on the Hub, a folder, or package:module/path"
         )
         raise FoundryError(f"{error}{forms}") from error
-    if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
-        raise FoundryError(f"{folder} holds no checkpoint: neither modules.json nor config.json")
+    if not any((folder / name).is_file() for name in CHECKPOINT_FILES):
+        raise FoundryError(f"{folder} holds no checkpoint: neither {' nor '.join(CHECKPOINT_FILES)}")
     return local
 
 

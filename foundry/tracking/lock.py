@@ -11,8 +11,11 @@ import yaml
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.base.lock_copy import LOCK
 
-LOCK = Path("dvc.lock")
+REMEDY = f"`foundry build` takes the copy that it keeps, or `git checkout {LOCK}` what is committed"
+
+CONFLICT_MARKS = (b"<<<<<<< ", b"||||||| ", b"=======", b">>>>>>> ")
 
 Difference = Literal["missing", "altered", "unknown"]
 
@@ -25,15 +28,7 @@ def stages(lock: Path = LOCK) -> dict[str, Any]:
     """
     if not lock.is_file():
         raise FoundryError(f"{lock} is not there: nothing says what was built; run `dvc repro`")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
-    try:
-        return dict(yaml.load(lock.read_text(encoding="utf-8"), loader)["stages"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(lock, error) from error
-
-
-def _damaged(lock: Path, error: Exception) -> FoundryError:
-    return FoundryError(f"{lock} is damaged: {error!r}. `git checkout {lock}` restores it")
+    return parse(lock.read_bytes())
 
 
 def outputs(lock: Path = LOCK) -> dict[str, str]:
@@ -42,11 +37,51 @@ def outputs(lock: Path = LOCK) -> dict[str, str]:
     Raises:
         FoundryError: as `stages`.
     """
-    entries = stages(lock)
+    return outputs_of(stages(lock))
+
+
+def parse(content: bytes) -> dict[str, Any]:
+    """The entry of every stage in the bytes of a dvc.lock, by its name.
+
+    Raises:
+        FoundryError: when they are not those of a whole dvc.lock.
+    """
+    require_no_conflict(content)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
+    try:
+        rows = yaml.load(content.decode(), loader)["stages"]
+        if not all(isinstance(row, dict) for row in rows.values()):
+            raise TypeError("a stage is no mapping")
+        return dict(rows)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        why = "it is empty" if not content.strip() else " ".join(str(error).split())
+        raise FoundryError(f"{LOCK} is damaged, or was cut off as DVC wrote it: {why}. {REMEDY}") from error
+
+
+def outputs_of(entries: dict[str, Any]) -> dict[str, str]:
+    """DVC's hash of every output of these entries of dvc.lock, by its path.
+
+    Raises:
+        FoundryError: when an entry is not whole.
+    """
     try:
         return {out["path"]: out["md5"] for stage in entries.values() for out in stage.get("outs", [])}
     except (KeyError, TypeError, AttributeError) as error:
-        raise _damaged(lock, error) from error
+        raise FoundryError(f"{LOCK} is damaged, or was cut off as DVC wrote it: {error!r}. {REMEDY}") from error
+
+
+def require_no_conflict(content: bytes) -> None:
+    """Check that git has not written two sides of a conflict into dvc.lock.
+
+    Raises:
+        FoundryError: when it has.
+    """
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.startswith(CONFLICT_MARKS):
+            raise FoundryError(
+                f"{LOCK} has git's conflict marks (line {number}): take one side (`git checkout --ours {LOCK}`, or "
+                "`--theirs`), and `foundry build` builds what that side does not have"
+            )
 
 
 def digest(path: Path) -> str:

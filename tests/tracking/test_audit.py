@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from foundry.base.errors import FoundryError
 from foundry.tracking import lock
@@ -16,7 +17,7 @@ PIPELINE = """
 stages:
   copy:
     matrix:
-      name: ${names}
+      name: ${models}
     cmd: python build.py artifacts/${item.name}
     deps:
     - source.txt
@@ -48,6 +49,13 @@ def run(project: Path, *command: str, succeeds: bool = True) -> str:
     return done.stdout + done.stderr
 
 
+def write_params(project: Path, *models: str) -> None:
+    """The committed params.yaml, with other models."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["models"] = {name: {"source": {"path": "somewhere"}} for name in models}
+    (project / "params.yaml").write_text(yaml.safe_dump(raw))
+
+
 def check(project: Path, *options: str, succeeds: bool = True) -> str:
     return run(project, sys.executable, "-m", "foundry", "audit", *options, succeeds=succeeds)
 
@@ -59,7 +67,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Path:
     (root / "artifacts").mkdir(parents=True)
     (root / "artifacts/README.md").write_text("kept")
     (root / "source.txt").write_text("source")
-    (root / "params.yaml").write_text("names: {first: 1, second: 2}\n")
+    write_params(root, "first", "second")
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "build.py").write_text(BUILD)
     run(root, "git", "init", "-q")
@@ -153,7 +161,7 @@ def test_without_a_lock(tmp_path: Path) -> None:
 
 
 def test_what_is_no_longer_in_params_is_left_to_prune(project: Path) -> None:
-    (project / "params.yaml").write_text("names: {second: 2}\n")
+    write_params(project, "second")
     shutil.rmtree(project / "artifacts/first")
     output = check(project, "--skip-remote")
     assert "not checked: artifacts/first, artifacts/first-fresh.txt, artifacts/first.txt" in output
@@ -162,15 +170,28 @@ def test_what_is_no_longer_in_params_is_left_to_prune(project: Path) -> None:
     check(project, "--skip-remote", succeeds=False)
 
 
+def prune(project: Path, *options: str, succeeds: bool = True) -> str:
+    return run(project, sys.executable, "-m", "foundry", "prune", *options, succeeds=succeeds)
+
+
+def everything(project: Path) -> dict[str, bytes]:
+    """Every file that prune could remove, with its bytes."""
+    paths = [*(project / "artifacts").rglob("*"), *(project / ".dvc/cache").rglob("*"), project / "dvc.lock"]
+    return {str(path): path.read_bytes() for path in paths if path.is_file()}
+
+
 def test_prune(project: Path) -> None:
-    (project / "params.yaml").write_text("names: {first: 1}\n")
+    write_params(project, "first")
     (project / "artifacts/runs.jsonl").write_text("kept")
     gone = cached(project, lock.digest(project / "artifacts/second.txt"))
-    prune = [sys.executable, "-m", "foundry", "prune"]
-    output = run(project, *prune, "--dry-run")
-    assert "would be removed: artifacts/second\n" in output
-    assert (project / "artifacts/second").is_dir()
-    output = run(project, *prune)
+    before = everything(project)
+    for options in ((), ("--dry-run",)):
+        output = prune(project, *options)
+        assert "would be removed: artifacts/second\n" in output
+        assert "would be removed: copy@second in dvc.lock\n" in output
+        assert "nothing was removed: `foundry prune --yes`" in output
+        assert everything(project) == before
+    output = prune(project, "--yes")
     gone_too = [f"removed: artifacts/{name}\n" for name in ("second", "second.txt", "second-fresh.txt")]
     for line in (*gone_too, "removed: copy@second in dvc.lock"):
         assert line in output
@@ -187,6 +208,36 @@ def test_prune(project: Path) -> None:
     assert "up to date" in run(project, "dvc", "status")
     run(project, "git", "add", "-A")
     run(project, "git", *AUTHOR, "commit", "-qm", "one less", "--amend")
-    run(project, *prune)
+    prune(project, "--yes")
     assert not gone.exists()
     check(project)
+
+
+def test_prune_removes_nothing_where_params_or_lock_are_wrong(project: Path) -> None:
+    good, locked = (project / "params.yaml").read_text(), (project / "dvc.lock").read_text()
+
+    def refuses(name: str, text: str, message: str) -> None:
+        (project / name).write_text(text)
+        before = everything(project)
+        assert message in prune(project, "--yes", succeeds=False)
+        assert everything(project) == before
+        for path, content in (("params.yaml", good), ("dvc.lock", locked)):
+            (project / path).write_text(content)
+
+    refuses("params.yaml", "models: {}\n", "error: params.yaml has ")
+    refuses("params.yaml", good + "bogus: 1\n", "bogus: unknown key")
+    refuses("params.yaml", "models: [", "is not valid YAML")
+    refuses("params.yaml", good.replace("second", "third").replace("first", "fourth"), "so nothing is removed")
+    refuses("dvc.lock", "", "error: dvc.lock is damaged, or was cut off")
+    refuses("dvc.lock", locked[: len(locked) // 2 + 3], "error: dvc.lock")
+    refuses("dvc.lock", f"<<<<<<< HEAD\n{locked}", "error: dvc.lock has git's conflict marks (line 1)")
+    (project / "dvc.lock").unlink()
+    assert "error: dvc.lock is not there" in prune(project, "--yes", succeeds=False)
+    (project / "dvc.lock").write_text(locked)
+    dvc_yaml = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").unlink()
+    before = everything(project)
+    assert "so nothing is removed" in prune(project, "--yes", succeeds=False)
+    assert everything(project) == before
+    (project / "dvc.yaml").write_text(dvc_yaml)
+    assert "would be removed" not in prune(project, "--keep-cache")

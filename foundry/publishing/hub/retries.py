@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from foundry.base.command import is_disk_full
 from foundry.base.errors import FoundryError
+from foundry.base.failing import is_disk_full
 from foundry.base.progress import say
 
 WAITS = (2.0, 8.0, 30.0, 60.0)  # seconds before each further attempt, where the Hub does not say how long
