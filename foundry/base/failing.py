@@ -49,7 +49,7 @@ def explain(error: BaseException) -> str:
 def explain_surroundings(error: BaseException) -> str | None:
     """What this machine or environment lacks, in one line; None where the error does not say that it lacks anything."""
     line, text = first_line(error).rstrip("."), str(error).lower()
-    # On a file system that forbids to execute files, the loader says that it may not map them: no memory is lacking then.
+    # Where a file system forbids to execute files, the loader may not map them: no memory is lacking then.
     if isinstance(error, MemoryError) or (
         any(words in text for words in OUT_OF_MEMORY) and "not permitted" not in text
     ):
