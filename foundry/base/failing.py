@@ -54,8 +54,6 @@ def explain_surroundings(error: BaseException) -> str | None:
         any(words in text for words in OUT_OF_MEMORY) and "not permitted" not in text
     ):
         return f"not enough memory ({type(error).__name__}: {line}). {memory_advice()}"
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return f"not enough memory ({line}). {memory_advice()}"
     if isinstance(error, RuntimeError | OSError) and any(words in text for words in NO_THREAD):
         return f"no thread or process can be started ({line}). `ulimit -u` limits their number. {memory_advice()}"
     if isinstance(error, ModuleNotFoundError):

@@ -46,9 +46,9 @@ def pack(target: Path) -> int:
         for digest in new:
             archive.add(store.oid_to_path(digest), f"objects/{digest[:2]}/{digest[2:]}")
         runs = Path(repository.stage_cache.cache_dir)
-        for name in files.files_below(runs) if runs.is_dir() else ():
-            if RUN.fullmatch(f"runs/{name.as_posix()}"):  # not what a killed DVC left half-written
-                archive.add(runs / name, f"runs/{name.as_posix()}")
+        for path in files.files_below(runs) if runs.is_dir() else ():
+            if RUN.fullmatch(f"runs/{path.as_posix()}"):  # not what a killed DVC left half-written
+                archive.add(runs / path, f"runs/{path.as_posix()}")
     return len(new)
 
 

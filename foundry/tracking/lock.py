@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 import yaml
 
-from foundry.base import files
+from foundry.base import files, lock_copy
 from foundry.base.errors import FoundryError
-from foundry.base.lock_copy import LOCK
 
+LOCK = lock_copy.LOCK
 REMEDY = f"`foundry build` takes the copy that it keeps, or `git checkout {LOCK}` what is committed"
-
 CONFLICT_MARKS = (b"<<<<<<< ", b"||||||| ", b"=======", b">>>>>>> ")
 
 Difference = Literal["missing", "altered", "unknown"]
