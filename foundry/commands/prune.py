@@ -1,7 +1,7 @@
-"""Show what no longer stands in params.yaml; with --yes, remove it.
+"""Show or remove what no longer stands in params.yaml.
 
-From artifacts, from dvc.lock and from DVC's cache. What a branch or a tag of git still needs stays in the cache.
-Nothing is removed when params.yaml has a mistake, or dvc.lock is damaged or of another branch.
+In artifacts, in dvc.lock and in DVC's cache. What a branch or a tag of git still needs stays in the cache. Nothing is
+removed without --yes, or when params.yaml has a mistake, or dvc.lock is damaged or of another branch.
 """
 
 from typing import Annotated
