@@ -80,7 +80,8 @@ def writer() -> Any:
     import psutil
 
     this = psutil.Process()
-    path = Path(os.environ.get(ROOT_VARIABLE, ".")) / RWLOCK
+    # A stage runs in the folder of dvc.yaml. An outer DVC may have set the variable, which is then left as it is.
+    path = RWLOCK if RWLOCK.parent.is_dir() else Path(os.environ.get(ROOT_VARIABLE, ".")) / RWLOCK
     arguments = [Path(word).absolute() for word in sys.argv[1:]]
     try:
         rows = json.loads(path.read_bytes())["write"].items() if STAGE_VARIABLE in os.environ else ()
