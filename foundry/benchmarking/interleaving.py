@@ -3,16 +3,18 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from foundry.base.errors import FoundryError
-from foundry.base.progress import track
+from foundry.base.progress import say, track
+from foundry.benchmarking import other_load
 from foundry.benchmarking.fork_server import MeasurementFailed
 from foundry.benchmarking.measuring import Measured
+from foundry.benchmarking.other_load import OtherLoad, Taken
 from foundry.benchmarking.settings import Effort
 from foundry.benchmarking.speeds import BASELINE
-from foundry.benchmarking.timings import half_width, ratio
+from foundry.benchmarking.timings import FEWEST_ROUNDS, half_width, ratio
 
 # A row that takes more than so many times torch's time is measured once, and maybe not to the end.
 TOO_SLOW_RATIO = 3
@@ -23,9 +25,11 @@ Measure = Callable[[str, float], Measured]  # takes a row's name, and the second
 
 @dataclass
 class Rounds:
-    """What was measured in all rounds."""
+    """What was measured in all rounds that count."""
 
     measured: dict[str, list[Measured | None]]
+    taken: list[Taken | None] = field(default_factory=list)  # by other jobs, in each round
+    left_out: list[float] = field(default_factory=list)  # the share that was taken in each round that does not count
     errors: dict[str, str] = field(default_factory=dict)
     slow: list[str] = field(default_factory=list)
     stopped: str = "time"
@@ -38,13 +42,36 @@ class Rounds:
             for measured in self.measured[name]
         ]
 
+    def quiet(self, limit: float) -> list[int]:
+        """The numbers of the rounds in which other jobs took no more than the limit, or nobody knows what."""
+        return [number for number, taken in enumerate(self.taken) if taken is None or taken.share <= limit]
+
+    def without_disturbed(self, limit: float) -> "Rounds":
+        """The quiet rounds alone, if they are enough for an interval; all rounds otherwise."""
+        quiet = self.quiet(limit)
+        if len(quiet) < FEWEST_ROUNDS:
+            return self
+        return replace(
+            self,
+            measured={
+                name: [values[number] for number in quiet if number < len(values)]
+                for name, values in self.measured.items()
+            },
+            taken=[self.taken[number] for number in quiet],
+            left_out=[taken.share for taken in self.taken if taken is not None and taken.share > limit],
+        )
+
+    def other_load(self, limit: float) -> OtherLoad | None:
+        """What other jobs took of the processor in these rounds."""
+        return other_load.summarize(self.taken, self.left_out, limit)
+
     def widest_interval(self, names: Sequence[str]) -> float | None:
         """Half of the widest interval of all ratios to torch."""
         widths = [
             half_width(value)
             for name in names
             if name != BASELINE
-            for group, sizes in (self.measured[name][0] or Measured(0, 0)).texts_per_second.items()
+            for group, sizes in next(filter(None, self.measured[name]), Measured(0, 0)).texts_per_second.items()
             for size in sizes
             if (value := ratio(self.series(name, group, size), self.series(BASELINE, group, size))) is not None
         ]
@@ -56,7 +83,8 @@ def run_rounds(
 ) -> Rounds:
     """Rounds over all names, torch first in the first round and in a new order in each later one.
 
-    A row that fails, or is much slower than torch in the first round, is not measured again.
+    A row that fails, or is much slower than torch in the first quiet round, is not measured again. While time remains,
+    a round that other jobs disturbed is made up for by another one, and does not count.
 
     Raises:
         FoundryError: when torch itself cannot be measured.
@@ -81,18 +109,34 @@ def run_rounds(
             rounds.measured[name] += [None] * (number - len(rounds.measured[name])) + [measured]
             if name == BASELINE:
                 limit = max(5.0, TOO_SLOW_RATIO * (clock() - started))
-            elif measured.gave_up or (number == 0 and is_too_slow(measured, rounds.measured[BASELINE][-1])):
-                rounds.slow.append(name)
+        end_round(rounds, number, effort.busy_share)
         number += 1
         order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
+        counting = rounds.without_disturbed(effort.busy_share)
         if number >= effort.rounds:
-            rounds.widest = rounds.widest_interval(order)
-            if rounds.widest is not None and rounds.widest <= effort.interval:
-                rounds.stopped = "narrow enough"
-                return rounds
+            counting.widest = counting.widest_interval(order)
+            is_narrow = counting.widest is not None and counting.widest <= effort.interval
+            if is_narrow and len(rounds.quiet(effort.busy_share)) >= effort.rounds:
+                counting.stopped = "narrow enough"
+                return counting
             if clock() - began + (clock() - round_began) > 60 * effort.minutes:
-                return rounds
+                return counting
         shuffle(order)
+
+
+def end_round(rounds: Rounds, number: int, busy_share: float) -> None:
+    """Note what other jobs took in a round, and after a quiet one which rows are too slow to be measured again."""
+    in_round = {name: values[number] for name, values in rounds.measured.items() if len(values) == number + 1}
+    taken = other_load.total(measured.taken for measured in in_round.values() if measured)
+    rounds.taken.append(taken)
+    if taken is not None and taken.share > busy_share:
+        say(f"round {number + 1} is disturbed: {other_load.in_words(taken)}; at most {busy_share:.0%} may be taken")
+        return
+    is_first = len(rounds.quiet(busy_share)) == 1
+    torch = in_round[BASELINE]
+    for name, measured in in_round.items():
+        if name != BASELINE and measured and (measured.gave_up or (is_first and is_too_slow(measured, torch))):
+            rounds.slow.append(name)
 
 
 def is_too_slow(measured: Measured, torch: Measured | None) -> bool:

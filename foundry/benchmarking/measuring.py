@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from foundry.benchmarking.other_load import Stopwatch, Taken
 from foundry.loading import loader
 from foundry.loading.items import Item
 from foundry.loading.variant import LoadedVariant
@@ -37,6 +38,7 @@ class Measured:
     latency_ms: dict[str, list[float]] = field(default_factory=dict)  # by group: of each single text
     gave_up: bool = False  # the time ran out before all was measured
     embeddings: Any = None  # (texts, dimensions), where asked for
+    taken: Taken | None = None  # what other jobs took of the processor during the timed passes
 
 
 def measure(
@@ -56,6 +58,7 @@ def measure(
     latencies: dict[str, list[float]] = {name: [] for name in groups}
     deadline = time.perf_counter() + give_up
     passes = 0  # the first one is not timed
+    stopwatch = Stopwatch()
     while passes <= TIMED_PASSES and (passes < 2 or time.perf_counter() < deadline):
         for name, group in groups.items():
             singles = [_seconds(loaded, [item], 1) for item in items[name][: group.singles]]
@@ -66,8 +69,11 @@ def measure(
                 for size, seconds in batches.items():
                     speeds[name].setdefault(str(size), []).append(len(group.texts) / seconds)
         passes += 1
+        if passes == 1:
+            stopwatch = Stopwatch()
+    taken = stopwatch.taken()
     typical = {name: {size: median(values) for size, values in sizes.items()} for name, sizes in speeds.items()}
-    return Measured(load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings)
+    return Measured(load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken)
 
 
 def _seconds(loaded: LoadedVariant, items: Sequence[Item], batch_size: int) -> float:

@@ -213,6 +213,7 @@ def benchmark(
         "stopped": "time" if rounds.stopped == "time" else "narrow enough",
         "widest_interval": rounds.widest,
         "seconds": time.perf_counter() - began,
+        "other_load": rounds.other_load(effort.busy_share),
         "groups": dict(plan.facts),
         "peak_gflops": plan.peak_gflops,
         "torch_threads": plan.torch_threads,

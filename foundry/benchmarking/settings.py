@@ -19,6 +19,11 @@ class Effort(Section):
         description="Beside single texts. A group of texts that cannot fill a batch is not measured at that size."
     )
     seconds: Positive = Field(description="A measurement takes as many texts as torch embeds in about so many.")
+    busy_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1,
+        description="A round in which other jobs took more than this share of the cores' time is disturbed. With less "
+        "than three others, the benchmark is of a busy machine, and nothing is recommended by speed.",
+    )
 
 
 class Setting(Section):

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict
 
 from foundry.base import files
 from foundry.base.progress import say
+from foundry.benchmarking import other_load
+from foundry.benchmarking.other_load import OtherLoad
 from foundry.benchmarking.timings import Ratio, ratio
 
 BASELINE = "torch"
@@ -70,6 +72,7 @@ class Benchmark(TypedDict):
     stopped: Literal["narrow enough", "time"]  # what ended the rounds
     widest_interval: float | None  # half of the widest, relative to its median
     seconds: float  # that the whole took
+    other_load: OtherLoad | None  # what other jobs took of the processor; None where it is not known
     groups: dict[str, TextGroup]
     peak_gflops: dict[str, dict[str, float]]  # of a matrix product, by precision and runtime
     torch_threads: int
@@ -82,6 +85,7 @@ def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
     for path in sorted(paths):
         content = files.read_json(path)
         if content.get("format") == FORMAT:
+            content.setdefault("other_load", None)  # earlier files do not have it
             benchmarks[path.stem] = content
         else:
             say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
@@ -152,4 +156,4 @@ def summary(benchmark: Benchmark) -> list[str]:
     widest = benchmark["widest_interval"]
     certainty = f"; the least certain ratio is known to ±{100 * widest:.0f}%" if widest else ""
     ended = f"{benchmark['rounds']} rounds in {benchmark['seconds']:.0f} s; ended by: {benchmark['stopped']}"
-    return [*lines, ended + certainty]
+    return [*lines, ended + certainty, other_load.describe(benchmark["other_load"])]

@@ -26,6 +26,8 @@ def print_table(before: "Side", after: "Side", rows: "list[Difference]", everyth
     from rich.console import Console
     from rich.table import Table
 
+    from foundry.benchmarking import other_load
+
     shown = [row for row in rows if everything or row["verdict"] != "same"]
     table = Table(title=f"{before['name']} → {after['name']}", title_justify="left")
     for column in ("variant", "what", before["name"], after["name"], ""):
@@ -34,6 +36,9 @@ def print_table(before: "Side", after: "Side", rows: "list[Difference]", everyth
         style = COLOURS.get(row["verdict"], "default")
         table.add_row(row["variant"], row["what"], row["before"], row["after"], f"[{style}]{row['verdict']}[/]")
     console = Console(width=None if sys.stdout.isatty() else 160)
+    for side in (before, after):
+        if side["benchmark"] and (load := side["benchmark"]["other_load"]) and load["busy"]:
+            console.print(f"{side['name']}: {other_load.describe(load)}", style="bold red", markup=False)
     if shown:
         console.print(table)
     console.print(f"{sum(row['verdict'] == 'same' for row in rows)} of {len(rows)} are the same.")

@@ -32,7 +32,7 @@ def main(
     group: Annotated[str | None, typer.Option(help="Which of the benchmark's texts; the first by default.")] = None,
     artifacts: Annotated[Path, typer.Option(help="Where `dvc repro` wrote.")] = Path("artifacts"),
 ) -> None:
-    from foundry.benchmarking import machine_profile
+    from foundry.benchmarking import machine_profile, other_load
     from foundry.benchmarking.speeds import BASELINE
     from foundry.params import reading
     from foundry.reporting import advice, recommendation
@@ -55,5 +55,6 @@ def main(
     else:
         what = recommendation.USES[use is Use.throughput]
         answer = recommendation.by_speed(measured, validations, what, group or groups[0], budget)
+        say(other_load.describe(measured["other_load"]))
     for line in advice.advise(answer, str(artifacts / "hub" / model), validations[BASELINE]["facts"]):
         say(line)

@@ -69,6 +69,8 @@ def within_budget(validations: Mapping[str, results.Validation], budget: float) 
 
 def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
     """The answer in sentences, and the lines of code that load the variant from `where`."""
+    if answer["withheld"]:
+        return ["Nothing is recommended by speed. Stop what else runs here, and measure again."]
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
     variant, equals = answer["variant"], answer["same_within_noise"]

@@ -36,7 +36,9 @@ def flowchart(answers: Sequence[Answer]) -> str:
 
 def _leaf(answer: Answer, leaves: dict[str, str]) -> str:
     """The name of the node that names the variant, one for each variant."""
-    if answer["variant"] is None:
+    if answer["withheld"]:
+        text = answer["withheld"]
+    elif answer["variant"] is None:
         text = "nothing passed within this budget"
     else:
         text = answer["variant"] + ("<br/>changes with the batch" if answer["warning"] else "")

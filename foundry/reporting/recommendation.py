@@ -7,7 +7,7 @@ so too, it is the one whose embedding is nearest to torch's.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypedDict
 
-from foundry.benchmarking import speeds
+from foundry.benchmarking import other_load, speeds
 from foundry.benchmarking.speeds import Benchmark
 from foundry.benchmarking.timings import Ratio, same_speed
 from foundry.reference.closeness import SAME_EMBEDDING
@@ -37,6 +37,7 @@ class Answer(TypedDict):
     same_within_noise: list[str]  # as good as it, and not nearer to torch
     loss: float | None  # of quality, as a share
     warning: str | None
+    withheld: str | None  # why nothing is recommended, whatever passed
 
 
 def quality_loss(validation: Validation) -> float:
@@ -76,7 +77,10 @@ def by_speed(
     group: str,
     budget: float,
 ) -> Answer:
-    """The fastest variant for single texts (`latency`) or for many (`throughput`, each at its best batch size)."""
+    """The fastest variant for single texts (`latency`) or for many (`throughput`, each at its best batch size).
+
+    None, and `withheld` says so, where the benchmark is of a busy machine.
+    """
     size = speeds.SINGLE if use == "latency" else None
     records = benchmark["variants"]
     rates = {
@@ -84,13 +88,16 @@ def by_speed(
         for name in candidates(benchmark, validations, budget)
         if (rate := speeds.typical(speeds.rounds_of(records[name], group, size))) is not None
     }
-    names = sorted(rates, key=lambda name: -rates[name])
+    load = benchmark["other_load"]
+    is_busy = load is not None and load["busy"]
+    names = [] if is_busy else sorted(rates, key=lambda name: -rates[name])
 
     def versus(variant: str, other: str) -> Ratio | None:
         return speeds.versus(benchmark, variant, other, group, size)
 
     answer = _answer(benchmark, validations, names, versus, same_speed)
     answer |= {"use": use, "texts": group, "budget": budget, "unit": "ms" if use == "latency" else "texts/s"}
+    answer["withheld"] = other_load.NOT_RELIABLE if is_busy else None
     if (best := answer["variant"]) is not None:
         latency = records[best]["latency"]
         batch_size = size or speeds.best_batch(records[best], group)
@@ -148,6 +155,7 @@ def _answer(
         "same_within_noise": [name for name in tied if name != best],
         "loss": quality_loss(validations[best]) if best else None,
         "warning": warning(validations[best]) if best else None,
+        "withheld": None,
     }
 
 

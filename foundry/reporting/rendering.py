@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foundry.benchmarking import other_load
 from foundry.benchmarking.timings import Ratio
 from foundry.variants import naming
 
@@ -34,6 +35,7 @@ def render(template: str, **context: Any) -> str:
     environment.filters["origin"] = origin
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
+    environment.globals["not_reliable"] = other_load.NOT_RELIABLE
     return environment.get_template(template).render(context)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base import files
-from foundry.benchmarking import speeds
+from foundry.benchmarking import other_load, speeds
 from foundry.reporting import charts, rows, tables
 from foundry.reporting.recommendation import budget_label
 from foundry.reporting.rendering import ratio_text, render
@@ -39,6 +39,7 @@ def build(
                 template, sections=sections, missing=missing, host=machine, summary=rows.SUMMARY, note=rows.note,
                 inline=charts.inline, ratio_to_torch=rows.ratio_to_torch, fastest_ratio=rows.fastest_ratio,
                 budget_label=budget_label, ratio_text=ratio_text, typical=speeds.typical,
+                other_load=other_load.describe,
             )  # fmt: skip
             (partial / name).write_text(page, encoding="utf-8")
     with files.replacing_folder(metrics_folder) as partial:

@@ -71,6 +71,8 @@ class Row(TypedDict):
     memory_mb: float | None
     load_seconds: float | None
     speed_note: str | None  # why it was measured less than others, or not at all
+    other_load_share: float | None  # of the cores' time that other jobs took during the benchmark; None: not known
+    on_busy_machine: bool | None  # whether that is so much that its speeds are not to be relied on
     # How fast it is, by group of texts.
     speeds: dict[str, Speeds]
 
@@ -96,6 +98,7 @@ def build_rows(model: str, validations: Mapping[str, Validation], benchmark: Ben
 def variant_row(model: str, variant: str, validation: Validation, twin: str | None, benchmark: Benchmark | None) -> Row:
     """The row of a validated variant; `twin` is the earlier variant whose files have the same bytes."""
     record = benchmark["variants"].get(variant) if benchmark else None
+    load = benchmark["other_load"] if benchmark else None
     checks = {check["check"]: check["value"] for check in validation["checks"]}
     ratios = [value for name, value in checks.items() if name.startswith("task_ratio_") and value is not None]
     return {
@@ -116,6 +119,8 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "memory_mb": rounded(record["memory_mb"], 0) if record else None,
         "load_seconds": rounded(record["load_seconds"], 2) if record else None,
         "speed_note": (record["error"] or record["note"]) if record else None,
+        "other_load_share": rounded(load["share"], 3) if load else None,
+        "on_busy_machine": load["busy"] if load else None,
         "speeds": speeds_by_group(variant, validation["precision"], benchmark),
     }
 
@@ -123,6 +128,7 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
 def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benchmark | None) -> Row:
     """The row of a setting: its speeds, and its closeness to torch on a few texts."""
     closeness = record["closeness"]
+    load = benchmark["other_load"] if benchmark else None
     return {
         "model": model,
         "variant": name,
@@ -141,6 +147,8 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "memory_mb": rounded(record["memory_mb"], 0),
         "load_seconds": rounded(record["load_seconds"], 2),
         "speed_note": record["error"] or record["note"],
+        "other_load_share": rounded(load["share"], 3) if load else None,
+        "on_busy_machine": load["busy"] if load else None,
         "speeds": speeds_by_group(name, record["computes_in"] or "", benchmark),
     }
 

@@ -1,5 +1,6 @@
 """The report in a terminal or a CI log."""
 
+from foundry.benchmarking import other_load
 from foundry.reporting import rows
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text
@@ -37,6 +38,9 @@ def print_table(section: Section) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(shown)
+    if section["benchmark"]:
+        load = section["benchmark"]["other_load"]
+        console.print(other_load.describe(load), style="bold red" if load and load["busy"] else "dim")
     if section["answers"]:
         advice = Table(title=f"{section['model']}: what to deploy on this machine", title_justify="left")
         for name in ("use", "texts", "quality", "variant", "", "to torch", "no difference within noise"):
@@ -53,7 +57,7 @@ def _answer_cells(answer: Answer) -> list[str]:
         answer["use"],
         answer["texts"] or "",
         budget_label(answer["budget"]),
-        answer["variant"] or "nothing passed",
+        answer["variant"] or answer["withheld"] or "nothing passed",
         value + (f" in batches of {answer['batch_size']}" if answer["use"] == "throughput" and value else ""),
         ratio_text(answer["to_torch"]),
         ", ".join(answer["same_within_noise"]),

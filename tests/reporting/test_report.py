@@ -12,11 +12,13 @@ import pytest
 
 from foundry.base import files
 from foundry.benchmarking import speeds
+from foundry.publishing import card
+from foundry.reporting import rendering
 from foundry.reporting.rows import build_rows, merge_same_bytes
 from foundry.variants import naming
 from stages import report
 from tests.support.projects import TINY_VARIANTS
-from tests.support.results import benchmark, record, validation
+from tests.support.results import benchmark, load, record, validation
 from tests.support.stages import settings_file
 
 SPEED_COLUMNS = (
@@ -56,7 +58,8 @@ def written(project: Callable[..., Path]) -> Path:
         measured["torch_bf16"] = record(
             1.5, setting_of="torch", computes_in="bf16", closeness={"mean_cosine": 0.99, "min_cosine": 0.98}
         )
-        files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured))
+        quiet = {"other_load": load(0.02)}
+        files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured) | quiet)
     files.write_json(root / "benchmarks/tiny/of-an-earlier-version.json", {"host": "x", "batch_size": 8})
     report.main(
         settings_file("report"),
@@ -105,6 +108,7 @@ def test_csv(written: Path) -> None:
     assert list(rows[0]) == [
         "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "reason", "warning", "same_bytes_as",
         "exporter", "fused", "loss", "mean_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
+        "other_load_share", "on_busy_machine",
         *(f"{group}_{name}" for group in ("short", "long") for name in SPEED_COLUMNS), "min_cosine",
     ]  # fmt: skip
     assert rows[1]["long_texts_per_second"] == "200.0"
@@ -128,6 +132,37 @@ def test_what_is_recommended_stands_in_every_form(written: Path) -> None:
     page = (written / "report/report.md").read_text()
     assert "```mermaid\nflowchart LR" in page
     assert "What to deploy" in (written / "report/index.html").read_text()
+
+
+def test_a_busy_machine_is_said_near_the_top_of_every_form_and_nothing_is_recommended_by_speed(
+    written: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = "During the benchmark other jobs took 2% of the cores&#39; time."
+    assert quiet in (written / "report/index.html").read_text()
+    path = written / "benchmarks/tiny/here.json"
+    files.write_json(path, files.read_json(path) | {"other_load": load(0.4)})
+    report.main(
+        settings_file("report"),
+        written / "validation",
+        written / "benchmarks",
+        written / "host.json",
+        written / "report",
+        written / "metrics",
+    )
+    words = "Measured on a busy machine: not to be relied on. During the benchmark other jobs took 40%"
+    assert words in capsys.readouterr().out
+    for name in ("index.html", "report.md"):
+        page = (written / "report" / name).read_text()
+        assert page.index(words) < page.index("What to deploy") < page.index("Every variant")
+    answers = files.read_json(written / "report/recommendation.json")["models"]["tiny"]
+    assert {answer["variant"] for answer in answers if answer["use"] != "size"} == {None}
+    rows = files.read_json(written / "report/report.json")["rows"]
+    assert all((row["other_load_share"], row["on_busy_machine"]) == (0.4, True) for row in rows)
+    shown = rendering.render(
+        "card.md.j2", rows=rows[:1], groups=["short"], host=files.read_json(written / "host.json"), where="org/tiny",
+        charts=[], answers=answers, source={"path": "x"}, **card.FORMATS,
+    )  # fmt: skip
+    assert "**The speeds were measured on a busy machine: not to be relied on.**" in shown
 
 
 def test_charts_are_files_too_that_a_page_may_show(written: Path) -> None:

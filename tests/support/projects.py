@@ -46,7 +46,16 @@ def make_params(checkpoint: Path) -> dict[str, Any]:
     raw["sample"]["tasks"] = {"own": {"pairs": {"path": str(write_own_task(checkpoint))}}}
     raw["benchmark"] = {
         "effort": "tiny",
-        "efforts": {"tiny": {"minutes": 0.01, "rounds": 3, "interval": 0.9, "batch_sizes": [2, 4], "seconds": 0.02}},
+        "efforts": {
+            "tiny": {
+                "minutes": 0.01,
+                "rounds": 3,
+                "interval": 0.9,
+                "batch_sizes": [2, 4],
+                "seconds": 0.02,
+                "busy_share": 1,
+            }
+        },
         "settings": {"openvino_f32": {"of": "openvino", "inference_precision": "f32"}},
     }
     # Random weights leave less room for int8 than trained ones.

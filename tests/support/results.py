@@ -44,7 +44,7 @@ def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
     group = {"texts": 16, "tokens_per_text": 10.0, "gflop_per_text": 0.5, "tokenization_ms_per_text": 1.0}
     return {
         "format": 2, "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
-        "widest_interval": 0.05, "seconds": 90.0,
+        "widest_interval": 0.05, "seconds": 90.0, "other_load": None,
         "groups": {"short": group, "long": {**group, "tokens_per_text": 99.0}},
         "peak_gflops": {"fp32": {"torch": 100.0, "onnx": 200.0}, "int8": {"onnx": 400.0}}, "torch_threads": 2,
         "variants": variants,
@@ -55,3 +55,11 @@ def noisy(speed: float) -> dict[str, Any]:
     """As `record`, on short texts alone, in rounds that differ by half."""
     rounds = [100 * speed * factor for factor in NOISY]
     return record(speed) | {"texts_per_second": {"short": {"1": rounds, "8": rounds}}}
+
+
+def load(share: float, **more: Any) -> dict[str, Any]:
+    """What other jobs took of the processor during a benchmark, with a limit of 10%."""
+    return {
+        "share": share, "others": share, "stolen": 0.0, "throttled": 0.0, "own": 0.5, "rounds": [share] * 3,
+        "left_out": [], "limit": 0.1, "busy": share > 0.1, **more,
+    }  # fmt: skip
