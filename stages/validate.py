@@ -1,11 +1,13 @@
 """Compare one variant with the frozen reference of torch in every way that counts, and give a verdict."""
 
+from itertools import chain
 from pathlib import Path
 
 from foundry.base import command, files, settings
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.data import texts
+from foundry.loading import loader
 from foundry.reference import reference
 from foundry.validation import results, verdict
 from foundry.validation.settings import ValidateVariant
@@ -39,4 +41,4 @@ def main(
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, libraries=list(dict.fromkeys(chain.from_iterable(loader.LIBRARIES.values()))))

@@ -9,12 +9,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from foundry.base import failing, lock_copy, surroundings
+from foundry.base import failing, import_client, lock_copy, surroundings
 from foundry.base.errors import FoundryError
 
 # Libraries of this stack phone home, or warn about things that no stage does, which would drown a CI log.
@@ -34,16 +34,20 @@ COLLECT_AFTER_OBJECTS = 200_000
 RUNS = Path("artifacts/runs.jsonl")
 
 
-def run(main: Callable[..., Any]) -> None:
-    """Run `main` with its typed parameters as the command line; see `run_app`."""
+def run(main: Callable[..., Any], libraries: Sequence[str] = ()) -> None:
+    """Run `main` with its typed parameters as the command line; see `run_app`.
+
+    Args:
+        libraries: What takes long to import, in this order: below DVC, one process imports it for all that need it.
+    """
     import typer
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    run_app(app)
+    run_app(app, libraries)
 
 
-def run_app(app: Callable[[], Any]) -> None:
+def run_app(app: Callable[[], Any], libraries: Sequence[str] = ()) -> None:
     """Run a command line, and let any error end in one line on standard error and exit code 1.
 
     A `FoundryError`, an error of the operating system such as a full disk, and what this machine or environment lacks,
@@ -54,8 +58,10 @@ def run_app(app: Callable[[], Any]) -> None:
     start = time.monotonic()
     try:
         prepare_process()
-        if surroundings.end_with_dvc():
+        # Its guard ends a fork, and the process that handed over has done what follows.
+        if not import_client.is_fork and (dvc := surroundings.end_with_dvc()):
             lock_copy.keep()
+            import_client.hand_over(libraries, dvc)
         app()
     except KeyboardInterrupt:
         sys.exit(130)

@@ -18,13 +18,13 @@ RWLOCK = Path(".dvc/tmp/rwlock")  # where DVC notes which process writes which o
 OPTIONS_WITH_VALUE = ("-X", "-W")  # of python
 
 
-def end_with_dvc() -> bool:
+def end_with_dvc() -> Any:
     """End this process when the DVC that started it has ended, even before this was called.
 
     DVC that is killed leaves its stage running, and the next `dvc repro` would start the same stage beside it.
 
     Returns:
-        Whether DVC has started this process.
+        The process of DVC, or None where it has not started this one.
     """
     import threading
 
@@ -34,7 +34,7 @@ def end_with_dvc() -> bool:
     if dvc is None:
         if STAGE_VARIABLE in os.environ:
             failing.fail(f"the DVC that started {os.environ[STAGE_VARIABLE]} has ended, and so this stage ends, too")
-        return False
+        return None
 
     def watch() -> None:
         while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
@@ -42,7 +42,7 @@ def end_with_dvc() -> bool:
         os._exit(1)  # at once: a partial file beside its target is swept away by the next run
 
     threading.Thread(target=watch, daemon=True).start()
-    return True
+    return dvc
 
 
 def is_dvc(process: Any) -> bool:
@@ -108,7 +108,7 @@ def watch_limits() -> None:
         return
     child = os.fork()
     if child == 0:
-        _die_with_parent()
+        die_with_parent()
         return
     interrupted = []
     signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))  # the child is interrupted, too
@@ -123,7 +123,7 @@ def watch_limits() -> None:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Let the kernel end this process when the one that started it has ended (Linux)."""
     if sys.platform == "linux":
         import ctypes

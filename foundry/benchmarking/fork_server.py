@@ -17,12 +17,6 @@ from typing import Any
 from foundry.base import command
 from foundry.loading import loader
 
-LIBRARIES = {
-    "torch": ("sentence_transformers",),
-    "onnx": ("sentence_transformers", "optimum.onnxruntime"),
-    "openvino": ("sentence_transformers", "optimum.intel.openvino"),
-}
-
 
 class MeasurementFailed(Exception):
     """A variant did not load, crashed, or was killed; the text says which."""
@@ -89,7 +83,7 @@ def _serve(connection: Connection, backend: str) -> None:
     import importlib
 
     command.prepare_process()
-    for library in LIBRARIES[backend]:
+    for library in loader.LIBRARIES[backend]:
         importlib.import_module(library)
     gc.freeze()  # Or the first collection in a child would copy every page.
     fork = multiprocessing.get_context("fork")

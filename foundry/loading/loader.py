@@ -16,6 +16,12 @@ from foundry.variants import checkpoint_folder, naming, variant_folder
 from foundry.variants.checkpoint_folder import Kind
 from foundry.variants.precisions import InferencePrecision
 
+# What a variant's backend imports.
+LIBRARIES = {
+    "torch": ("sentence_transformers",),
+    "onnx": ("sentence_transformers", "optimum.onnxruntime"),
+    "openvino": ("sentence_transformers", "optimum.intel.openvino"),
+}
 CLASSES: dict[Kind, type[LoadedVariant]] = {
     "SentenceTransformer": EmbeddingVariant,
     "SparseEncoder": SparseVariant,
