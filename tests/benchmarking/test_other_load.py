@@ -30,7 +30,9 @@ VALIDATIONS: Any = {name: validation(name, mean=1.0) for name in ("torch", "onnx
 
 @pytest.fixture
 def spinning() -> Iterator[None]:
-    """A process for each core that does nothing but compute."""
+    """A process for each core that does nothing but compute, started when the libraries are imported."""
+    import sentence_transformers  # noqa: F401
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
     yield
