@@ -57,8 +57,9 @@ propose: .venv/installed  ## what `make rebuild` changed: outputs to the remote,
 	dvc push --run-cache
 	bash .ci/propose
 
-publish: .venv/installed check-params  ## of what was merged, with nothing built: only publish runs
+publish: .venv/installed check-params  ## of what was merged, with nothing built: audit, then only publish runs
 	dvc pull --run-cache --allow-missing
+	foundry audit --skip-remote
 	dvc repro --pull --single-item publish
 	dvc push
 

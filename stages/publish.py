@@ -20,7 +20,8 @@ def main(
     receipt: Path,
 ) -> None:
     target = settings.read(settings_file, PublishModel)
-    result = publishing.publish(model, target, folder, validation, report, reference, validation_texts, out)
+    inputs = (settings_file.parents[1], reference)
+    result = publishing.publish(model, target, folder, validation, report, reference, validation_texts, out, inputs)
     files.write_json(receipt, result)
     say(f"{model}: {len(result['published'])} variants in {result['address'] or out}")
     for name, reason in result["left_out"].items():

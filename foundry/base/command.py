@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base import failing, import_client, lock_copy, surroundings
+from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 
 # Libraries of this stack phone home, or warn about things that no stage does, which would drown a CI log.
@@ -96,7 +97,7 @@ def record(seconds: float) -> None:
     # A full disk must not hide the error that ends this process.
     # One write, so that the lines of stages that end together do not mix.
     with contextlib.suppress(OSError, MemoryError), RUNS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write(hidden(json.dumps(line)) + "\n")
 
 
 def peak_memory_bytes() -> int:

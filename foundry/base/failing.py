@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+from foundry.base.credentials import hidden
+
 LOGS = Path("artifacts/logs")
 # How Python, C++, the loader, torch, ONNX Runtime and OpenVINO say that memory or address space has run out.
 OUT_OF_MEMORY = (
@@ -112,7 +114,7 @@ def write_log(error: BaseException) -> Path:
         os.close(descriptor)
         path = Path(temporary)
     lines = [" ".join(command_line()), "\n\n", *traceback.format_exception(error)]
-    path.write_text("".join(lines), encoding="utf-8")
+    path.write_text(hidden("".join(lines)), encoding="utf-8")
     return path
 
 
@@ -127,7 +129,8 @@ def is_disk_full(error: OSError) -> bool:
 
 
 def show(message: str) -> None:
-    """Print a message in the form that people and CI logs look for."""
+    """Print a message, without any token in it, in the form that people and CI logs look for."""
+    message = hidden(message)
     try:
         from rich.console import Console
         from rich.text import Text

@@ -26,11 +26,14 @@ def snapshot(repository: str, revision: str, choose: Callable[[Sequence[str]], l
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    from foundry.base import hub_requests
+
     try:
-        info = HfApi().model_info(repository, revision=revision)
-        listed = sorted(sibling.rfilename for sibling in info.siblings or [])
-        names = choose(listed)
-        cached = snapshot_download(repository, revision=revision, allow_patterns=names) if names else "."
+        with hub_requests.limited():
+            info = HfApi().model_info(repository, revision=revision)
+            listed = sorted(sibling.rfilename for sibling in info.siblings or [])
+            names = choose(listed)
+            cached = snapshot_download(repository, revision=revision, allow_patterns=names) if names else "."
     except HfHubHTTPError as error:
         raise FoundryError(f"the Hub refuses {repository} at {revision}: {error}") from error
     except (requests.ConnectionError, requests.Timeout, OfflineModeIsEnabled, LocalEntryNotFoundError) as error:

@@ -30,8 +30,11 @@ def _load(source: HubTexts) -> Any:
     import requests
     from huggingface_hub.errors import HfHubHTTPError
 
+    from foundry.base import hub_requests
+
     try:
-        return datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
+        with hub_requests.limited():
+            return datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
     except HfHubHTTPError as error:
         raise FoundryError(f"the Hub refuses data set {source.hub} at {source.revision}: {error}") from error
     except (requests.RequestException, ConnectionError) as error:

@@ -1,4 +1,7 @@
-"""Mistakes in settings, in the words of the file: the key, the value, and what is allowed."""
+"""Mistakes in settings, in the words of the file: the key, the value, and what is allowed.
+
+What could be a token, put into the wrong place or the wrong file, is described and not repeated: errors end in logs.
+"""
 
 from collections.abc import Iterator
 from types import UnionType
@@ -6,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import Tag
 
+from foundry.base.credentials import could_be_hidden, described, hidden, shown
 from foundry.base.settings import Section
 
 
@@ -14,15 +18,16 @@ def explain(detail: Any, schema: type[Section]) -> str:
     kind, value = detail["type"], detail["input"]
     key, allowed = _place(detail["loc"], schema, unknown=kind == "extra_forbidden")
     if kind == "extra_forbidden":
-        return f"{key}: unknown key, with value {value!r}; allowed are {', '.join(allowed)}"
+        # Of a key that nobody knows, nobody knows what its text is.
+        return f"{key}: unknown key, with value {described(value)}; allowed are {', '.join(allowed)}"
     if kind == "missing":
         return f"{key}: is missing"
     if kind == "value_error":
-        return f"{key}: {detail['ctx']['error']}"
+        return f"{key}: {hidden(str(detail['ctx']['error']))}"
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     if value is None:
         return f"{key}: is empty; {message}. An empty section is written {{}}"
-    return f"{key}: got {value!r}; {message}"
+    return f"{key}: got {shown(value, key)}; {message}"
 
 
 def _place(location: tuple[Any, ...], schema: type[Section], unknown: bool) -> tuple[str, list[str]]:
@@ -36,10 +41,10 @@ def _place(location: tuple[Any, ...], schema: type[Section], unknown: bool) -> t
         step = _step(kind, part)
         if step is not None:
             kind, is_branch = step
-            written += [] if is_branch else [str(part)]
+            written += [] if is_branch else [could_be_hidden(str(part))]
     allowed: list[str] = []
     if unknown:
-        written.append(str(location[-1]))
+        written.append(could_be_hidden(str(location[-1])))
         allowed = sorted(key for _, leaf in _leaves(kind) if _is_section(leaf) for key in _keys(leaf))
     return ".".join(written) or "the whole file", allowed
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from foundry.base import credentials
 from foundry.base.errors import FoundryError
 from foundry.params import resolving
 from foundry.params.schema import Params
@@ -20,7 +21,7 @@ def read(path: Path = PARAMS) -> Params:
     try:
         return resolving.validated(raw)
     except FoundryError as error:
-        lines = [f"  {line}" for line in str(error).splitlines()]
+        lines = [f"  {credentials.hidden(line)}" for line in str(error).splitlines()]
         raise FoundryError("\n".join([f"{path} has {len(lines)} mistake(s):", *lines])) from error
 
 
@@ -40,6 +41,7 @@ def read_yaml(path: Path) -> Any:
     except MarkedYAMLError as error:
         place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = str(error.problem).partition(" with value ")[0]  # of a key that stands twice, not what it holds
+        problem = credentials.hidden(" ".join(map(credentials.could_be_hidden, problem.split())))
         raise FoundryError(f"{path}{place} is not valid YAML: {problem}") from error
     except (YAMLError, UnicodeDecodeError) as error:
-        raise FoundryError(f"{path} is not valid YAML: {error}") from error
+        raise FoundryError(f"{path} is not valid YAML: {credentials.hidden(str(error))}") from error

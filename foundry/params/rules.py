@@ -63,8 +63,16 @@ def references_to_variants(params: Params) -> list[str]:
 
 
 def repositories(params: Params) -> list[str]:
-    """A repository belongs to a model that exists, and with `to: hub` every model has a repository."""
+    """A repository belongs to a model that exists, and to no other; with `to: hub` every model has a repository."""
     lines = []
+    by_repo: dict[str, list[str]] = {}
+    for model, repo in params.publish.repos.items():
+        by_repo.setdefault(repo.lower(), []).append(model)
+    lines += [
+        f"publish.repos: {' and '.join(models)} have the same repository, and would replace one another's files there"
+        for models in by_repo.values()
+        if len(models) > 1
+    ]
     if unknown := params.publish.repos.keys() - params.models.keys():
         lines.append(f"publish.repos names {', '.join(sorted(unknown))}; models are {', '.join(params.models)}")
     missing = params.models.keys() - params.publish.repos.keys()

@@ -1,43 +1,126 @@
 """The folder that is published: torch's files, the graphs of what passed, the model card, its charts, foundry.json."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foundry.base import files
+from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.publishing import card, provenance, signature
+from foundry.publishing import card, provenance, signature, verification
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
+from foundry.publishing.publishable import Verdicts
 from foundry.publishing.settings import PublishModel
 from foundry.reporting.recommendation import Answer
 from foundry.reporting.rendering import loading_lines, render
 from foundry.reporting.rows import Row
 from foundry.validation.results import Validation
-from foundry.variants import model_card, naming, variant_folder
+from foundry.variants import checkpoint_folder, model_card, naming, variant_folder
 
 
-def copy_files(models_folder: Path, passed: list[str], validation: Path, target: Path) -> dict[str, dict[str, str]]:
-    """Copy torch and the graphs of the variants into `target`; give the hash of each variant's files there.
+@dataclass(frozen=True)
+class Copied:
+    """What was copied, each file with the hash that its verdict has, which is that of the copy, too."""
+
+    files: dict[str, str]
+    variants: dict[str, dict[str, str]]  # each variant's own
+
+
+def copy_files(models_folder: Path, passed: Mapping[str, Validation], target: Path) -> Copied:
+    """Copy torch with all its files and the graphs of the other variants into `target`, and hash the copies.
+
+    What is copied is what the verdicts name. The other files of a variant, such as its tokenizer, are torch's: that
+    they are is checked, too.
 
     Raises:
         FoundryError: when what was copied is not what was checked.
     """
-    for path in files.files_below(models_folder / "torch"):
-        if path.name != variant_folder.SOURCE_RECORD:
-            files.copy(models_folder / "torch" / path, target / path)
-    published: dict[str, dict[str, str]] = {}
-    for variant in passed:
+    sources: dict[str, tuple[Path, str]] = {}
+    variants: dict[str, dict[str, str]] = {}
+    shared = {name: digest for name, digest in passed["torch"]["files"].items() if name not in variant_folder.RECORDS}
+    for variant, verdict in passed.items():
         folder = models_folder / variant
-        weights = [path.relative_to(folder) for path in variant_folder.weights_files(folder, variant)]
-        for path in weights:
-            files.copy(folder / path, target / path)
-        published[variant] = {path.as_posix(): files.sha256(target / path) for path in weights}
-        checked = files.read_json(validation / f"{variant}.json")["files"]
-        if wrong := [name for name, digest in published[variant].items() if checked[name] != digest]:
-            raise FoundryError(f"{wrong[0]} changed while it was copied; run again")
-    return published
+        weights = {path.relative_to(folder).as_posix() for path in variant_folder.weights_files(folder, variant)}
+        variants[variant] = {name: verdict["files"][name] for name in sorted(weights & verdict["files"].keys())}
+        if not variants[variant] or weights - verdict["files"].keys():
+            raise FoundryError(f"{folder} lacks a file that its verdict is on: {', '.join(sorted(weights))}")
+        if variant != "torch":
+            check_companions(folder, variant, verdict["files"], models_folder / "torch", shared, weights)
+        names = shared if variant == "torch" else variants[variant]
+        if taken := sorted({*names} & sources.keys()):
+            raise FoundryError(f"{taken[0]} is a file of the checkpoint, and one of {variant}")
+        sources |= {name: (folder / name, verdict["files"][name]) for name in names}
+    if strange := [name for name in sources if not verification.is_inside(name)]:
+        raise FoundryError(f"{strange[0]!r} is no name that every system can write a file under")
+    if same := verification.same_but_for_case(sources):
+        raise FoundryError(f"{' and '.join(same[0])} are one file on some disks")
+    for name, (source, _) in sources.items():
+        files.copy(source, target / name)
+    checked = {name: digest for name, (_, digest) in sources.items()}
+    require_hashes(dict(variant_folder.hashes(target)), checked)
+    return Copied(checked, variants)
+
+
+def check_companions(
+    folder: Path, variant: str, validated: Mapping[str, str], torch: Path, shared: Mapping[str, str], weights: set[str]
+) -> None:
+    """Check that a variant was validated with torch's files beside its graph, as it will be published with them.
+
+    Raises:
+        FoundryError: when it has another tokenizer or config, or files that nothing would publish.
+    """
+    of_torch = {path.relative_to(torch).as_posix() for path in variant_folder.weights_files(torch, "torch")}
+    beside = {name for name in validated if name not in weights and Path(name).name not in variant_folder.RECORDS}
+    expected = shared.keys() - of_torch
+    if wrong := sorted(beside ^ expected):
+        what = "has" if wrong[0] in beside else "lacks"
+        raise FoundryError(
+            f"{variant} was validated with other files than it would be published with: it {what} {wrong[0]}"
+        )
+    settings = checkpoint_folder.module_settings_path(torch / checkpoint_folder.transformer_path(torch))
+    for name in sorted(beside):
+        if validated[name] == shared[name]:
+            continue
+        is_settings = settings is not None and settings.relative_to(torch).as_posix() == name
+        if is_settings and files.read_json(folder / name) == variant_folder.without_torch_settings(
+            files.read_json(torch / name)
+        ):
+            continue
+        raise FoundryError(
+            f"{variant} was validated with another {name} than torch's, which it would be published with"
+        )
+
+
+def require_hashes(actual: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Check that files are what they were when they were validated.
+
+    Raises:
+        FoundryError: when one is not.
+    """
+    if wrong := sorted(name for name, digest in expected.items() if actual.get(name) != digest):
+        raise FoundryError(f"{wrong[0]} changed while it was copied: nothing is published. Run `dvc repro` again")
+
+
+def report_row(rows: Sequence[Row], model: str, variant: str, verdict: Validation) -> Row:
+    """The row of the report on a variant.
+
+    Raises:
+        FoundryError: when there is none, or it is of another verdict.
+    """
+    row = next((row for row in rows if (row["model"], row["variant"]) == (model, variant)), None)
+    figures = {check["check"]: check["value"] for check in verdict["checks"]}
+    if (
+        row is None
+        or row["verdict"] != "passed"
+        or any(row["checks"].get(name) != value for name, value in figures.items())
+    ):
+        raise FoundryError(
+            f"the report is not of the verdict on {model}, {variant}. Run `dvc repro`, which writes it again"
+        )
+    return row
 
 
 def copy_charts(report: Path, model: str, target: Path) -> list[str]:
@@ -60,6 +143,7 @@ class Bundle:
     host: dict[str, Any]
     answers: list[Answer]  # what the report recommends
     charts: list[str]  # their paths in the folder
+    copied: dict[str, str]  # hash of each file of a variant, as it was validated
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
@@ -81,6 +165,7 @@ class Bundle:
         """Write the model card: `existing`, or the checkpoint's own, with the section on the variants."""
         source = self.source["source"]
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source)
+        section = provenance.without_local_paths(section)
         backends = {naming.backend(name) for name in self.graphs}
         base_model = source.get("hub") if source.get("hub") != where else None
         card.write(
@@ -90,6 +175,7 @@ class Bundle:
     def write_record(self, uploaded: list[str], earlier: Provenance | None) -> Provenance:
         """Write foundry.json, the last file of the folder, and its signature."""
         record = provenance.write(self.folder, self.model, self.source, self.host, self.variants, uploaded, earlier)
+        require_hashes(record["files"], self.copied)
         if self.signed:
             signature.sign(self.folder / provenance.NAME, self.folder / provenance.SIGNATURE)
         return record
@@ -112,20 +198,19 @@ class Bundle:
         """The text of a pull request; without its number where it has none yet."""
         shown = next(iter(self.graphs), "torch")
         lines = loading_lines(repo, shown, self.rows[0], f"refs/pr/{'N' if num is None else num}")
-        return render(
+        text = render(
             "pull_request.md.j2", mark=MARK, proposes=PROPOSES.format(provenance.digest(record)), lines=lines,
             rows=self.rows, groups=card.groups(self.rows), host=self.host, answers=self.answers, charts=self.charts,
             source=self.source["source"], git_revision=record["git_revision"], changes=against_main,
             left_out=self.left_out, texts=record["variants"]["torch"]["texts"], **card.FORMATS,
         )  # fmt: skip
+        return hidden(str(provenance.without_local_paths(text)))
 
 
 def assemble(
     model: str,
     models_folder: Path,
-    passed: list[str],
-    left_out: dict[str, str],
-    validation: Path,
+    verdicts: Verdicts,
     report: Path,
     hashes: dict[str, str],
     settings: PublishModel,
@@ -138,35 +223,36 @@ def assemble(
     Raises:
         FoundryError: when what was copied is not what was checked.
     """
-    published = copy_files(models_folder, passed, validation, target)
+    passed = verdicts.passed
+    copied = copy_files(models_folder, passed, target)
     measured = files.read_json(report / "report.json")
-    checked: dict[str, Validation] = {name: files.read_json(validation / f"{name}.json") for name in passed}
-    rows: list[Row] = [row for row in measured["rows"] if row["model"] == model and row["variant"] in passed]
+    rows = {name: report_row(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
         name: provenance.variant_entry(
-            checked[name],
+            passed[name],
             file_hashes,
-            card.speeds(next(row for row in rows if row["variant"] == name)),
+            card.speeds(rows[name]),
             variant_folder.built(models_folder / name),
             settings.variants[name],
             hashes.get((models_folder / name).as_posix()),
         )
-        for name, file_hashes in published.items()
+        for name, file_hashes in copied.variants.items()
     }
     return Bundle(
         model=model,
         folder=target,
         checkpoint_card=model_card.read(models_folder / "torch" / CARD),
-        rows=rows,
+        rows=[row for row in measured["rows"] if row in rows.values()],
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),
         source=files.read_json(models_folder / "torch" / variant_folder.SOURCE_RECORD),
+        copied=copied.files,
         variants=variants,
-        left_out=left_out,
+        left_out=verdicts.left_out,
         lowest_cosine={
             name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
-            for name, verdict in checked.items()
+            for name, verdict in passed.items()
         },
         signed=settings.sign,
     )

@@ -1,10 +1,12 @@
 """The section of a model card on its variants, and the front matter that goes with it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from foundry.benchmarking.timings import Ratio
+from foundry.publishing import front_matter
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text, render
 from foundry.reporting.rows import Row, ratio_to_torch
@@ -12,32 +14,61 @@ from foundry.variants import model_card
 
 MARK_START = "<!-- embedding-foundry: start -->"
 MARK_END = "<!-- embedding-foundry: end -->"
+# From a start mark to the next end mark; where another start mark comes first, the end mark of the first was lost.
+SECTION = re.compile(f"{MARK_START}(?:(?!{MARK_START}).)*?{MARK_END}", re.DOTALL)
+NOT_YAML = "The front matter of this card could not be read ({}), and stands here as it was:"
 FORMATS: dict[str, Any] = {"budget_label": budget_label, "ratio_text": ratio_text}
 
 
 def write(path: Path, text: str, backends: set[str], base_model: str | None, section: str) -> None:
     """Write a model card: `text`, the existing one, with the marked section added or replaced.
 
-    Its front matter keeps what it says, and gains tags, and the model that this is derived from where that is another
-    repository.
+    Its front matter keeps what it says, and how, and gains tags, and the model that this is derived from where that is
+    another repository.
     """
-    from huggingface_hub import ModelCard
-
-    # Front matter that is broken goes: the Hub refuses a card with it.
     parsed = model_card.parse(text)
-    card = ModelCard(text if parsed.mistake is None else parsed.text, ignore_metadata_errors=True)
-    data: Any = card.data
+    match = model_card.FRONT_MATTER.match(text)
+    front = (match[1] or "") if match and parsed.mistake is None else ""
+    front += "\n" if front else ""
     tags = list(dict.fromkeys(model_card.texts(parsed.data.get("tags"))))
-    data.tags = tags + [tag for tag in ("sentence-transformers", *sorted(backends)) if tag not in tags]
-    if base_model is not None:
-        listed = data.base_model or []
-        bases = [listed] if isinstance(listed, str) else list(listed)
-        bases += [base_model] if base_model not in bases else []
-        data.base_model = bases if len(bases) > 1 else bases[0]
-    before, _, rest = card.text.partition(MARK_START)
-    after = rest.partition(MARK_END)[2]
-    card.text = f"{before.rstrip()}\n\n{MARK_START}\n{section.strip()}\n{MARK_END}\n{after.lstrip()}"
-    path.write_text(str(card), encoding="utf-8")
+    tags += [tag for tag in ("sentence-transformers", *sorted(backends)) if tag not in tags]
+    front = front_matter.with_texts(front, "tags", tags)
+    bases = model_card.texts(parsed.data.get("base_model"))
+    if base_model is not None and base_model not in bases:
+        front = front_matter.with_texts(front, "base_model", [*bases, base_model] if bases else base_model)
+    if not model_card.are_texts(written := parsed.data.get("tags")):  # which the Hub refuses
+        was = front_matter.dumped({"tags were": written}).splitlines()
+        front = "".join(f"# {line}\n" for line in was) + front
+    body = parsed.text
+    if match and parsed.mistake is not None:
+        # The Hub refuses a card with front matter that is broken; as text, nothing of it is lost.
+        body = f"{NOT_YAML.format(parsed.mistake)}\n\n{fenced(match[1] or '')}\n\n{body}"
+    content = f"---\n{front.rstrip()}\n---\n{with_section(body, section)}"
+    path.write_text(content, encoding="utf-8", newline="")
+
+
+def fenced(text: str) -> str:
+    """A text as a block of code, whatever is in it."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def with_section(body: str, section: str) -> str:
+    """The text of a card with the marked section replaced, or added at its end.
+
+    Where a mark was lost, nothing that stands below is taken for the old section: the new one stands in the place of
+    the mark that is left.
+    """
+    marked = f"{MARK_START}\n{section.strip()}\n{MARK_END}"
+    between = SECTION.search(body)
+    start = body.find(MARK_START)
+    if between:
+        before, after = body[: between.start()], body[between.end() :]
+    elif start >= 0:
+        before, after = body[:start], body[start + len(MARK_START) :]
+    else:
+        before, after = body, ""
+    return f"{before.rstrip()}\n\n{marked}\n{after.lstrip()}"
 
 
 def groups(rows: Sequence[Row]) -> list[str]:

@@ -3,9 +3,13 @@ and the hash of every file, so that anybody can check a folder that was download
 
 import hashlib
 import json
+import re
+import stat
 import subprocess
-from pathlib import Path
-from typing import Any, Literal, TypedDict
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypedDict
+
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
@@ -16,8 +20,10 @@ from foundry.variants import variant_folder
 NAME = "foundry.json"
 SIGNATURE = "foundry.json.sig"  # of foundry.json, where it is signed
 FORMAT = 1
-# What huggingface_hub and git put into a folder that they download to.
-NOT_PUBLISHED = (".cache", ".git", ".gitattributes")
+LARGEST_RECORD_BYTES = 50_000_000
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# An absolute path, or one from somebody's home; no part of an address, of a fraction or of a relative path.
+LOCAL_PATH = re.compile(r"(?<![\w:/.~<>-])(?:file://)?(?:~[\w-]*)?(?:/[^/\s\"'`:,;()<>|]+)+/?")
 
 
 class Variant(TypedDict):
@@ -87,12 +93,12 @@ def write(
     record: Provenance = {
         "format": FORMAT,
         "model": model,
-        "source": source["source"],
+        "source": without_local_paths(source["source"]),
         "source_files": {name: entry["sha256"] for name, entry in source["files"].items()},
         "licence": source["licence"],
         "git_revision": git_revision(),
-        "host": host,
-        "variants": variants,
+        "host": without_local_paths(host),
+        "variants": without_local_paths(variants),
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }
@@ -100,6 +106,28 @@ def write(
         record["git_revision"] = earlier["git_revision"]
     files.write_json(folder / NAME, record)
     return record
+
+
+def without_local_paths(value: Any) -> Any:
+    """A value of JSON in which each path of this machine is its last part alone, wherever in a text it stands.
+
+    A path is this machine's when it is absolute and begins with a folder that is there: `/home/me/model` is `model`.
+    """
+    if isinstance(value, dict):
+        return {without_local_paths(key): without_local_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_local_paths(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("/") and Path(value).exists():  # as a whole, blanks and all
+        return Path(value).name
+    return LOCAL_PATH.sub(_last_part, value)
+
+
+def _last_part(match: re.Match[str]) -> str:
+    path = match[0].removeprefix("file://")
+    is_local = path.startswith("~") or Path("/", path.split("/")[1]).exists()
+    return PurePosixPath(path).name if is_local else match[0]
 
 
 def digest(record: Provenance) -> str:
@@ -120,43 +148,91 @@ def git_revision() -> str | None:
     return done.stdout.strip()
 
 
+class _Variant(BaseModel):
+    """What is read of a published variant."""
+
+    files: dict[str, Digest]
+    verdict: str
+    texts: int
+    figures: dict[str, float | None]
+
+
+class _Record(BaseModel):
+    """What is read of a foundry.json; it may say more."""
+
+    format: Literal[1]
+    model: str
+    files: dict[str, Digest]
+    uploaded: list[str]
+    variants: dict[str, _Variant]
+
+
 def read(folder: Path) -> Provenance:
     """The foundry.json of a published folder.
 
     Raises:
         FoundryError: when the folder has no foundry.json, or one that cannot be read.
     """
-    path = folder / NAME
-    if not path.is_file():
-        raise FoundryError(f"{path} is not there: nothing says what the folder should hold")
-    return parse(path.read_text(encoding="utf-8"), str(path))
+    return parse(content(folder), str(folder / NAME))
 
 
-def parse(text: str, where: str) -> Provenance:
+def content(folder: Path) -> bytes:
+    """The bytes of the foundry.json of a published folder.
+
+    Raises:
+        FoundryError: when there is none.
+    """
+    record = read_plain(folder / NAME)
+    if record is None:
+        raise FoundryError(f"{folder / NAME} is not there: nothing says what the folder should hold")
+    return record
+
+
+def read_plain(path: Path) -> bytes | None:
+    """The content of a file; None where there is none.
+
+    Raises:
+        FoundryError: when it is a link, a folder or a pipe, or larger than any record.
+    """
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise FoundryError(f"{path} is no file, but a link, a folder or the like")
+    if status.st_size > LARGEST_RECORD_BYTES:
+        raise FoundryError(f"{path} has {status.st_size / 1e6:.0f} MB, which no record has")
+    return path.read_bytes()
+
+
+def parse(text: str | bytes, where: str) -> Provenance:
     """A foundry.json from its text; `where` it comes from stands in errors.
 
     Raises:
         FoundryError: when the text is no foundry.json that this version reads.
     """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if twice := [key for key in keys if keys.count(key) > 1] if len({*keys}) < len(keys) else []:
+            raise ValueError(f"{twice[0]!r} stands in it twice")
+        return dict(pairs)
+
     try:
-        record: Provenance = json.loads(text)
-    except ValueError as error:
+        record: Provenance = json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
         raise FoundryError(f"{where} is damaged: {error}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise FoundryError(f"{where} is none of format {FORMAT}, which this version reads")
+    try:
+        _Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise FoundryError(f"{where} is damaged: {place}: {first['msg']}".replace("\n", " ")) from error
+    listed = {name: digest for entry in record["variants"].values() for name, digest in entry["files"].items()}
+    if wrong := [name for name, digest in listed.items() if record["files"].get(name) != digest]:
+        raise FoundryError(f"{where} is damaged: its list of files lacks {wrong[0]!r}, or has it with another hash")
+    if wrong := [name for name in record["uploaded"] if name not in record["files"]]:
+        raise FoundryError(f"{where} is damaged: its list of files lacks {wrong[0]!r}, which it says was uploaded")
     return record
-
-
-def compare(folder: Path, record: Provenance) -> dict[str, Literal["missing", "altered", "extra"]]:
-    """The files that are not as they were published, and what is wrong with each."""
-    differences: dict[str, Literal["missing", "altered", "extra"]] = {}
-    for path in files.files_below(folder):
-        name = path.as_posix()
-        if path.parts[0] in NOT_PUBLISHED or name in (NAME, SIGNATURE):
-            continue
-        if name not in record["files"]:
-            differences[name] = "extra"
-        elif files.sha256(folder / name) != record["files"][name]:
-            differences[name] = "altered"
-    missing = (name for name in record["files"] if not (folder / name).is_file())
-    return dict(sorted((differences | dict.fromkeys(missing, "missing")).items()))

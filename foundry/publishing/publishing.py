@@ -1,19 +1,22 @@
 """Publish what passed: one complete repository folder that Sentence Transformers loads every variant from; and, with
 `to: hub`, the same on the Hub, as one commit in one pull request, once.
 
-What failed, was skipped, was never checked, or has changed since it was checked is left out, and the receipt names it.
-What the Hub then holds is downloaded again and compared with torch before there is a receipt.
+What failed or was skipped is left out, and the receipt names it; what was never checked, or has changed since, is an
+error. Before anything is sent, every byte of it is searched for secrets. What the Hub then holds is downloaded again
+and compared with torch before there is a receipt.
 """
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foundry.base import files
+from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say, track
-from foundry.publishing import bundle, changes, provenance, publishable
+from foundry.publishing import bundle, changes, provenance, publishable, verification
 from foundry.publishing.bundle import Bundle
 from foundry.publishing.changes import Changes
 from foundry.publishing.hub import reading, sending
@@ -36,7 +39,15 @@ def compare(bundled: Bundle, revision: Revision, repo: str) -> Changes:
     return changes.compare(bundled.folder, bundled.names, revision.files, revision.record, graphs, sha256_in_repo)
 
 
-def propose(bundled: Bundle, repo: str, target: Target) -> tuple[Changes, Sent | None]:
+class Proposal(NamedTuple):
+    """What would change in a repository, and what was sent; None on a dry run."""
+
+    changed: Changes
+    record: provenance.Provenance
+    sent: Sent | None
+
+
+def propose(bundled: Bundle, repo: str, target: Target) -> Proposal:
     """Read what the repository holds, complete the folder for it, and send what differs; on a dry run, send nothing.
 
     Raises:
@@ -46,6 +57,12 @@ def propose(bundled: Bundle, repo: str, target: Target) -> tuple[Changes, Sent |
     from rich import filesize
 
     state = reading.read_state(repo, target.create_pr, None if target.dry_run else target.private)
+    for revision in (state.main, state.base):
+        if revision.record is not None and revision.record["model"] != bundled.model:
+            raise FoundryError(
+                f"{provenance.NAME} in {repo} is of the model {revision.record['model']}, and this is {bundled.model}: "
+                "publish to another repository, or remove that file there"
+            )
     bundled.write_card(repo, state.base.card)
     changed = compare(bundled, state.base, repo)
     record = bundled.write_record(changes.uploaded(changed, state.base.record, bundled.names), state.base.record)
@@ -56,8 +73,9 @@ def propose(bundled: Bundle, repo: str, target: Target) -> tuple[Changes, Sent |
         raise FoundryError(
             f"{', '.join(changed.replaced)} in {repo} is somebody else's: set publish.create_pr, so that they see it"
         )
+    publishable.check_secrets(bundled.folder)
     if target.dry_run:
-        return changed, None
+        return Proposal(changed, record, None)
     against_main, num = changed, None
     if state.pull:
         against_main, num = compare(bundled, state.main, repo), state.pull.num
@@ -67,11 +85,11 @@ def propose(bundled: Bundle, repo: str, target: Target) -> tuple[Changes, Sent |
         say(f"{repo}: sending {size} in {len(changed.lines())} changes")
     sent = sending.send(
         state, bundled.folder, changed, bundled.title(changed, state.base.record),
-        bundled.pull_request(repo, num, against_main, record), target.create_pr,
+        bundled.pull_request(repo, num, against_main, record), target.create_pr, record["files"],
     )  # fmt: skip
     if sent.num is not None:
         sending.describe(repo, sent.num, bundled.pull_request(repo, sent.num, against_main, record))
-    return changed, sent
+    return Proposal(changed, record, sent)
 
 
 def check(
@@ -87,7 +105,10 @@ def check(
     from foundry.reference import reference as frozen_reference
     from foundry.reference.closeness import cosines
 
-    if wrong := provenance.compare(folder, record):
+    wrong = verification.compare(folder, record)
+    if provenance.read(folder) != record:
+        wrong[provenance.NAME] = "altered"
+    if wrong:
         raise FoundryError(", ".join(f"{name} is {what}" for name, what in wrong.items()))
     expected = frozen_reference.read(reference)
     texts = [row["text"] for row in frozen_texts.read(validation_texts)]
@@ -107,13 +128,14 @@ def check(
     return lowest_cosines
 
 
-def check_sent(bundled: Bundle, repo: str, sent: Sent, reference: Path, validation_texts: Path) -> dict[str, float]:
+def check_sent(
+    bundled: Bundle, record: provenance.Provenance, repo: str, sent: Sent, reference: Path, validation_texts: Path
+) -> dict[str, float]:
     """Download what the Hub holds now and check it; give each variant's lowest cosine to torch.
 
     Raises:
         FoundryError: when it is not what was sent; the pull request then has a comment about it.
     """
-    record = provenance.read(bundled.folder)
     with tempfile.TemporaryDirectory(prefix=".again-", dir=bundled.folder) as again:
         files.require_space(Path(again), sum((bundled.folder / name).stat().st_size for name in record["files"]))
         names = [*record["files"], provenance.NAME, provenance.SIGNATURE]
@@ -122,7 +144,7 @@ def check_sent(bundled: Bundle, repo: str, sent: Sent, reference: Path, validati
             return check(Path(again), record, bundled, reference, validation_texts)
         except FoundryError as error:
             if sent.num is not None:
-                text = f"Please do not merge this: {error}"
+                text = hidden(provenance.without_local_paths(f"Please do not merge this: {error}"))
                 with_retries(partial(sending.comment, repo, sent.num, text), repo)
             raise FoundryError(f"{sent.url} does not hold what was sent, and there is no receipt: {error}") from error
 
@@ -135,7 +157,7 @@ def to_hub(bundled: Bundle, repo: str, target: Target, reference: Path, validati
     """
     from rich import filesize
 
-    changed, sent = with_retries(lambda: propose(bundled, repo, target), repo)
+    changed, record, sent = with_retries(lambda: propose(bundled, repo, target), repo)
     for what, name, size in changed.lines():
         say(f"  {what}: {name}, {filesize.decimal(size)}")
     for name in changed.kept:
@@ -151,7 +173,7 @@ def to_hub(bundled: Bundle, repo: str, target: Target, reference: Path, validati
         return {**receipt, "address": None, "dry_run": True}
     if not changed:
         say(f"{repo}: nothing has changed, nothing was sent")
-    checked = check_sent(bundled, repo, sent, reference, validation_texts)
+    checked = check_sent(bundled, record, repo, sent, reference, validation_texts)
     return {**receipt, "address": sent.url, "pull_request": sent.num, "commit": sent.commit, "checked": checked}
 
 
@@ -164,36 +186,33 @@ def publish(
     reference: Path,
     validation_texts: Path,
     out: Path,
+    also_locked: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Assemble the folder `out` from all that passed, with `to: hub` send it to the Hub, and give the receipt.
 
+    Args:
+        also_locked: Outputs which must be as dvc.lock has them, besides the model, its verdicts and the report.
+
     Raises:
-        FoundryError: when torch itself may not be published, or the Hub refuses.
+        FoundryError: when torch itself may not be published, a variant is not as it was validated, a file holds a
+            secret, or the Hub refuses.
     """
-    reasons = {
-        name: publishable.reason_not_to_publish(folder / name, validation / f"{name}.json")
-        for name in settings.variants
-    }
-    passed = [name for name, reason in reasons.items() if reason is None]
-    left_out = {name: reason for name, reason in reasons.items() if reason is not None}
-    if "torch" not in passed:
-        raise FoundryError(f"torch itself cannot be published, so nothing is: {reasons['torch']}")
+    outputs = [path for name in settings.variants for path in (folder / name, validation / f"{name}.json")]
+    hashes = publishable.locked_hashes([*outputs, report, *also_locked], strict=settings.repo is not None)
+    verdicts = publishable.read_verdicts(folder, validation, list(settings.variants))
     source = files.read_json(folder / "torch" / variant_folder.SOURCE_RECORD)
     if settings.repo is not None:
         publishable.check_licence(source["licence"], settings.licences)
-    outputs = [path for name in passed for path in (folder / name, validation / f"{name}.json")]
-    hashes = publishable.locked_hashes([*outputs, report], strict=settings.repo is not None)
-    weights = [path for name in passed for path in variant_folder.weights_files(folder / name, name)]
+    weights = [path for name in verdicts.passed for path in variant_folder.weights_files(folder / name, name)]
     files.require_space(out, sum(path.stat().st_size for path in weights))
     with files.replacing_folder(out) as beside:
-        bundled = bundle.assemble(model, folder, passed, left_out, validation, report, hashes, settings, beside)
+        bundled = bundle.assemble(model, folder, verdicts, report, hashes, settings, beside)
         if settings.repo is None:
             bundled.write_card(str(out), None)
             bundled.write_record([], None)
+            publishable.check_secrets(beside)
             receipt: dict[str, Any] = {"address": str(out)}
         else:
-            publishable.check_secrets(beside)
-            with reading.quiet_client():
-                receipt = to_hub(bundled, settings.repo, settings, reference, validation_texts)
+            receipt = to_hub(bundled, settings.repo, settings, reference, validation_texts)
     published = {name: row["files"] for name, row in bundled.variants.items()}
-    return {"model": model, "to": settings.to, **receipt, "published": published, "left_out": left_out}
+    return {"model": model, "to": settings.to, **receipt, "published": published, "left_out": verdicts.left_out}

@@ -37,8 +37,8 @@ def sign(path: Path, target: Path) -> None:
     target.write_bytes(key.sign(path.read_bytes()))
 
 
-def check(path: Path, signature: Path, public_key: Path) -> None:
-    """Check a file's signature against a public key.
+def check(path: Path, content: bytes, signature: bytes | None, public_key: Path) -> None:
+    """Check a file's signature against a public key: the bytes that were read of both, and are not read again.
 
     Raises:
         FoundryError: when the file is not what the holder of the key has signed.
@@ -47,8 +47,8 @@ def check(path: Path, signature: Path, public_key: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    if not signature.is_file():
-        raise FoundryError(f"{signature} is not there: {path.name} is not signed")
+    if signature is None:
+        raise FoundryError(f"{path}.sig is not there: {path.name} is not signed")
     try:
         key = load_pem_public_key(public_key.read_bytes())
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -56,6 +56,6 @@ def check(path: Path, signature: Path, public_key: Path) -> None:
     if not isinstance(key, Ed25519PublicKey):
         raise FoundryError(f"{public_key} is a key of another kind; expected Ed25519")
     try:
-        key.verify(signature.read_bytes(), path.read_bytes())
+        key.verify(signature, content)
     except InvalidSignature as error:
         raise FoundryError(f"{path} is not what the holder of {public_key} has signed") from error

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+# The dashes that end it begin a line.
+FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(?:(.*?)\r?\n)??---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
 class Card(NamedTuple):
@@ -17,11 +18,16 @@ class Card(NamedTuple):
 
 
 def read(path: Path) -> str:
-    """A card's text: UTF-8 with or without a byte order mark, or else Latin-1, in which every byte is a letter."""
-    if not path.is_file():
-        return ""
-    content = path.read_bytes()
+    """A card's text; empty where there is no card."""
+    return decode(path.read_bytes()) if path.is_file() else ""
+
+
+def decode(content: bytes) -> str:
+    """A card's text: UTF-8 or UTF-16 with a byte order mark, UTF-8 without, or else Latin-1, in which every byte is a
+    letter."""
     try:
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return content.decode("utf-16")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
@@ -36,7 +42,7 @@ def parse(text: str) -> Card:
         return Card({}, text, None)
     rest = text[match.end() :]
     try:
-        data = yaml.safe_load(match[1])
+        data = yaml.safe_load(match[1] or "")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 2}: " if mark is not None else ""  # counted with the dashes before it
@@ -57,6 +63,11 @@ def texts(value: Any) -> list[str]:
         str(entry) for entry in entries if isinstance(entry, str | bool | float | datetime.date) or _is_short(entry)
     ]
     return [word.encode("utf-8", "replace").decode("utf-8") for word in words]
+
+
+def are_texts(value: Any) -> bool:
+    """Whether `texts` leaves nothing of a value out."""
+    return value is None or len(texts(value)) == (len(value) if isinstance(value, list) else 1)
 
 
 def _is_short(value: Any) -> bool:

@@ -62,12 +62,18 @@ def drop_torch_settings(folder: Path) -> None:
     if path is None:
         return
     settings = files.read_json(path)
+    kept = without_torch_settings(settings)
+    if kept != settings:
+        files.write_json(path, kept)
+
+
+def without_torch_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """A Transformer module's settings without what only torch takes."""
     kept = {key: value for key, value in settings.items() if key not in ("model_args", "model_kwargs")}
     for arguments in ("config_args", "config_kwargs"):
         if arguments in kept:
             kept[arguments] = {key: value for key, value in kept[arguments].items() if key not in TORCH_SETTINGS}
-    if kept != settings:
-        files.write_json(path, kept)
+    return kept
 
 
 def prepare(folder: Path, source: Path, variant: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import verify
-from foundry.publishing import provenance, signature
+from foundry.publishing import provenance, signature, verification
 from tests.support.projects import TINY_VARIANTS
 from tests.support.publishing import make_key
 
@@ -70,7 +70,7 @@ def test_what_is_not_as_published_is_named(
     downloaded: Path, damage: Callable[[Path], None], expected: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(downloaded)
-    assert provenance.compare(downloaded, provenance.read(downloaded)) == expected
+    assert verification.compare(downloaded, provenance.read(downloaded)) == expected
     with pytest.raises(FoundryError, match=f"{len(expected)} of its files"):
         verify.main(downloaded)
     output = capsys.readouterr().out

@@ -138,3 +138,49 @@ def test_a_budget_is_what_the_variant_must_hold(project: Callable[..., Path]) ->
     plain = resolving.thresholds(settings, "onnx_qint8_static")
     assert limits.mean_cosine == 0.9991
     assert limits.min_cosine == plain.min_cosine
+
+
+TOKEN = "hf_" + "aB3" * 12
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"publish": {"token": TOKEN}},  # a key that there is not
+        {"publish": {"password": "short"}},
+        {"publish": {TOKEN: 1}},
+        {"publish": {"to": TOKEN}},  # a value that is not allowed
+        {"publish": {"licences": TOKEN}},
+        {"publish": {"to": {"a": [TOKEN]}}},
+        {"models": {TOKEN: {}}},
+        {"validate": {"overrides": {TOKEN: {}}}},  # a name of nothing
+        {"publish": {"repos": {TOKEN: "org/name"}}},
+    ],
+    ids=lambda change: str(change).replace(TOKEN, "TOKEN"),
+)
+def test_what_could_be_a_token_is_not_repeated(project: Callable[..., Path], change: dict[str, Any]) -> None:
+    def apply(raw: dict[str, Any]) -> None:
+        for section, keys in change.items():
+            raw[section] = {**raw.get(section, {}), **keys}
+
+    with pytest.raises(FoundryError) as error:
+        reading.read(project(apply) / "params.yaml")
+    assert TOKEN not in str(error.value)
+    assert "short" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", [f"a: *{TOKEN}", f"a: !{TOKEN} x", f"{TOKEN}: 1\n{TOKEN}: 2", f"'{TOKEN}"])
+def test_a_token_in_a_file_that_is_no_yaml(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(FoundryError, match="is not valid YAML") as error:
+        reading.read(tmp_path / "params.yaml")
+    assert TOKEN not in str(error.value)
+
+
+def test_two_models_of_one_repository(project: Callable[..., Path]) -> None:
+    def share(raw: dict[str, Any]) -> None:
+        raw["models"]["other"] = raw["models"]["tiny"]
+        raw["publish"] = {"to": "hub", "repos": {"tiny": "org/name", "other": "Org/Name"}}
+
+    with pytest.raises(FoundryError, match="tiny and other have the same repository"):
+        reading.read(project(share) / "params.yaml")

@@ -4,12 +4,11 @@ Whatever happens, the server then holds all of what was to be published or none 
 nowhere but in the requests.
 """
 
-import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,117 +16,28 @@ from typing import Any
 import pytest
 import yaml
 
-from foundry.base import files
+from foundry.base import hub_requests
 from foundry.base.errors import FoundryError
-from foundry.publishing import provenance, signature
+from foundry.publishing import provenance, signature, verification
 from foundry.tracking import lock
-from foundry.variants import variant_folder
-from stages import publish
+from tests.support.hub_api import Api
 from tests.support.hub_server import Hub
-from tests.support.hub_state import DROP
-from tests.support.projects import ROOT, TINY_VARIANTS
-from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN, make_key, write_report
-from tests.support.sessions import built_once
-from tests.support.stages import settings_file, validate_in
-
-VARIANTS = ["torch", "onnx", "onnx_O2", "openvino", "openvino_fp16"]
-PULL = "refs/pr/1"
-
-
-@pytest.fixture(scope="session")
-def validated(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_params: dict[str, Any]) -> Path:
-    """The tiny model, validated and reported once."""
-
-    def judge(root: Path) -> None:
-        for name in ("models", "texts", "reference"):
-            shutil.copytree(tiny.parent.parent / name, root / name)
-        (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
-        with contextlib.chdir(root):
-            for variant in TINY_VARIANTS:
-                validate_in(root, root / "models/tiny", variant, root / "models/tiny" / variant)
-            write_report(root)
-
-    return built_once(tmp_path_factory, "validated", judge)
-
-
-class Project:
-    """A folder from which the tiny model is published."""
-
-    def __init__(self, root: Path, write: Callable[..., Path]) -> None:
-        self.root, self.write = root, write
-        self.variants = list(VARIANTS)
-        self.settings: dict[str, Any] = {"to": "hub", "repos": {"tiny": REPO}, "licences": ["mit"]}
-        self.build()
-
-    def build(self) -> None:
-        """Write params.yaml, the report of the variants in it, and what dvc.lock says of all."""
-
-        def change(raw: dict[str, Any]) -> None:
-            raw["publish"] = self.settings
-            raw["variants"] = {name: {} for name in self.variants}
-            raw["optimize"] = {name: row for name, row in raw["optimize"].items() if name in self.variants}
-            for section in ("quantize", "calibrate", "calibrate_onnx"):
-                raw[section] = {}
-            raw["validate"]["overrides"] = {}
-
-        self.write(change)
-        write_report(self.root)
-        paths = [path for name in self.variants for path in (self.folder / name, self.validation / f"{name}.json")]
-        outs = [{"path": path.as_posix(), "md5": lock.digest(path)} for path in [*paths, self.root / "report"]]
-        (self.root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": outs}}}))
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "models/tiny"
-
-    @property
-    def validation(self) -> Path:
-        return self.root / "validation/tiny"
-
-    @property
-    def receipt(self) -> Path:
-        return self.root / "published/tiny.json"
-
-    @property
-    def arguments(self) -> list[Path]:
-        return [
-            self.folder, self.validation, self.root / "report", self.root / "reference/tiny",
-            self.root / "texts/tiny/validation.jsonl", self.root / "hub/tiny", self.receipt,
-        ]  # fmt: skip
-
-    def publish(self) -> dict[str, Any]:
-        self.receipt.unlink(missing_ok=True)
-        publish.main("tiny", settings_file("publish"), *self.arguments)
-        result: dict[str, Any] = files.read_json(self.receipt)
-        return result
-
-    def change(self, variant: str) -> None:
-        """Another graph that computes the same, validated."""
-        import onnx
-
-        path = variant_folder.weights_path(self.folder / variant, variant)
-        graph = onnx.load(path)
-        graph.doc_string = "another"
-        onnx.save(graph, path)
-        validate_in(self.root, self.folder, variant, self.folder / variant)
-        self.build()
-
-    def expected(self, server: Hub, theirs: dict[str, bytes] = THEIRS) -> dict[str, bytes]:
-        """What the repository is to hold: the local folder, and what others have there."""
-        ours = {path.as_posix(): (self.root / "hub/tiny" / path).read_bytes() for path in self.published_files}
-        return {**theirs, **ours}
-
-    @property
-    def published_files(self) -> list[Path]:
-        return files.files_below(self.root / "hub/tiny")
-
-
-@pytest.fixture
-def prepared(project: Callable[..., Path], validated: Path) -> Project:
-    root = project()
-    for name in ("models", "texts", "reference", "validation"):
-        shutil.copytree(validated / name, root / name)
-    return Project(root, project)
+from tests.support.hub_state import DROP, Refused
+from tests.support.projects import ROOT
+from tests.support.publishing import (
+    PULL,
+    READER,
+    REPO,
+    STRANGER,
+    THEIRS,
+    TOKEN,
+    VARIANTS,
+    Project,
+    accept,
+    fail,
+    make_key,
+)
+from tests.support.stages import settings_file
 
 
 def sent(receipt: dict[str, Any]) -> dict[str, str]:
@@ -158,7 +68,7 @@ def test_the_first_time_one_commit_in_one_pull_request(prepared: Project, server
     assert "library_name: sentence-transformers" in card
     assert 'backend="onnx"' in card
     record = provenance.read(prepared.root / "hub/tiny")
-    assert provenance.compare(prepared.root / "hub/tiny", record) == {}
+    assert verification.compare(prepared.root / "hub/tiny", record) == {}
     assert "README.md" not in record["uploaded"]
     assert {"model.safetensors", "onnx/model.onnx"} <= set(record["uploaded"])
     assert record["variants"]["onnx"]["dvc"] == lock.digest(prepared.folder / "onnx")
@@ -281,9 +191,7 @@ def test_a_file_that_somebody_has_changed_since_stays(prepared: Project, server:
 
 def test_a_variant_that_failed_since_is_taken_out(prepared: Project, server: Hub) -> None:
     prepared.publish()
-    failed = files.read_json(prepared.validation / "onnx_O2.json")
-    failed["verdict"] = "failed"
-    files.write_json(prepared.validation / "onnx_O2.json", failed)
+    fail(prepared.root, "onnx_O2")
     prepared.build()
     receipt = prepared.publish()
     assert sent(receipt)["onnx/model_O2.onnx"] == "deleted"
@@ -326,7 +234,8 @@ def test_a_signed_record(prepared: Project, server: Hub, monkeypatch: pytest.Mon
     prepared.settings["sign"] = True
     prepared.build()
     prepared.publish()
-    signature.check(prepared.root / "hub/tiny/foundry.json", prepared.root / "hub/tiny/foundry.json.sig", public)
+    record, signed = prepared.root / "hub/tiny/foundry.json", prepared.root / "hub/tiny/foundry.json.sig"
+    signature.check(record, record.read_bytes(), signed.read_bytes(), public)
     assert server.files(REPO, PULL) == prepared.expected(server)
     assert prepared.publish()["sent"] == []
     prepared.settings["sign"] = False
@@ -429,13 +338,12 @@ def test_a_dry_run_says_what_it_would_do(prepared: Project, server: Hub, capsys:
             lambda prepared: prepared.settings.update(licences=["apache-2.0"]),
             "licence is mit, and publish.licences allows",
         ),
-        (lambda prepared: (prepared.folder / "torch/notes.md").write_text(f"token: {TOKEN}"), r"notes\.md \(a token"),
-        (lambda prepared: (prepared.folder / "torch/id_rsa").write_text("x"), "id_rsa .its name"),
+        (lambda prepared: prepared.add("notes.md", f"token: {TOKEN}".encode()), r"notes\.md \(the token"),
+        (lambda prepared: prepared.add("id_rsa", b"x"), "id_rsa .its name"),
     ],
 )
 def test_checks_first(prepared: Project, server: Hub, breaks: Callable[[Project], Any], message: str) -> None:
     breaks(prepared)
-    validate_in(prepared.root, prepared.folder, "torch", prepared.folder / "torch")
     prepared.build()
     with pytest.raises(FoundryError, match=message):
         prepared.publish()
@@ -513,6 +421,60 @@ def test_what_fails_for_good_is_an_error_and_nothing_is_published(
     server.rules.clear()
     prepared.publish()
     assert server.files(REPO, PULL) == prepared.expected(server)
+
+
+@pytest.mark.parametrize("phase", ["whoami", "list_tree", "resolve", "batch", "upload", "commit", "fetch"])
+def test_a_server_that_takes_the_connection_and_never_answers(
+    prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+    for name in ("READ_SECONDS", "WRITE_SECONDS"):
+        monkeypatch.setattr(hub_requests, name, 0.3)
+    over = threading.Event()
+    server.on(phase, *[over.wait] * 100)
+    try:
+        with pytest.raises(FoundryError, match="takes the connection and does not answer: 3 requests were given up"):
+            prepared.publish()
+    finally:
+        over.set()
+    assert server.files(REPO) == THEIRS
+    assert not prepared.receipt.exists()
+
+
+def test_a_token_in_what_the_hub_answers_is_not_shown(
+    prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise Refused(400, message=f"no: {TOKEN}, see https://me:{READER}@host/x?X-Amz-Signature=1234")
+
+    monkeypatch.setattr(Api, "preupload", lambda *_: refuse())
+    with pytest.raises(FoundryError, match="the Hub refuses org/tiny") as error:
+        prepared.publish()
+    assert not any(secret in str(error.value) for secret in (TOKEN, READER, "Signature"))
+
+
+def test_the_card_in_the_repository_is_looked_at_too(prepared: Project, server: Hub) -> None:
+    """Nothing is sent on, not even what others have put there."""
+    server.push(REPO, {"README.md": b"# Words\n\nUse " + b"ghp_" + b"aB3" * 12})
+    with pytest.raises(FoundryError, match=r"looks like a secret: README\.md \(a token of GitHub"):
+        prepared.publish()
+    assert not {"preupload", "commit"} & set(server.requests)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_what_this_environment_holds_is_not_sent_in_a_graph(
+    prepared: Project, server: Hub, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("OUR_SERVICE_PASSWORD", "un-guessable/24")
+    graph = prepared.folder / "openvino_fp16/openvino/openvino_model_fp16.bin"
+    graph.write_bytes(graph.read_bytes() + b"\xff" + "un-guessable/24".encode(encoding) + b"\xff")
+    accept(prepared.root, "openvino_fp16")
+    prepared.build()
+    with pytest.raises(FoundryError, match=r"fp16\.bin \(the value of OUR_SERVICE_PASSWORD\)"):
+        prepared.publish()
+    assert not {"preupload", "commit"} & set(server.requests)
 
 
 def test_a_quota(prepared: Project, server: Hub) -> None:

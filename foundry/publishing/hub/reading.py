@@ -6,9 +6,7 @@ or prints it.
 
 import hashlib
 import re
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from foundry.base.progress import say
 from foundry.publishing import provenance
 from foundry.publishing.changes import RemoteFile
 from foundry.publishing.provenance import Provenance
+from foundry.variants import model_card
 
 MARK = "<!-- embedding-foundry -->"  # in the text of a pull request that this project opened
 PROPOSES = "<!-- embedding-foundry proposes {} -->"
@@ -51,24 +50,6 @@ class State:
     base: Revision
     pull: Pull | None
     declined: dict[str, str]  # address of each closed pull request of this project's, by the digest that it proposed
-
-
-@contextmanager
-def quiet_client() -> Iterator[None]:
-    """Without the client's warnings, which quote signed addresses, and outside of a terminal without progress bars."""
-    from huggingface_hub.utils import logging
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    verbosity, had_bars = logging.get_verbosity(), not are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            enable_progress_bars()
 
 
 def read_state(repo: str, create_pr: bool, create_private: bool | None) -> State:
@@ -110,15 +91,15 @@ def read_revision(api: Any, repo: str, name: str) -> Revision:
         if hasattr(row, "blob_id")
     }
     record = parse_record(read_file(repo, commit, provenance.NAME)) if provenance.NAME in listing else None
-    card = read_file(repo, commit, "README.md").decode() if "README.md" in listing else None
+    card = model_card.decode(read_file(repo, commit, "README.md")) if "README.md" in listing else None
     return Revision(name, commit, listing, record, card)
 
 
 def parse_record(text: bytes) -> Provenance | None:
     """A repository's foundry.json; None where it is a file of that name that this project did not write."""
     try:
-        return provenance.parse(text.decode(), provenance.NAME)
-    except (FoundryError, UnicodeDecodeError):
+        return provenance.parse(text, provenance.NAME)
+    except FoundryError:
         return None
 
 

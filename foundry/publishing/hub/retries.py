@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 from foundry.base.failing import is_disk_full
 from foundry.base.progress import say
@@ -14,6 +15,7 @@ LONGEST_WAIT = 600.0  # seconds; the Hub may ask for more than anybody waits for
 RETRIED = (408, 425, 429, 500, 502, 503, 504)  # statuses that may pass
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 def client_errors() -> tuple[type[Exception], ...]:
@@ -24,13 +26,22 @@ def client_errors() -> tuple[type[Exception], ...]:
     return (requests.RequestException, OSError, RuntimeError, ValueError)
 
 
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came from, what that came from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def cause(error: BaseException, kind: type[E]) -> E | None:
+    """The first error of a kind among what an error came from."""
+    return next((part for part in chain(error) if isinstance(part, kind)), None)
+
+
 def response(error: BaseException | None) -> Any:
     """The Hub's answer that an error is about, or None where no answer came."""
-    while error is not None:
-        if (answer := getattr(error, "response", None)) is not None:
-            return answer
-        error = error.__cause__ or error.__context__
-    return None
+    answers = (getattr(part, "response", None) for part in chain(error))
+    return next((answer for answer in answers if answer is not None), None)
 
 
 def is_offline(error: BaseException | None) -> bool:
@@ -38,11 +49,7 @@ def is_offline(error: BaseException | None) -> bool:
     import requests
 
     broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-    while error is not None:
-        if isinstance(error, broken):
-            return response(error) is None
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(part, broken) and response(part) is None for part in chain(error))
 
 
 def wait_before_retrying(error: BaseException, otherwise: float) -> float | None:
@@ -64,7 +71,7 @@ def explain(error: BaseException, repo: str) -> str:
 
     answer = response(error)
     status = None if answer is None else answer.status_code
-    message = " ".join(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", str(error)).split())[:500]
+    message = " ".join(hidden(str(error)).split())[:500]
     if status == 401 or isinstance(error, LocalTokenNotFoundError):
         return "the Hub does not know this token, or got none: log in with `hf auth login`, or set HF_TOKEN"
     if status == 403:
@@ -87,17 +94,22 @@ def with_retries(action: Callable[[], T], repo: str) -> T:
     Raises:
         FoundryError: when it fails for good; the message holds no token and no signed address.
     """
-    for wait in (*WAITS, None):
-        try:
-            return action()
-        except client_errors() as error:
-            if isinstance(error, OSError) and is_disk_full(error):
-                raise
-            pause = None if wait is None else wait_before_retrying(error, wait)
-            if pause is None:
-                raise FoundryError(explain(error, repo)) from error
-            answer = response(error)
-            reason = "did not answer" if answer is None else f"answered {answer.status_code}"
-            say(f"the Hub {reason}: once more in {pause:.0f} s")
-            time.sleep(pause)
+    from foundry.base import hub_requests
+
+    with hub_requests.limited():
+        for wait in (*WAITS, None):
+            try:
+                return action()
+            except client_errors() as error:
+                if isinstance(error, OSError) and is_disk_full(error):
+                    raise
+                if (final := cause(error, FoundryError)) is not None:  # of an upload in a thread
+                    raise final from error
+                pause = None if wait is None else wait_before_retrying(error, wait)
+                if pause is None:
+                    raise FoundryError(explain(error, repo)) from error
+                answer = response(error)
+                reason = "did not answer" if answer is None else f"answered {answer.status_code}"
+                say(f"the Hub {reason}: once more in {pause:.0f} s")
+                time.sleep(pause)
     raise AssertionError  # the last attempt returns or raises

@@ -1,9 +1,11 @@
 """What is sent to a repository on the Hugging Face Hub: one commit, and the text of its pull request."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundry.base.errors import FoundryError
 from foundry.publishing.changes import Changes
 from foundry.publishing.hub.reading import State
 
@@ -17,16 +19,29 @@ class Sent:
     url: str
 
 
-def send(state: State, folder: Path, changes: Changes, title: str, text: str, create_pr: bool) -> Sent:
+def send(
+    state: State, folder: Path, changes: Changes, title: str, text: str, create_pr: bool, hashes: Mapping[str, str]
+) -> Sent:
     """Make one commit of the changes, and a pull request with this text where none is open.
 
     Nothing is sent where nothing changed. When main or the pull request is no longer what `state` says, the Hub
     refuses (412).
+
+    Args:
+        hashes: SHA-256 of each file of the folder, but of foundry.json and its signature.
+
+    Raises:
+        FoundryError: when a file is not what its hash says, just before it is sent.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi()
-    operations: list[Any] = [CommitOperationAdd(name, folder / name) for name in (*changes.added, *changes.changed)]
+    additions = [CommitOperationAdd(name, folder / name) for name in (*changes.added, *changes.changed)]
+    for addition in additions:  # the client has hashed each, and the Hub takes no other content under that hash
+        name, digest = addition.path_in_repo, addition.upload_info.sha256.hex()
+        if hashes.get(name, digest) != digest:
+            raise FoundryError(f"{name} changed while it was published: nothing was sent. Run `dvc repro` again")
+    operations: list[Any] = list(additions)
     operations += [CommitOperationDelete(name) for name in changes.deleted]
     commit, num = state.base.commit, state.pull.num if state.pull else None
     url = state.pull.url if state.pull else f"{api.endpoint}/{state.repo}"

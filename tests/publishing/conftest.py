@@ -1,0 +1,39 @@
+"""A project that is judged and reported, from which the tests of this folder publish."""
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.projects import TINY_VARIANTS
+from tests.support.publishing import Project, write_report
+from tests.support.sessions import built_once
+from tests.support.stages import validate_in
+
+
+@pytest.fixture(scope="session")
+def validated(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_params: dict[str, Any]) -> Path:
+    """The tiny model, validated and reported once."""
+
+    def judge(root: Path) -> None:
+        for name in ("models", "texts", "reference"):
+            shutil.copytree(tiny.parent.parent / name, root / name)
+        (root / "params.yaml").write_text(yaml.safe_dump(tiny_params, sort_keys=False))
+        with contextlib.chdir(root):
+            for variant in TINY_VARIANTS:
+                validate_in(root, root / "models/tiny", variant, root / "models/tiny" / variant)
+            write_report(root)
+
+    return built_once(tmp_path_factory, "validated", judge)
+
+
+@pytest.fixture
+def prepared(project: Callable[..., Path], validated: Path) -> Project:
+    root = project()
+    for name in ("models", "texts", "reference", "validation"):
+        shutil.copytree(validated / name, root / name)
+    return Project(root, project)
