@@ -59,7 +59,7 @@ propose: .venv/installed  ## what `make rebuild` changed: outputs to the remote,
 
 publish: .venv/installed check-params  ## of what was merged, with nothing built: audit, then only publish runs
 	dvc pull --run-cache --allow-missing
-	foundry audit --skip-remote
+	foundry audit --skip-remote --without publish
 	dvc repro --pull --single-item publish
 	dvc push
 

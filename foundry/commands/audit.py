@@ -15,10 +15,11 @@ from foundry.base.progress import say
 def main(
     remote: Annotated[str | None, typer.Option(help="DVC's name of the remote; its default one otherwise.")] = None,
     skip_remote: Annotated[bool, typer.Option("--skip-remote", help="Workspace and cache alone.")] = False,
+    without: Annotated[list[str] | None, typer.Option(help="A stage whose outputs are about to be made anew.")] = None,
 ) -> None:
     from foundry.tracking.audit import audit
 
-    result = audit(remote, skip_remote)
+    result = audit(remote, skip_remote, without or [])
     if result.obsolete:
         names = ", ".join(result.obsolete)
         say(f"not checked: {names}, which dvc.yaml does not have; `foundry prune` removes leftovers")

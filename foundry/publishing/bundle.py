@@ -143,7 +143,7 @@ class Bundle:
     host: dict[str, Any]
     answers: list[Answer]  # what the report recommends
     charts: list[str]  # their paths in the folder
-    copied: dict[str, str]  # hash of each file of a variant, as it was validated
+    copied: dict[str, str]  # hash of each file as it was validated, but for the card, to which a section is added
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
@@ -247,7 +247,7 @@ def assemble(
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),
         source=files.read_json(models_folder / "torch" / variant_folder.SOURCE_RECORD),
-        copied=copied.files,
+        copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,
         left_out=verdicts.left_out,
         lowest_cosine={

@@ -5,7 +5,7 @@ DVC only looks at a file's time and size, so it hands out and pushes a damaged f
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -39,8 +39,15 @@ class Audit(NamedTuple):
         return len({finding.output for finding in self.findings if finding.place == place})
 
 
-def audit(remote: str | None = None, skip_remote: bool = False) -> Audit:
-    """Compare the outputs of dvc.yaml with dvc.lock; `remote` is a name of DVC's, by default that of its default one.
+def audit(remote: str | None = None, skip_remote: bool = False, without: Collection[str] = ()) -> Audit:
+    """Compare the outputs of dvc.yaml with dvc.lock.
+
+    What DVC does not keep, and a fresh clone therefore lacks, is compared where it is there.
+
+    Args:
+        remote: A name of DVC's, by default that of its default one.
+        skip_remote: Compare with the workspace and the cache alone.
+        without: Stages, such as `publish`, whose outputs are not compared.
 
     Raises:
         FoundryError: when there is no DVC project, or no dvc.lock that can be read.
@@ -50,11 +57,13 @@ def audit(remote: str | None = None, skip_remote: bool = False) -> Audit:
     locked = lock.outputs()
     repository = open_repository()
     root = Path(repository.root_dir)
-    is_cached = {Path(out.fs_path).relative_to(root).as_posix(): out.use_cache for out in repository.index.outs}
+    known = {Path(out.fs_path).relative_to(root).as_posix(): out for out in repository.index.outs}
+    is_cached = {name: out.use_cache for name, out in known.items() if _stage(out) not in without}
     outputs = {name: digest for name, digest in locked.items() if name in is_cached}
     # What is written afresh each time is in the workspace alone.
     stored = {name: digest for name, digest in outputs.items() if is_cached[name]}
-    findings = [*check_workspace(list(outputs)), *check_store(repository.cache.local, stored, "cache")]
+    present = [name for name in outputs if is_cached[name] or Path(name).exists()]
+    findings = [*check_workspace(present), *check_store(repository.cache.local, stored, "cache")]
     has_remote = True
     if not skip_remote:
         try:
@@ -63,7 +72,12 @@ def audit(remote: str | None = None, skip_remote: bool = False) -> Audit:
             has_remote = False
         else:
             findings += check_store(store, stored, "remote")
-    return Audit(len(outputs), sorted(locked.keys() - outputs.keys()), has_remote, findings)
+    return Audit(len(outputs), sorted(locked.keys() - known.keys()), has_remote, findings)
+
+
+def _stage(out: Any) -> str:
+    """The name of the stage that makes an output, without its item of a matrix."""
+    return str(out.stage.name).partition("@")[0]
 
 
 def check_workspace(names: list[str]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import verify
 from foundry.publishing import provenance, signature, verification
-from tests.support.projects import TINY_VARIANTS
+from tests.support.projects import ROOT, TINY_VARIANTS
 from tests.support.publishing import make_key
 
 
@@ -24,7 +24,7 @@ def downloaded(published: Path, tmp_path: Path) -> Path:
 def test_it_says_where_everything_comes_from(published: Path) -> None:
     record = provenance.read(published)
     assert list(record["variants"]) == TINY_VARIANTS
-    assert record["source"]["path"].endswith("tiny")
+    assert record["source"] == {"path": "tiny"}
     assert "model.safetensors" in record["source_files"]
     assert record["licence"] == "mit"
     assert record["host"]["libraries"]
@@ -88,6 +88,12 @@ def test_a_folder_without_a_record_is_an_error(tmp_path: Path, content: str | No
         verify.main(tmp_path)
 
 
+def test_no_file_that_was_written_names_a_path_of_this_machine(published: Path) -> None:
+    for name in (provenance.NAME, "README.md"):
+        text = (published / name).read_text()
+        assert not any(str(path) in text for path in (published.parents[1], Path.home(), Path.cwd(), ROOT))
+
+
 def test_the_record_is_the_last_thing_written(published: Path) -> None:
     record = json.loads((published / provenance.NAME).read_text())
     names = {path.as_posix() for path in files.files_below(published)}
@@ -99,6 +105,7 @@ def test_a_signature(
 ) -> None:
     (private, public), (_, other) = make_key(tmp_path, "ours"), make_key(tmp_path, "other")
     record, signed = downloaded / provenance.NAME, downloaded / provenance.SIGNATURE
+    listed = provenance.read(downloaded)["files"]
     with pytest.raises(FoundryError, match=r"foundry\.json is not signed"):
         verify.main(downloaded, public)
     with pytest.raises(FoundryError, match="FOUNDRY_SIGNING_KEY names no private key"):
@@ -112,7 +119,9 @@ def test_a_signature(
     signature.sign(record, signed)
     assert signed.read_bytes() == first
     verify.main(downloaded, public)
-    assert "signed by the holder" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "signed by the holder" in output
+    assert f"the signature covers this file, and by the hashes in it the {len(listed)} files" in output.lower()
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", record, "-sigfile", signed]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     with pytest.raises(FoundryError, match="is not what the holder of"):

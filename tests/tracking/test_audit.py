@@ -117,6 +117,14 @@ def test_a_flipped_byte_in_the_workspace(project: Path) -> None:
     check(project)
 
 
+def test_a_fresh_clone_before_its_last_stage_runs_again(project: Path) -> None:
+    (project / "artifacts/first-fresh.txt").unlink()  # which DVC does not keep
+    assert "outputs: good" in check(project)
+    flip(project / "artifacts/first/a.txt")
+    assert "good" in check(project, "--without", "copy")
+    check(project, succeeds=False)
+
+
 def test_a_flipped_byte_in_the_cache(project: Path) -> None:
     path = cached(project, lock.digest(project / "artifacts/first/a.txt"))
     flip(path)
