@@ -53,6 +53,8 @@ def copy_files(models_folder: Path, passed: Mapping[str, Validation], target: Pa
         if taken := sorted({*names} & sources.keys()):
             raise FoundryError(f"{taken[0]} is a file of the checkpoint, and one of {variant}")
         sources |= {name: (folder / name, verdict["files"][name]) for name in names}
+    if reserved := sources.keys() & {provenance.NAME, provenance.SIGNATURE}:
+        raise FoundryError(f"the checkpoint has a {min(reserved)}, which would pass for this project's")
     if strange := [name for name in sources if not verification.is_inside(name)]:
         raise FoundryError(f"{strange[0]!r} is no name that every system can write a file under")
     if same := verification.same_but_for_case(sources):

@@ -97,6 +97,9 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a tokenizer that torch does not have": (another_tokenizer, r"another tokenizer\.json than torch's"),
     "settings that torch does not have": (other_settings, r"another sentence_bert_config\.json than torch's"),
     "a file beside the graph that nothing publishes": (extra_file, "it has onnx/weights_0"),
+    "a signature that came with the checkpoint": (
+        lambda project: project.add("foundry.json.sig", b"1"), r"the checkpoint has a foundry\.json\.sig",
+    ),
     "no row in the report": (
         lambda project: files.write_json(project.root / "report/report.json", {
             **files.read_json(project.root / "report/report.json"), "rows": [],
