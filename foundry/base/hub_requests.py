@@ -112,14 +112,14 @@ class LimitedResponse(http.client.HTTPResponse):
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
-        raw: Any = self.fp.detach()  # type: ignore[attr-defined]  # always a buffered reader of the socket
+        raw: Any = self.fp.detach()  # always a buffered reader of the socket
         self.fp = io.BufferedReader(LimitedReader(raw, sock, seconds_for(method)))
 
 
 class LimitedSending:
     """A connection on which a request is sent within a limit; mixed into urllib3's."""
 
-    response_class = LimitedResponse
+    response_class: Any = LimitedResponse
     sock: socket.socket | None
     clock: Clock
 
@@ -149,13 +149,13 @@ class HttpsConnection(LimitedSending, urllib3.connection.HTTPSConnection):
 class HttpPool(urllib3.connectionpool.HTTPConnectionPool):
     """Connections without encryption."""
 
-    ConnectionCls = HttpConnection  # type: ignore[assignment]
+    ConnectionCls = HttpConnection
 
 
 class HttpsPool(urllib3.connectionpool.HTTPSConnectionPool):
     """Connections with encryption."""
 
-    ConnectionCls = HttpsConnection  # type: ignore[assignment]
+    ConnectionCls = HttpsConnection
 
 
 class LimitedAdapter(HTTPAdapter):
@@ -172,10 +172,13 @@ class LimitedAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
         return manager
 
-    def send(self, request: Any, stream: bool = False, timeout: Any = None, **options: Any) -> requests.Response:
+    def send(
+        self, request: Any, stream: bool = False, timeout: Any = None, verify: Any = True, cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:  # fmt: skip
         """Send a request, which has a limit for the connection and between two bytes, too."""
         limits = timeout if timeout is not None else (CONNECT_SECONDS, seconds_for(request.method))
-        return super().send(request, stream=stream, timeout=limits, **options)
+        return super().send(request, stream, limits, verify, cert, proxies)
 
 
 def session() -> requests.Session:

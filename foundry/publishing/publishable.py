@@ -141,7 +141,7 @@ def locked_hashes(paths: list[Path], strict: bool) -> dict[str, str]:
 def known_secrets() -> dict[str, str]:
     """What this environment holds that gives access, the Hub's own tokens among them, each with where it is kept."""
     from huggingface_hub import get_token
-    from huggingface_hub.utils import get_stored_tokens
+    from huggingface_hub.utils import get_stored_tokens  # type: ignore[attr-defined]
 
     stored = {"the token that huggingface_hub uses": get_token()}
     stored |= {f"the token {name!r} of huggingface_hub": token for name, token in get_stored_tokens().items()}

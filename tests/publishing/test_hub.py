@@ -338,7 +338,7 @@ def test_a_dry_run_says_what_it_would_do(prepared: Project, server: Hub, capsys:
             lambda prepared: prepared.settings.update(licences=["apache-2.0"]),
             "licence is mit, and publish.licences allows",
         ),
-        (lambda prepared: prepared.add("notes.md", f"token: {TOKEN}".encode()), r"notes\.md \(the token"),
+        (lambda prepared: prepared.add("notes.md", f"token: {TOKEN}".encode()), r"notes\.md \(the value of HF_TOKEN"),
         (lambda prepared: prepared.add("id_rsa", b"x"), "id_rsa .its name"),
     ],
 )
