@@ -431,7 +431,7 @@ def test_a_server_that_takes_the_connection_and_never_answers(
 
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
     for name in ("READ_SECONDS", "WRITE_SECONDS"):
-        monkeypatch.setattr(hub_requests, name, 0.3)
+        monkeypatch.setattr(hub_requests, name, 0.6)
     over = threading.Event()
     server.on(phase, *[over.wait] * 100)
     try:

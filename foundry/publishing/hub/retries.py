@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.base.failing import is_disk_full
+from foundry.base.failing import chain, is_disk_full
 from foundry.base.progress import say
 
 WAITS = (2.0, 8.0, 30.0, 60.0)  # seconds before each further attempt, where the Hub does not say how long
@@ -26,25 +26,18 @@ def client_errors() -> tuple[type[Exception], ...]:
     return (requests.RequestException, OSError, RuntimeError, ValueError)
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it came from, what that came from, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def cause(error: BaseException, kind: type[E]) -> E | None:
     """The first error of a kind among what an error came from."""
     return next((part for part in chain(error) if isinstance(part, kind)), None)
 
 
-def response(error: BaseException | None) -> Any:
+def response(error: BaseException) -> Any:
     """The Hub's answer that an error is about, or None where no answer came."""
     answers = (getattr(part, "response", None) for part in chain(error))
     return next((answer for answer in answers if answer is not None), None)
 
 
-def is_offline(error: BaseException | None) -> bool:
+def is_offline(error: BaseException) -> bool:
     """Whether no answer came at all."""
     import requests
 
