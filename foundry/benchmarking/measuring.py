@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from foundry.base.errors import FoundryError
 from foundry.benchmarking.other_load import Stopwatch, Taken
-from foundry.loading import loader
+from foundry.loading import loader, precisions
 from foundry.loading.items import Item
 from foundry.loading.variant import LoadedVariant
 
@@ -52,6 +53,9 @@ def measure(
     started = time.perf_counter()
     loaded = loader.load(folder, variant, options)
     load_seconds = time.perf_counter() - started
+    precision = options.get("precision", "f32")
+    if (actual := precisions.of_loaded(loaded)) != precision:
+        raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
     embeddings = loaded.encode(loaded.items(embed)) if embed else None
     items = {name: loaded.items(group.texts, passages_per_query=1) for name, group in groups.items()}
     speeds: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
@@ -137,11 +141,3 @@ def plan_group(texts: list[str], texts_per_second: float, seconds: float, batch_
     affordable = max(1.0, seconds * texts_per_second)
     count = min(len(texts), 2 ** round(math.log2(affordable)))
     return Group(texts[:count], [size for size in batch_sizes if 1 < size <= count], min(count, max(2, count // 8)))
-
-
-def capable(precision: str) -> bool:
-    """Whether this processor has `fp32`, `bf16` or `fp16`, as OpenVINO says; it would fall back without a word."""
-    import openvino
-
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return precision.upper() in capabilities

@@ -8,6 +8,7 @@ import numpy as np
 from foundry.benchmarking import speeds
 from foundry.benchmarking.measuring import Measured
 from foundry.reference.closeness import cosines
+from foundry.variants.precisions import InferencePrecision
 
 
 def record(
@@ -15,7 +16,8 @@ def record(
     *,
     size_mb: float,
     setting_of: str | None = None,
-    computes_in: str | None = None,
+    computes_in: InferencePrecision | None = None,
+    compiled: bool = False,
     same_bytes_as: str | None = None,
 ) -> speeds.VariantBenchmark:
     """What was measured of one variant, or of one way to load it: a measurement a round, None where there was none."""
@@ -33,6 +35,7 @@ def record(
     return {
         "setting_of": setting_of,
         "computes_in": computes_in,
+        "compiled": compiled,
         "same_bytes_as": same_bytes_as,
         "size_mb": size_mb,
         "load_seconds": median(measured.load_seconds for measured in known) if known else None,

@@ -17,12 +17,11 @@ from foundry.benchmarking.interleaving import TIMEOUT_SECONDS, TOO_SLOW_RATIO, R
 from foundry.benchmarking.measuring import Group, Measured
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.speeds import BASELINE
-from foundry.loading import loader
+from foundry.loading import loader, precisions
 from foundry.variants import naming, same_bytes, variant_folder
+from foundry.variants.precisions import InferencePrecision
 
 CLOSENESS_TEXTS = 16  # of each group, for settings, which have no verdict
-# What torch and OpenVINO call a precision, in one language.
-COMPUTES_IN = {"float16": "fp16", "bfloat16": "bf16", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Row:
     variant: str  # whose file is loaded
     options: loader.Options = field(default_factory=loader.Options)
     same_bytes_as: str | None = None
-    computes_in: str | None = None  # of a setting: fp32, fp16 or bf16
+    computes_in: InferencePrecision | None = None  # of a setting
 
     @property
     def backend(self) -> str:
@@ -67,8 +66,8 @@ def rows_to_measure(folder: Path, variants: Sequence[str], settings: Mapping[str
     table = {name: Row(name, same_bytes_as=earlier.get(name)) for name in built}
     for name, setting in settings.items():
         if setting.of in built:
-            precision = setting.dtype or setting.inference_precision or "f32"
-            table[name] = Row(setting.of, load_options(setting), computes_in=COMPUTES_IN[precision])
+            options: loader.Options = {"precision": setting.precision, "compile": setting.compile}
+            table[name] = Row(setting.of, options, computes_in=setting.precision)
     return table
 
 
@@ -80,16 +79,6 @@ def weight_hashes(folder: Path, variant: str) -> list[str]:
 def size_mb(folder: Path, variant: str) -> float:
     """The size of a variant's weights."""
     return sum(path.stat().st_size for path in variant_folder.weights_files(folder / variant, variant)) / 1e6
-
-
-def load_options(setting: Setting) -> loader.Options:
-    """What a setting means to Sentence Transformers."""
-    arguments: dict[str, Any] = {}
-    if setting.dtype:
-        arguments["dtype"] = setting.dtype
-    if setting.inference_precision:
-        arguments["ov_config"] = {"INFERENCE_PRECISION_HINT": setting.inference_precision}
-    return {"model_kwargs": arguments, "compile": setting.compile}
 
 
 def make_plan(
@@ -138,10 +127,9 @@ def peak_gflops(servers: ForkServers, backends: Sequence[str], bf16: bool) -> di
 
 def is_capable(servers: ForkServers, row: Row) -> bool:
     """Whether this processor has the precision of a row; torch computes in any, if slowly."""
-    if row.computes_in is None or row.backend != "openvino":
+    if row.computes_in in (None, "f32") or row.backend != "openvino":
         return True
-    capable: bool = servers.for_backend(row.backend).call(measuring.capable, row.computes_in, seconds=TIMEOUT_SECONDS)
-    return capable
+    return row.computes_in in servers.for_backend(row.backend).call(precisions.of_processor, seconds=TIMEOUT_SECONDS)
 
 
 def measure_rounds(
@@ -175,6 +163,7 @@ def variant_records(
             size_mb=size_mb(folder, row.variant),
             setting_of=row.variant if row.options else None,
             computes_in=row.computes_in,
+            compiled=row.options.get("compile", False),
             same_bytes_as=row.same_bytes_as,
         )
         if name in embeddings and name != BASELINE:

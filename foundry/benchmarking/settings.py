@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foundry.base.settings import Positive, Section, Slug
+from foundry.variants.precisions import InferencePrecision
 
 
 class Effort(Section):
@@ -27,14 +28,23 @@ class Effort(Section):
 
 
 class Setting(Section):
-    """A row of the benchmark that is no file, but another way to load a variant."""
+    """A row of the benchmark that is no file, but another way to run one.
+
+    One that differs in its precision alone has a verdict where a machine that computes in it validated the variant.
+    """
 
     of: Slug = Field(description="The variant that is loaded.")
     dtype: Literal["float16", "bfloat16"] | None = Field(default=None, description="Of torch's weights.")
-    inference_precision: Literal["f32", "bf16", "f16"] | None = Field(
+    inference_precision: InferencePrecision | None = Field(
         default=None, description="What OpenVINO computes in, where the processor can."
     )
     compile: bool = Field(default=False, description="By torch.compile.")
+
+    @property
+    def precision(self) -> InferencePrecision:
+        """What is computed in, by one name for torch and OpenVINO."""
+        precisions: dict[str | None, InferencePrecision] = {"bfloat16": "bf16", "float16": "f16"}
+        return self.inference_precision or precisions.get(self.dtype, "f32")
 
     @model_validator(mode="after")
     def _suits_its_backend(self) -> Self:

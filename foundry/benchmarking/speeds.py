@@ -10,9 +10,10 @@ from foundry.base.progress import say
 from foundry.benchmarking import other_load
 from foundry.benchmarking.other_load import OtherLoad
 from foundry.benchmarking.timings import Ratio, ratio
+from foundry.variants.precisions import InferencePrecision
 
 BASELINE = "torch"
-FORMAT = 2  # of a benchmark's file; those of another are not read
+FORMAT = 3  # of a benchmark's file; those of another are not read
 SINGLE = "1"  # the batch size of single texts
 
 Rounds = Sequence[float | None]
@@ -38,7 +39,8 @@ class VariantBenchmark(TypedDict):
     """One variant on one machine, or one way to load it."""
 
     setting_of: str | None  # the variant that a setting loads
-    computes_in: str | None  # of a setting: fp32, fp16 or bf16
+    computes_in: InferencePrecision | None  # of a setting
+    compiled: bool  # by torch.compile
     same_bytes_as: str | None  # the variant that was measured for this one
     size_mb: float
     load_seconds: float | None  # the median over the rounds; without importing the libraries

@@ -44,7 +44,8 @@ def main(
     if texts is not None:
         variants = advice.within_budget(validations, budget)
         user_texts = tables.user_texts(texts)
-        measured = advice.measure_now(model, artifacts, machine, params.benchmark, variants, user_texts)
+        settings = advice.settings_within_budget(params.benchmark.settings, validations, budget)
+        measured = advice.measure_now(model, artifacts, machine, params.benchmark, variants, user_texts, settings)
     else:
         measured = advice.read_benchmark(model, artifacts, machine["host"])
     groups = list(measured["groups"])

@@ -114,15 +114,24 @@ def report_row(rows: Sequence[Row], model: str, variant: str, verdict: Validatio
     """
     row = next((row for row in rows if (row["model"], row["variant"]) == (model, variant)), None)
     figures = {check["check"]: check["value"] for check in verdict["checks"]}
+    in_others = {precision: judged["verdict"] for precision, judged in verdict["precisions"].items()}
     if (
         row is None
         or row["verdict"] != "passed"
+        or row["precisions"] != in_others
         or any(row["checks"].get(name) != value for name, value in figures.items())
     ):
         raise FoundryError(
             f"the report is not of the verdict on {model}, {variant}. Run `dvc repro`, which writes it again"
         )
     return row
+
+
+def is_way_that_passed(row: Row, passed: Mapping[str, Validation]) -> bool:
+    """Whether a row of the report is a file of what is published in another precision, and passed in it."""
+    verdict = passed.get(row["setting_of"] or "")
+    judged = verdict["precisions"].get(row["inference_precision"]) if verdict else None
+    return row["verdict"] == "passed" and judged is not None and judged["verdict"] == "passed"
 
 
 def copy_charts(report: Path, model: str, target: Path) -> list[str]:
@@ -229,6 +238,8 @@ def assemble(
     copied = copy_files(models_folder, passed, target)
     measured = files.read_json(report / "report.json")
     rows = {name: report_row(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
+    # The ways to run their files in another precision that passed stand in the card beside them.
+    ways = [row for row in measured["rows"] if row["model"] == model and is_way_that_passed(row, passed)]
     variants = {
         name: provenance.variant_entry(
             passed[name],
@@ -244,7 +255,7 @@ def assemble(
         model=model,
         folder=target,
         checkpoint_card=model_card.read(models_folder / "torch" / CARD),
-        rows=[row for row in measured["rows"] if row in rows.values()],
+        rows=[row for row in measured["rows"] if row in rows.values() or row in ways],
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),

@@ -6,6 +6,7 @@ import json
 import re
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -15,7 +16,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
 from foundry.validation import results
-from foundry.variants import variant_folder
+from foundry.variants import naming, variant_folder
 
 NAME = "foundry.json"
 SIGNATURE = "foundry.json.sig"  # of foundry.json, where it is signed
@@ -26,6 +27,13 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 LOCAL_PATH = re.compile(r"(?<![\w:/.~<>-])(?:file://)?(?:~[\w-]*)?(?:/[^/\s\"'`:,;()<>|]+)+/?")
 
 
+class Way(TypedDict):
+    """A way to run a variant's file."""
+
+    model_kwargs: dict[str, Any]  # of Sentence Transformers
+    figures: dict[str, float | None]  # each check's value in this precision
+
+
 class Variant(TypedDict):
     """One published variant."""
 
@@ -34,6 +42,7 @@ class Variant(TypedDict):
     verdict: str
     texts: int  # that it was validated on
     figures: dict[str, float | None]  # each check's value
+    ways: dict[str, Way]  # by what its runtime is told to compute in: f32, and each further precision that it passed in
     speed: dict[str, Ratio]  # to torch, in batches, by length of texts; on `host`
     built: dict[str, Any]
     settings: dict[str, Any]  # its row of params.yaml
@@ -55,6 +64,22 @@ class Provenance(TypedDict):
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
 
+def figures(checks: Sequence[results.Check]) -> dict[str, float | None]:
+    """Each check's value by its name."""
+    return {row["check"]: row["value"] for row in checks}
+
+
+def ways(validation: results.Validation) -> dict[str, Way]:
+    """The ways to run a variant that passed, as anybody loads them; the first is f32, which holds on every machine."""
+    checks = {"f32": validation["checks"]}
+    checks |= {name: row["checks"] for name, row in validation["precisions"].items() if row["verdict"] == "passed"}
+    variant = validation["variant"]
+    return {
+        precision: {"model_kwargs": naming.model_kwargs(variant, precision), "figures": figures(rows)}
+        for precision, rows in checks.items()
+    }
+
+
 def variant_entry(
     validation: results.Validation,
     hashes: dict[str, str],
@@ -69,7 +94,8 @@ def variant_entry(
         "precision": validation["precision"],
         "verdict": validation["verdict"],
         "texts": validation["texts"],
-        "figures": {row["check"]: row["value"] for row in validation["checks"]},
+        "figures": figures(validation["checks"]),
+        "ways": ways(validation),
         "speed": speed,
         "built": built,
         "settings": settings,

@@ -8,8 +8,9 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import session, speeds
 from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
+from foundry.benchmarking.settings import Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
-from foundry.reporting import recommendation
+from foundry.reporting import recommendation, ways
 from foundry.reporting.rendering import loading_lines, ratio_text, short
 from foundry.validation import results
 
@@ -50,10 +51,11 @@ def measure_now(
     settings: BenchmarkSettings,
     variants: list[str],
     texts: list[str],
+    settings_to_measure: Mapping[str, Setting],
 ) -> Benchmark:
-    """Measure torch and these variants on the user's texts."""
+    """Measure torch, these variants and these settings on the user's texts."""
     folder = artifacts / "models" / model
-    rows = session.rows_to_measure(folder, list(dict.fromkeys([BASELINE, *variants])), {})
+    rows = session.rows_to_measure(folder, list(dict.fromkeys([BASELINE, *variants])), settings_to_measure)
     effort = settings.efforts[settings.effort]
     return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, settings.effort, effort)
 
@@ -65,6 +67,15 @@ def within_budget(validations: Mapping[str, results.Validation], budget: float) 
         for name, validation in validations.items()
         if validation["verdict"] == "passed" and recommendation.quality_loss(validation) <= budget
     ]
+
+
+def settings_within_budget(
+    settings: Mapping[str, Setting], validations: Mapping[str, results.Validation], budget: float
+) -> dict[str, Setting]:
+    """The ways to run a file in another precision that passed, and lose no more quality than the budget allows."""
+    judged = ways.validated_settings(settings, validations)
+    names = within_budget({name: verdict for name, (_, verdict) in judged.items()}, budget)
+    return {name: judged[name][0] for name in names}
 
 
 def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
@@ -90,4 +101,6 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
         lines.append(f"No difference within noise: {', '.join(equals)}.")
     if answer["warning"]:
         lines.append(f"Beware: {variant} {answer['warning']}; a text's embedding depends on the texts beside it.")
-    return [*lines, "", loading_lines(where, variant, facts)]
+    if answer["precision"] != "f32":
+        lines.append(f"It passed in {answer['precision']} on a machine that computes in it, as this one does.")
+    return [*lines, "", loading_lines(where, answer["file"] or variant, facts, precision=answer["precision"])]

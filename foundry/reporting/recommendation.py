@@ -1,6 +1,7 @@
 """Which variant to deploy, from what was measured here: for each use, length of texts and budget of quality.
 
-Only a variant that passed validation and was measured is ever named. Of several that are as fast within noise, and seem
+Only a variant that passed validation and was measured is ever named, or a way to run its file in another precision that
+passed in that precision. Of several that are as fast within noise, and seem
 so too, it is the one whose embedding is nearest to torch's.
 """
 
@@ -11,7 +12,9 @@ from foundry.benchmarking import other_load, speeds
 from foundry.benchmarking.speeds import Benchmark
 from foundry.benchmarking.timings import Ratio, same_speed
 from foundry.reference.closeness import SAME_EMBEDDING
+from foundry.reporting import ways
 from foundry.validation.results import Validation, changes_with_batch, value_of
+from foundry.variants.precisions import InferencePrecision
 
 USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
 SAME_SIZE = 1.03  # a file that is larger by less than this is as small
@@ -26,7 +29,9 @@ class Answer(TypedDict):
     use: Literal["latency", "throughput", "size"]
     texts: str | None  # the group of texts; None for size
     budget: float  # how much quality may be lost, as a share
-    variant: str | None  # None where nothing that passed is within the budget
+    variant: str | None  # or `openvino_fp16 in bf16`; None where nothing that passed is within the budget
+    file: str | None  # the variant whose file is loaded
+    precision: InferencePrecision  # that it is told to compute in
     same_bytes: list[str]  # its other names
     value: float | None
     unit: Literal["ms", "texts/s", "MB"]
@@ -64,7 +69,6 @@ def candidates(benchmark: Benchmark, validations: Mapping[str, Validation], budg
         and validations[name]["verdict"] == "passed"
         and record["error"] is None
         and record["note"] is None
-        and record["setting_of"] is None
         and (record["same_bytes_as"] is None or record["same_bytes_as"] not in validations)
         and quality_loss(validations[name]) <= budget
     ]
@@ -81,6 +85,7 @@ def by_speed(
 
     None, and `withheld` says so, where the benchmark is of a busy machine.
     """
+    validations = {**validations, **ways.of_settings(benchmark, validations)}
     size = speeds.SINGLE if use == "latency" else None
     records = benchmark["variants"]
     rates = {
@@ -103,7 +108,7 @@ def by_speed(
         batch_size = size or speeds.best_batch(records[best], group)
         answer["value"] = latency[group]["median_ms"] if use == "latency" else rates[best]
         answer["batch_size"] = int(batch_size) if batch_size else None
-    return answer
+    return _with_ways(answer, benchmark)
 
 
 def by_size(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> Answer:
@@ -145,6 +150,8 @@ def _answer(
         "texts": None,
         "budget": 0.0,
         "variant": best,
+        "file": best,
+        "precision": "f32",
         "same_bytes": twins,
         "value": None,
         "unit": "MB",
@@ -157,6 +164,18 @@ def _answer(
         "warning": warning(validations[best]) if best else None,
         "withheld": None,
     }
+
+
+def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
+    """The answer with rows of the benchmark named as what a reader is to run: the file, and its precision."""
+    records = benchmark["variants"]
+    if (name := answer["variant"]) is not None:
+        answer["file"], answer["precision"] = ways.file_and_precision(name, records[name])
+        answer["variant"] = ways.label(name, records[name])
+    if (name := answer["runner_up"]) is not None:
+        answer["runner_up"] = ways.label(name, records[name])
+    answer["same_within_noise"] = [ways.label(name, records[name]) for name in answer["same_within_noise"]]
+    return answer
 
 
 def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budgets: Sequence[float]) -> list[Answer]:

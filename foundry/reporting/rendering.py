@@ -7,7 +7,7 @@ from typing import Any
 
 from foundry.benchmarking import other_load
 from foundry.benchmarking.timings import Ratio
-from foundry.variants import naming
+from foundry.variants import naming, precisions
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,7 +36,14 @@ def render(template: str, **context: Any) -> str:
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
     environment.globals["not_reliable"] = other_load.NOT_RELIABLE
+    environment.globals["way"] = precisions.way
+    environment.globals["passed_in"] = passed_in
     return environment.get_template(template).render(context)
+
+
+def passed_in(row: Mapping[str, Any]) -> list[str]:
+    """The precisions beside f32 in which a row of the report, a variant, passed."""
+    return [precision for precision, verdict in row["precisions"].items() if verdict == "passed"]
 
 
 def short(value: float | None) -> str:
@@ -62,10 +69,10 @@ def ratio_text(value: Ratio | None) -> str:
     return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
 
 
-def plain_lines(where: str, variant: str, facts: Mapping[str, Any]) -> str | None:
+def plain_lines(where: str, variant: str, facts: Mapping[str, Any], precision: str = "f32") -> str | None:
     """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
 
-    `facts` are the model's, as the reference has them.
+    `facts` are the model's, as the reference has them; `precision` is what OpenVINO is told to compute in.
     """
     plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
     if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
@@ -89,7 +96,7 @@ def plain_lines(where: str, variant: str, facts: Mapping[str, Any]) -> str | Non
         ),
         "openvino": (
             "import openvino",
-            f'model = openvino.compile_model("{graph}", "CPU", {json.dumps(naming.EXACT)})',
+            f'model = openvino.compile_model("{graph}", "CPU", {json.dumps(naming.ov_config(precision))})',
             "tokens = model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]",
         ),
     }[backend]
@@ -108,13 +115,20 @@ def plain_lines(where: str, variant: str, facts: Mapping[str, Any]) -> str | Non
     return "\n".join(lines)
 
 
-def loading_lines(where: str, variant: str, facts: Mapping[str, Any], revision: str | None = None) -> str:
-    """The Python lines that load a published variant of a model with these facts in Sentence Transformers."""
+def loading_lines(
+    where: str, variant: str, facts: Mapping[str, Any], revision: str | None = None, precision: str = "f32"
+) -> str:
+    """The Python lines that load a published variant of a model with these facts in Sentence Transformers.
+
+    `precision` is what torch or OpenVINO is told to compute in: f32, or another that the variant passed in.
+    """
     kind = facts["kind"]
     backend = naming.backend(variant)
     arguments = [f'"{where}"']
     if backend != "torch":
-        arguments += [f'backend="{backend}"', f"model_kwargs={json.dumps(naming.model_kwargs(variant))}"]
+        arguments.append(f'backend="{backend}"')
+    if options := naming.model_kwargs(variant, precision):
+        arguments.append(f"model_kwargs={json.dumps(options)}")
     if facts["trust_remote_code"]:
         arguments.append("trust_remote_code=True")
     if revision is not None:

@@ -45,7 +45,7 @@ def build(
     with files.replacing_folder(metrics_folder) as partial:
         for section in sections:
             for row in section["rows"]:
-                if row["verdict"] != "setting":
+                if row["setting_of"] is None:
                     files.write_json(partial / row["model"] / f"{row['variant']}.json", tables.metrics(row))
     return sections
 

@@ -13,10 +13,12 @@ from typing import Any, Literal, TypedDict
 from foundry.benchmarking import speeds
 from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
 from foundry.benchmarking.timings import Ratio
+from foundry.reporting import ways
 from foundry.reporting.recommendation import quality_loss, warning
 from foundry.validation import results
 from foundry.validation.results import Validation
-from foundry.variants import same_bytes
+from foundry.variants import precisions, same_bytes
+from foundry.variants.precisions import InferencePrecision
 
 Use = Literal["speed", "latency"]  # many texts in batches, or one text at a time
 
@@ -47,7 +49,11 @@ class Speeds(TypedDict):
 
 
 class Row(TypedDict):
-    """A variant of a model, or a setting: another way to load a variant, which is measured but not validated."""
+    """A variant of a model, or a setting: another way to run a variant's file.
+
+    A setting of which nothing but the precision differs has the verdict of the variant in this precision, where a
+    machine that computes in it gave one. Any other is measured, but not validated.
+    """
 
     # What it is.
     model: str
@@ -57,6 +63,9 @@ class Row(TypedDict):
     precision: str | None
     # Its verdict.
     verdict: Literal["passed", "failed", "skipped", "setting"]
+    setting_of: str | None  # of a setting: the variant whose file it runs
+    inference_precision: InferencePrecision  # what it is told to compute in
+    precisions: dict[str, str]  # a variant's verdicts in bf16 and f16
     reason: str | None
     warning: str | None
     # How it was made.
@@ -92,11 +101,19 @@ def build_rows(model: str, validations: Mapping[str, Validation], benchmark: Ben
     ]
     records = benchmark["variants"] if benchmark else {}
     settings = {name: record for name, record in records.items() if record["setting_of"] is not None}
-    return table + [setting_row(model, name, record, benchmark) for name, record in settings.items()]
+    judged = ways.of_settings(benchmark, validations) if benchmark else {}
+    return table + [
+        variant_row(model, name, judged[name], None, benchmark)
+        if name in judged
+        else setting_row(model, name, record, benchmark)
+        for name, record in settings.items()
+    ]
 
 
 def variant_row(model: str, variant: str, validation: Validation, twin: str | None, benchmark: Benchmark | None) -> Row:
-    """The row of a validated variant; `twin` is the earlier variant whose files have the same bytes."""
+    """The row of a validated variant, or of a setting with a verdict, by its name in the benchmark; `twin` is the
+    earlier variant whose files have the same bytes.
+    """
     record = benchmark["variants"].get(variant) if benchmark else None
     load = benchmark["other_load"] if benchmark else None
     checks = {check["check"]: check["value"] for check in validation["checks"]}
@@ -108,6 +125,9 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "trust_remote_code": validation["facts"]["trust_remote_code"],
         "precision": validation["precision"],
         "verdict": validation["verdict"],
+        "setting_of": record["setting_of"] if record else None,
+        "inference_precision": ways.file_and_precision(variant, record)[1],
+        "precisions": {name: judged["verdict"] for name, judged in validation["precisions"].items()},
         "reason": validation["reason"] or results.why_failed(validation["checks"]),
         "warning": warning(validation),
         "same_bytes_as": twin,
@@ -136,6 +156,9 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "trust_remote_code": None,
         "precision": None,
         "verdict": "setting",
+        "setting_of": record["setting_of"],
+        "inference_precision": record["computes_in"] or "f32",
+        "precisions": {},
         "reason": f"a way to load {record['setting_of']}, not validated",
         "warning": None,
         "same_bytes_as": None,
@@ -248,4 +271,7 @@ def merge_same_bytes(table: Sequence[Row]) -> list[MergedRow]:
 def note(row: MergedRow) -> str:
     """What stands beside a variant's numbers: its other names, why it failed or was skipped, its warnings."""
     others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
-    return "; ".join(part for part in (others, row["reason"], row["warning"], row["speed_note"]) if part)
+    if row["setting_of"] and row["verdict"] != "setting":
+        others = precisions.way(row["setting_of"], row["inference_precision"])
+    also = [f"{verdict} in {name}" for name, verdict in row["precisions"].items() if verdict != "not computed"]
+    return "; ".join(part for part in (others, *also, row["reason"], row["warning"], row["speed_note"]) if part)

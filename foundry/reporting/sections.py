@@ -10,7 +10,7 @@ from foundry.benchmarking.speeds import Benchmark
 from foundry.reporting import charts
 from foundry.reporting.flowchart import flowchart
 from foundry.reporting.recommendation import Answer, recommend
-from foundry.reporting.rendering import loading_lines, plain_lines
+from foundry.reporting.rendering import loading_lines, passed_in, plain_lines
 from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
 from foundry.reporting.settings import ReportAll
 from foundry.validation.results import Validation
@@ -71,9 +71,14 @@ def build_section(model: str, settings: ReportAll, validation: Path, benchmarks:
             if row["search"] is not None
         },
         "loading": {
-            row["variant"]: loading(f"artifacts/hub/{model}", row["variant"], validations[row["variant"]]["facts"])
+            row["variant"]: loading(
+                f"artifacts/hub/{model}",
+                row["variant"],
+                validations[row["variant"]]["facts"],
+                passed_in(row),
+            )
             for row in table
-            if row["verdict"] == "passed"
+            if row["verdict"] == "passed" and row["setting_of"] is None
         },
     }
 
@@ -97,9 +102,12 @@ def card_charts(table: Sequence[MergedRow], groups: Sequence[str]) -> dict[str, 
     return {name: charts.png(figure) for name, figure in figures.items()}
 
 
-def loading(where: str, variant: str, facts: Mapping[str, Any]) -> dict[str, str]:
-    """The lines that load a variant, by what they load it in."""
-    plain = plain_lines(where, variant, facts)
-    return {"Sentence Transformers": loading_lines(where, variant, facts)} | (
-        {"onnxruntime" if variant.startswith("onnx") else "openvino": plain} if plain else {}
-    )
+def loading(where: str, variant: str, facts: Mapping[str, Any], passed_in: Sequence[str] = ()) -> dict[str, str]:
+    """The lines that load a variant, by what they load it in; in f32, and in the precisions that it also passed in."""
+    lines: dict[str, str] = {}
+    for precision in ("f32", *passed_in):
+        told = "" if precision == "f32" else f", computed in {precision} where the processor has it"
+        lines[f"Sentence Transformers{told}"] = loading_lines(where, variant, facts, precision=precision)
+        if plain := plain_lines(where, variant, facts, precision):
+            lines[f"{'onnxruntime' if variant.startswith('onnx') else 'openvino'}{told}"] = plain
+    return lines

@@ -8,6 +8,7 @@ from typing import Any
 
 from foundry.benchmarking.timings import Ratio
 from foundry.reporting.rows import Row, Use, ratio_to_torch, rounded
+from foundry.variants.precisions import FURTHER
 
 # What `dvc metrics` shows of a variant, and of it on each group of texts.
 METRICS = ("verdict", "mean_cosine", "min_cosine", "recall_at_10", "task_ratio", "size_mb", "memory_mb")
@@ -18,7 +19,9 @@ def flat(row: Row) -> dict[str, Any]:
     """A row as columns of one table: each check by its name, and each speed by its group of texts and its name."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
-        if name == "checks":
+        if name == "precisions":
+            columns |= {f"verdict_in_{precision}": row["precisions"].get(precision) for precision in FURTHER}
+        elif name == "checks":
             columns |= row["checks"]
         elif name == "speeds":
             for group, measured in row["speeds"].items():

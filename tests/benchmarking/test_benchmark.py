@@ -222,7 +222,7 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     rows = session.rows_to_measure(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
     assert list(rows) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
     assert rows["onnx_twin"].same_bytes_as == "onnx"
-    assert rows["torch_bf16"].options == {"model_kwargs": {"dtype": "bfloat16"}, "compile": False}
+    assert rows["torch_bf16"].options == {"precision": "bf16", "compile": False}
 
 
 @pytest.mark.usefixtures("forked_children")

@@ -22,6 +22,7 @@ def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999
         "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48, "facts": facts,
         "vocabulary": "400 of 600", "inputs": None,
         "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
+        "precisions": {},
         "built": {"exporter": "optimum (optimum-onnx 0.1.0)", "tried_before": {},
                   "fusions": {"attention": {"found": 5, "expected": 6}}},
         "checks": [] if verdict == "skipped" else [row], "files": {f"onnx/{variant}.onnx": variant}, **more,
@@ -34,9 +35,9 @@ def record(speed: float, **more: Any) -> dict[str, Any]:
     rates = {"1": [value / 2 for value in rounds], "8": rounds}
     latency = {"median_ms": 20 / speed, "p95_ms": 25 / speed, "p99_ms": 30 / speed, "samples": 50}
     return {
-        "setting_of": None, "computes_in": None, "same_bytes_as": None, "size_mb": 12.3, "load_seconds": 1.0,
-        "memory_mb": 600.0, "texts_per_second": {"short": rates, "long": rates}, "note": None, "error": None,
-        "latency": {"short": latency, "long": latency}, "closeness": None, **more,
+        "setting_of": None, "computes_in": None, "compiled": False, "same_bytes_as": None, "size_mb": 12.3,
+        "load_seconds": 1.0, "memory_mb": 600.0, "texts_per_second": {"short": rates, "long": rates}, "note": None,
+        "error": None, "latency": {"short": latency, "long": latency}, "closeness": None, **more,
     }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
     """A benchmark of two groups of texts on one machine."""
     group = {"texts": 16, "tokens_per_text": 10.0, "gflop_per_text": 0.5, "tokenization_ms_per_text": 1.0}
     return {
-        "format": 2, "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
+        "format": 3, "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
         "widest_interval": 0.05, "seconds": 90.0, "other_load": None,
         "groups": {"short": group, "long": {**group, "tokens_per_text": 99.0}},
         "peak_gflops": {"fp32": {"torch": 100.0, "onnx": 200.0}, "int8": {"onnx": 400.0}}, "torch_threads": 2,

@@ -1,0 +1,73 @@
+"""The ways to run a file that a benchmark measured beside f32, and their verdicts.
+
+A row of the benchmark that is a setting has no verdict of its own name. Where all that it sets is the precision, the
+verdict is the one that validation gave the variant in this precision; a setting without one is never recommended.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from foundry.benchmarking.settings import Setting
+from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
+from foundry.validation.results import Validation
+from foundry.variants import precisions
+from foundry.variants.precisions import InferencePrecision
+
+
+def validation_in(validation: Validation, precision: str) -> Validation | None:
+    """The verdict on a variant in another precision than f32, in the form of the one in f32; None where there is none.
+
+    Only a variant that passed in f32 is validated in others.
+    """
+    judged = validation["precisions"].get(precision)
+    if validation["verdict"] != "passed" or judged is None or judged["verdict"] == "not computed":
+        return None
+    file_class = validation["precision"]
+    computed: dict[str, Any] = {
+        "precision": precision if file_class in ("fp32", "fp16") else file_class,
+        "verdict": judged["verdict"],
+        "reason": judged["reason"],
+        "checks": judged["checks"],
+        "precisions": {},
+        "worst": [],
+        "contexts": {},
+        "search": None,
+    }
+    return cast(Validation, {**validation, **computed})
+
+
+def of_settings(benchmark: Benchmark, validations: Mapping[str, Validation]) -> dict[str, Validation]:
+    """The verdict of each setting of a benchmark that has one, by the setting's name."""
+    verdicts: dict[str, Validation] = {}
+    for name, record in benchmark["variants"].items():
+        variant, precision = record["setting_of"], record["computes_in"]
+        if variant is not None and variant in validations and precision is not None and not record["compiled"]:
+            verdict = validation_in(validations[variant], precision)
+            if verdict is not None:
+                verdicts[name] = verdict
+    return verdicts
+
+
+def validated_settings(
+    settings: Mapping[str, Setting], validations: Mapping[str, Validation]
+) -> dict[str, tuple[Setting, Validation]]:
+    """The settings of params.yaml that have a verdict, each with it."""
+    verdicts: dict[str, tuple[Setting, Validation]] = {}
+    for name, setting in settings.items():
+        if setting.of in validations and not setting.compile:
+            verdict = validation_in(validations[setting.of], setting.precision)
+            if verdict is not None:
+                verdicts[name] = (setting, verdict)
+    return verdicts
+
+
+def file_and_precision(name: str, record: VariantBenchmark | None) -> tuple[str, InferencePrecision]:
+    """The variant whose file a row of a benchmark runs, and what it computes in."""
+    if record is None or record["setting_of"] is None:
+        return name, "f32"
+    return record["setting_of"], record["computes_in"] or "f32"
+
+
+def label(name: str, record: VariantBenchmark | None) -> str:
+    """What a reader is to run: a variant by its name, a setting with a verdict as `openvino_fp16 in bf16`."""
+    return precisions.way(*file_and_precision(name, record))
