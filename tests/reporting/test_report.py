@@ -106,7 +106,8 @@ def test_csv(written: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
     assert list(rows[0]) == [
-        "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "reason", "warning", "same_bytes_as",
+        "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "setting_of",
+        "inference_precision", "verdict_in_bf16", "verdict_in_f16", "reason", "warning", "same_bytes_as",
         "exporter", "fused", "loss", "mean_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
         "other_load_share", "on_busy_machine",
         *(f"{group}_{name}" for group in ("short", "long") for name in SPEED_COLUMNS), "min_cosine",
