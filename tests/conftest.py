@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from benchmarks import projects
+from tests.support import order
 from tests.support.checkpoints import make_checkpoint
 from tests.support.fork_server import ForkServer
 from tests.support.pipeline import dvc
@@ -33,11 +34,26 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(trylast=True)  # after those that `-m` leaves out are gone
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest tests first."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = order.longest_first(items, lambda item: item.nodeid, workers)
+
+
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
     """A process that has imported the libraries; stages of `dvc repro` run as forks of it."""
     with ForkServer() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def forks_in_module(fork_server: ForkServer) -> Iterator[None]:
+    """`dvc`, `foundry` and the stages that the tests of a module start are forks of the server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", fork_server.path)
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.order import LONGEST
 from tests.support.projects import ROOT
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -258,6 +259,12 @@ def test_every_stage_has_a_test_file() -> None:
 def test_tests_mirror_the_folders() -> None:
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in TESTS if path.parent != ROOT / "tests"}
     assert folders <= {*FOLDERS, "benchmarks"}
+
+
+def test_the_longest_tests_exist() -> None:
+    for name in LONGEST:
+        path, _, test = name.partition("::")
+        assert f"def {test.partition('[')[0]}" in (ROOT / path).read_text(), name
 
 
 def test_no_test_file_imports_another() -> None:

@@ -1,6 +1,7 @@
 """The fork server of the tests: a stage that it runs is, for its caller, a process as any other."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -67,6 +68,21 @@ def test_a_stage_does_the_same_as_in_a_process_of_its_own(fork_server: ForkServe
     assert (forked.returncode, forked.stdout) == (real.returncode, real.stdout)
     assert forked.stdout
     assert forked.stderr.splitlines()[-1:] == real.stderr.splitlines()[-1:]
+
+
+@pytest.mark.parametrize("words", [("root",), ("init", "--no-scm"), ("no-such-command",)], ids=" ".join)
+def test_dvc_does_the_same_as_in_a_process_of_its_own(fork_server: ForkServer, folder: Path, words: tuple[str]) -> None:
+    real = run(str(Path(sys.executable).with_name("dvc")), fork_server, folder, *words)
+    shutil.rmtree(folder / ".dvc", ignore_errors=True)
+    forked = run("dvc", fork_server, folder, *words)
+    assert (forked.returncode, forked.stdout, forked.stderr) == (real.returncode, real.stdout, real.stderr)
+    assert forked.stdout + forked.stderr
+
+
+def test_foundry_is_that_of_the_folder_with_its_libraries(fork_server: ForkServer, folder: Path) -> None:
+    (folder / "foundry").mkdir()
+    (folder / "foundry/__main__.py").write_text(LOADED)
+    assert run("foundry", fork_server, folder).stdout == "True\n"
 
 
 def test_a_killed_stage_is_told_as_a_shell_tells_it(fork_server: ForkServer, folder: Path) -> None:

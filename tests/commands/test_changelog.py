@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,7 @@ def run(folder: Path, *command: str, succeeds: bool = True) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("forks_in_module")
 def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     (tmp_path / "gitconfig").write_text("[user]\nname = a\nemail = a@b\n[init]\ndefaultBranch = main\n")
     project = tmp_path / "project"
@@ -114,7 +114,7 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     # From another clone, and without one.
     run(tmp_path, "git", "clone", "-q", str(project), "clone")
     clone = tmp_path / "clone"
-    output = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
+    output = run(clone, "foundry", "changelog", "tiny", "tiny@v1.0.0", "tiny@v1.1.0")
     assert "## tiny: tiny@v1.0.0 to tiny@v1.1.0" in output
     assert "| `onnx_O2` | level | O2 | O3 |" in output
     run(tmp_path, "dvc", "artifacts", "get", str(project), "tiny", "--rev", "v1.0.0", "--out", "first")
@@ -123,6 +123,6 @@ def test_versions_from_another_clone(published: Path, tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "second/foundry.json") == after
     text = dvc.api.read("artifacts/hub/tiny/foundry.json", repo=str(project), rev="tiny@v1.0.0")
     assert '"level": "O2"' in text
-    output = run(clone, sys.executable, "-m", "foundry", "changelog", "tiny", "tiny@v9.9.9", succeeds=False)
+    output = run(clone, "foundry", "changelog", "tiny", "tiny@v9.9.9", succeeds=False)
     assert "error: artifacts/hub/tiny/foundry.json of tiny@v9.9.9 cannot be had" in output
     assert "Traceback" not in output

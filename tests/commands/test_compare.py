@@ -62,7 +62,7 @@ def test_too_few_rounds_are_no_verdict() -> None:
 
 
 @pytest.fixture
-def repository(project: Callable[..., Path]) -> Path:
+def repository(project: Callable[..., Path], forks_in_module: None) -> Path:
     """A git and DVC repository with two revisions of the tiny model's results; the second is slower and closer."""
     root = project()
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}

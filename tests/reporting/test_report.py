@@ -1,14 +1,15 @@
 """report: every variant with its verdict, the reason beside it, and nothing from the network."""
 
+import contextlib
 import csv
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from foundry.base import files
 from foundry.benchmarking import speeds
@@ -16,10 +17,9 @@ from foundry.publishing import card
 from foundry.reporting import rendering
 from foundry.reporting.rows import build_rows, merge_same_bytes
 from foundry.variants import naming
-from stages import report
 from tests.support.projects import TINY_VARIANTS
-from tests.support.results import benchmark, load, record, validation
-from tests.support.stages import settings_file
+from tests.support.results import benchmark, load, make_report, record, validation
+from tests.support.sessions import built_once
 
 SPEED_COLUMNS = (
     "texts_per_second", "tokens_per_second", "batch_size", "speed_ratio", "speed_ratio_low", "speed_ratio_high",
@@ -28,10 +28,19 @@ SPEED_COLUMNS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def written(project: Callable[..., Path]) -> Path:
+@pytest.fixture(scope="session")
+def written(tiny_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report over constructed results: one failed, one skipped, two of the same bytes, a setting, a second host."""
-    root = project()
+
+    def write(root: Path) -> None:
+        (root / "params.yaml").write_text(yaml.safe_dump(tiny_params))
+        with contextlib.chdir(root):
+            write_constructed(root)
+
+    return built_once(tmp_path_factory, "constructed-report", write)
+
+
+def write_constructed(root: Path) -> None:
     results = {name: validation(name) for name in TINY_VARIANTS}
     results["onnx_O2"] = validation("onnx_O2", "failed", 0.5)
     results["openvino_qint8_quantized"] = validation("openvino_qint8_quantized", "skipped", reason="<no> | fusion")
@@ -61,15 +70,7 @@ def written(project: Callable[..., Path]) -> Path:
         quiet = {"other_load": load(0.02)}
         files.write_json(root / f"benchmarks/tiny/{host}.json", benchmark(host, measured) | quiet)
     files.write_json(root / "benchmarks/tiny/of-an-earlier-version.json", {"host": "x", "batch_size": 8})
-    report.main(
-        settings_file("report"),
-        root / "validation",
-        root / "benchmarks",
-        root / "host.json",
-        root / "report",
-        root / "metrics",
-    )
-    return root
+    make_report(root)
 
 
 def test_rows(written: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run `python -m stages.X` as a process of its own, without the seconds that its imports take.
+"""Run `python -m stages.X`, `foundry` and `dvc` as processes of their own, without the seconds that imports take.
 
 A server imports the libraries once, and computes nothing: a fork has none of its parent's threads. Each call is a fork
 of it, with the working folder, environment, arguments and standard streams of the caller, who gets its exit code. The
@@ -7,9 +7,10 @@ project's own modules are imported by the fork, from the caller's folder, as `py
     with ForkServer() as server:
         subprocess.run(["dvc", "repro"], env={**os.environ, "PATH": server.path})
 
-`server.path` starts with a folder that holds a `python`: it hands `-m stages.X` to the server, and is the real
-interpreter for everything else. Libraries read some variables when they are imported (`HF_ENDPOINT`); a call in which
-one of them is not as it was in the server is run by the real interpreter, too.
+`server.path` starts with a folder that holds a `python`, a `foundry` and a `dvc`. They hand `-m stages.X`, `-m foundry`
+and `-m dvc` to the server; for everything else, `python` is the real interpreter. Libraries read some variables when
+they are imported (`HF_ENDPOINT`); a call in which one of them is not as it was in the server is run by the real
+interpreter, too.
 """
 
 import atexit
@@ -37,19 +38,20 @@ LIBRARIES = (
     "optimum.onnxruntime", "optimum.exporters.onnx", "optimum.intel.openvino", "optimum.exporters.openvino", "datasets",
     "scipy.stats", "pydantic", "typer", "rich.console", "yaml", "jinja2", "matplotlib.pyplot", "huggingface_hub",
     "onnxruntime.quantization", "onnxruntime.transformers.optimizer", "sentence_transformers.sentence_transformer",
-    "torch.onnx", "psutil", "gensim",
+    "torch.onnx", "psutil", "gensim", "dvc.cli", "dvc.repo", "dvc.commands.repro", "dvc.stage.run", "dvc_data.index",
+    "dvc_s3", "s3fs", "boto3", "ruamel.yaml", "networkx",
 )  # fmt: skip
 READ_ON_IMPORT = ("HF_", "TRANSFORMERS_", "HUGGINGFACE_")
 SET_BY_STAGES = {"HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_VERBOSITY", "HF_TOKEN"}  # the last is read when it is used
 START_SECONDS = 300
 OUT_OF_THE_WAY = 100  # above the numbers of the streams that any process of a stage has
-# What `python` is for the shell commands of dvc.yaml. It imports as little as it can: it runs for every stage.
+# What `python`, `foundry` and `dvc` are. It imports as little as it can: it runs for every stage.
 SHIM = """#!{python} -ISE
 import os, sys
-words, numbers = sys.argv[1:], [0, 1, 2]
-is_stage = words[:1] == ["-m"] and words[1:2] and words[1].startswith("stages.")
+words, numbers = [*{first!r}, *sys.argv[1:]], [0, 1, 2]
+is_module = words[:1] == ["-m"] and words[1:2] and words[1].partition(".")[0] in ("stages", "foundry", "dvc")
 is_child = words[-1:] == ["--multiprocessing-fork"]
-if is_stage or is_child:
+if is_module or is_child:
     import _socket, marshal
     if is_child:  # the pipes to the process that spawned it
         for name in os.listdir("/dev/fd"):
@@ -59,7 +61,7 @@ if is_stage or is_child:
                 pass
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     server.connect({address!r})
-    call = marshal.dumps((words if is_stage else words[-3:], numbers, os.getcwd(), dict(os.environ)))
+    call = marshal.dumps((words if is_module else words[-3:], numbers, os.getcwd(), dict(os.environ)))
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
     server.sendmsg([len(call).to_bytes(8, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
     while call:
@@ -99,9 +101,10 @@ class ForkServer:
 
     def start(self) -> None:
         address = str(Path(self._folder.name) / "socket")
-        shim = Path(self._folder.name) / "python"
-        shim.write_text(SHIM.format(python=sys.executable, address=address))
-        shim.chmod(0o755)
+        for name, first in (("python", []), ("foundry", ["-m", "foundry"]), ("dvc", ["-m", "dvc"])):
+            shim = Path(self._folder.name) / name
+            shim.write_text(SHIM.format(python=sys.executable, address=address, first=first))
+            shim.chmod(0o755)
         single = {"OPENBLAS_NUM_THREADS": "1"}  # or it starts threads as it is loaded
         self._process = subprocess.Popen(
             [sys.executable, __file__, address], env={**os.environ, **self.variables, **single}, cwd=self._folder.name

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ def dvc(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -
 
 def foundry(clone: Path, *arguments: str, succeeds: bool = True, **variables: str) -> str:
     """What a command of `foundry` writes; that it succeeds, or fails, is checked."""
-    return _run(clone, [sys.executable, "-m", "foundry", *arguments], succeeds, variables)
+    return _run(clone, ["python", "-m", "foundry", *arguments], succeeds, variables)
 
 
 def _run(clone: Path, command: list[str], succeeds: bool, variables: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ import yaml
 from foundry.base import files
 from foundry.tracking import lock
 from foundry.variants import variant_folder
+from tests.support import results
 from tests.support.stages import settings_file, validate_in
 
 if TYPE_CHECKING:
@@ -44,18 +45,9 @@ def make_key(folder: Path, name: str) -> tuple[Path, Path]:
 
 def write_report(root: Path, model: str = "tiny") -> None:
     """The report of a model whose verdicts are in `root`, without a benchmark."""
-    from stages import report
-
     files.write_json(root / "host.json", FACTS)
     (root / f"benchmarks/{model}").mkdir(parents=True, exist_ok=True)
-    report.main(
-        settings_file("report"),
-        root / "validation",
-        root / "benchmarks",
-        root / "host.json",
-        root / "report",
-        root / "metrics",
-    )
+    results.make_report(root)
 
 
 def prepare(root: Path, models_folder: Path, model: str) -> None:

@@ -1,6 +1,9 @@
 """Verdicts and benchmarks as the stages write them, constructed: no model is loaded or measured."""
 
+from pathlib import Path
 from typing import Any
+
+from tests.support.stages import settings_file
 
 # What the rounds of a noisy benchmark are multiplied by.
 NOISY = [0.8, 1.25, 1.0, 1.2, 0.85]
@@ -65,3 +68,11 @@ def load(share: float, **more: Any) -> dict[str, Any]:
         "share": share, "others": share, "stolen": 0.0, "throttled": 0.0, "own": 0.5, "rounds": [share] * 3,
         "left_out": [], "limit": 0.1, "busy": share > 0.1, **more,
     }  # fmt: skip
+
+
+def make_report(root: Path) -> None:
+    """The report over what `root` holds: verdicts, benchmarks, a profile; by the params.yaml of the current folder."""
+    from stages import report
+
+    names = ("validation", "benchmarks", "host.json", "report", "metrics")
+    report.main(settings_file("report"), *(root / name for name in names))

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ folder.with_suffix(".txt").write_text(folder.name)
 folder.with_name(f"{folder.name}-fresh.txt").write_text("not in the cache")
 """
 
-
+pytestmark = pytest.mark.usefixtures("forks_in_module")
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
 
 
@@ -57,11 +56,11 @@ def write_params(project: Path, *models: str) -> None:
 
 
 def check(project: Path, *options: str, succeeds: bool = True) -> str:
-    return run(project, sys.executable, "-m", "foundry", "audit", *options, succeeds=succeeds)
+    return run(project, "foundry", "audit", *options, succeeds=succeeds)
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Path:
+def pushed(tmp_path_factory: pytest.TempPathFactory, s3: str, forks_in_module: None) -> Path:
     """A small pipeline that was built, pushed and committed."""
     root = tmp_path_factory.mktemp("pushed") / "project"
     (root / "artifacts").mkdir(parents=True)
@@ -179,7 +178,7 @@ def test_what_is_no_longer_in_params_is_left_to_prune(project: Path) -> None:
 
 
 def prune(project: Path, *options: str, succeeds: bool = True) -> str:
-    return run(project, sys.executable, "-m", "foundry", "prune", *options, succeeds=succeeds)
+    return run(project, "foundry", "prune", *options, succeeds=succeeds)
 
 
 def everything(project: Path) -> dict[str, bytes]:
