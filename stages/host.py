@@ -7,12 +7,16 @@ from pathlib import Path
 
 from foundry.base import command, files
 from foundry.benchmarking import machine_profile
-from foundry.loading import precisions as computed
 
 
 def main(out: Path, precisions: Path) -> None:
-    files.write_json(out, machine_profile.named_profile())
-    files.write_json(precisions, {"precisions": computed.of_processor()})
+    profile = machine_profile.named_profile()
+    # This stage runs on every `dvc repro`, and to ask OpenVINO takes longer than all the rest of it.
+    if not (out.is_file() and precisions.is_file() and files.read_json(out) == profile):
+        from foundry.loading import precisions as computed
+
+        files.write_json(precisions, {"precisions": computed.of_processor()})
+    files.write_json(out, profile)
 
 
 if __name__ == "__main__":

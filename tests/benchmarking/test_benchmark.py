@@ -16,6 +16,7 @@ from foundry.benchmarking.fork_server import ForkServer, MeasurementFailed
 from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.timings import half_width, ratio, same_speed
+from foundry.loading import precisions
 from foundry.variants import variant_folder
 from stages import benchmark, host
 from tests.support.projects import TINY_VARIANTS
@@ -279,6 +280,20 @@ def test_the_host_profile_is_the_same_twice_and_names_the_toolchain(tmp_path: Pa
     facts = files.read_json(tmp_path / "a.json")
     assert facts["libraries"]["onnxruntime"]
     assert facts["cores"] >= 1
+
+
+def test_openvino_is_asked_for_its_precisions_once_on_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, known = tmp_path / "host.json", tmp_path / "precisions.json"
+    host.main(profile, known)
+    before = files.read_json(known)
+    monkeypatch.setattr(precisions, "of_processor", lambda: ["bf16"])
+    host.main(profile, known)
+    assert files.read_json(known) == before
+    files.write_json(profile, {**files.read_json(profile), "processor": "another"})
+    host.main(profile, known)
+    assert files.read_json(known) == {"precisions": ["bf16"]}
 
 
 def test_another_toolchain_or_another_number_of_threads_is_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
