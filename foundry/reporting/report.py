@@ -11,6 +11,7 @@ from foundry.reporting.recommendation import budget_label
 from foundry.reporting.rendering import ratio_text, render
 from foundry.reporting.sections import Section, build_section
 from foundry.reporting.settings import ReportAll
+from foundry.validation.results import Validation
 
 PAGES = {"report.md": "report.md.j2", "index.html": "report.html.j2"}
 
@@ -20,16 +21,20 @@ def build(
 ) -> list[Section]:
     """Write the report to the folder `report` and the metrics to `metrics_folder`; give the section of each model."""
     # What is there when a stage of another model, or of a variant, failed.
-    verdicts = {
-        (model, name)
+    verdicts: dict[str, dict[str, Validation]] = {
+        model: {
+            name: files.read_json(path)
+            for name in settings.variants
+            if (path := validation / model / f"{name}.json").is_file()
+        }
         for model in settings.models
-        for name in settings.variants
-        if (validation / model / f"{name}.json").is_file()
     }
-    models = [model for model in settings.models if (model, "torch") in verdicts]
+    models = [model for model in settings.models if "torch" in verdicts[model]]
     missing = [model for model in settings.models if model not in models]
-    missing += [f"{model}/{name}" for model in models for name in settings.variants if (model, name) not in verdicts]
-    sections = [build_section(model, settings, validation, benchmarks, machine["host"]) for model in models]
+    missing += [f"{model}/{name}" for model in models for name in settings.variants if name not in verdicts[model]]
+    sections = [
+        build_section(model, verdicts[model], settings.quality_budgets, benchmarks, machine["host"]) for model in models
+    ]
     with files.replacing_folder(report) as partial:
         write_data(partial, sections, machine)
         for section in sections:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from foundry.base import files
 from foundry.benchmarking import speeds
 from foundry.benchmarking.speeds import Benchmark
 from foundry.reporting import charts
@@ -12,7 +11,6 @@ from foundry.reporting.flowchart import flowchart
 from foundry.reporting.recommendation import Answer, recommend
 from foundry.reporting.rendering import loading_lines, passed_in, plain_lines
 from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
-from foundry.reporting.settings import ReportAll
 from foundry.validation.results import Validation
 
 
@@ -36,18 +34,15 @@ class Section(TypedDict):
     loading: dict[str, dict[str, str]]  # by variant that passed, and by what it is loaded in
 
 
-def build_section(model: str, settings: ReportAll, validation: Path, benchmarks: Path, host: str) -> Section:
+def build_section(
+    model: str, validations: dict[str, Validation], quality_budgets: Sequence[float], benchmarks: Path, host: str
+) -> Section:
     """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
-    validations: dict[str, Validation] = {
-        name: files.read_json(path)
-        for name in settings.variants
-        if (path := validation / model / f"{name}.json").is_file()  # it is not where a stage of the variant failed
-    }
     measured = speeds.read((benchmarks / model).glob("*.json"))
     here = measured.pop(host, None)
     table = build_rows(model, validations, here)
     groups = list(here["groups"]) if here else []
-    answers = recommend(here, validations, settings.quality_budgets) if here else []
+    answers = recommend(here, validations, quality_budgets) if here else []
     merged = merge_same_bytes(table)
     return {
         "model": model,

@@ -15,20 +15,12 @@ from foundry.base.errors import FoundryError
 from foundry.onnx import optimization
 from foundry.variants import variant_folder
 from stages import optimize
-from tests.support import sentence_transformers_export
+from tests.support.sentence_transformers_export import LEVELS
 from tests.support.stages import settings_file
-
-LEVELS = ("O1", "O2", "O3", "O4")
 
 
 def operators(folder: Path, variant: str) -> list[str]:
     return [node.op_type for node in onnx.load(variant_folder.weights_path(folder, variant)).graph.node]
-
-
-@pytest.fixture(scope="module")
-def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with model_O1.onnx to model_O4.onnx by Sentence Transformers."""
-    return sentence_transformers_export.run("optimize", real / "onnx", tmp_path_factory.mktemp("levels"), LEVELS)
 
 
 @pytest.mark.slow

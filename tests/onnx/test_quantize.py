@@ -17,18 +17,11 @@ from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
 from stages import quantize
-from tests.support import sentence_transformers_export
+from tests.support.sentence_transformers_export import TARGETS
 from tests.support.stages import measured_on, settings_file
 from tests.support.texts import documents
 
 VARIANT = "onnx_own"
-TARGETS = {"arm64": "qint8", "avx2": "quint8", "avx512": "qint8", "avx512_vnni": "qint8"}
-
-
-@pytest.fixture(scope="module")
-def graphs_of_sentence_transformers(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a dynamic int8 graph for each instruction set, by Sentence Transformers."""
-    return sentence_transformers_export.run("quantize", real / "onnx", tmp_path_factory.mktemp("int8"), TARGETS)
 
 
 @pytest.mark.slow
