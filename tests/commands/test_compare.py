@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -62,9 +63,15 @@ def test_too_few_rounds_are_no_verdict() -> None:
 
 
 @pytest.fixture
-def repository(project: Callable[..., Path], forks_in_module: None) -> Path:
+def repository(project: Callable[..., Path], two_revisions: Path) -> Path:
+    """The folder of this test as that repository."""
+    return Path(shutil.copytree(two_revisions, project(), symlinks=True, dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="module")
+def two_revisions(tmp_path_factory: pytest.TempPathFactory, forks_in_module: None) -> Path:
     """A git and DVC repository with two revisions of the tiny model's results; the second is slower and closer."""
-    root = project()
+    root = tmp_path_factory.mktemp("two-revisions")
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
 
     def run(*command: str) -> None:
