@@ -435,7 +435,8 @@ def test_a_server_that_takes_the_connection_and_never_answers(
     over = threading.Event()
     server.on(phase, *[over.wait] * 100)
     try:
-        with pytest.raises(FoundryError, match="takes the connection and does not answer: 3 requests were given up"):
+        # A connection that breaks in between is one of the attempts, too, and then the last one says so.
+        with pytest.raises(FoundryError, match=r"takes the connection and does not answer|cannot be reached"):
             prepared.publish()
     finally:
         over.set()
