@@ -114,6 +114,7 @@ def test_a_later_dvc_is_not_the_one_that_started_a_stage(project: Path, monkeypa
     monkeypatch.setenv("DVC_STAGE", "wait")
     monkeypatch.setenv("DVC_ROOT", str(project))
     monkeypatch.setattr(sys, "argv", ["stage.py", str(project / "out")])
+    monkeypatch.chdir(project.parent)  # where no DVC has its notes
     (project / ".dvc/tmp").mkdir(exist_ok=True)
 
     def noted(pid: int, out: str = "out") -> psutil.Process | None:
