@@ -89,10 +89,8 @@ def validate(
     if all(check["passed"] for check in against_reference):
 
         def judge(loaded: LoadedVariant, limits: Thresholds) -> list[results.Check]:
-            again = measurements.measure(loaded, texts, tasks, expected, settings.batch_size, all_words)
-            columns = vocabulary.wrong_columns(loaded, expected.coverage, limits)
-            # The rows are the file's, in whatever precision it is computed.
-            return [*checks.all_checks(again, expected, limits), *vocabulary.rows_as_torch(rows, columns)]
+            again = measurements.measure(loaded, texts, tasks, expected, settings.batch_size)
+            return checks.all_checks(again, expected, limits)
 
         result["precisions"] = precision.verdicts(folder, variant, settings.precisions, computed_here, judge)
     # Hashed again after it was loaded and run: what was measured is what was hashed.
