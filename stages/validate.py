@@ -33,8 +33,6 @@ def main(
     files.write_json(out, result)
     why = results.why_failed(result["checks"]) or result["reason"]
     say(f"{variant}: ", (result["verdict"], STYLES[result["verdict"]]), f" {why}" if why else "")
-    if left_out := results.left_out(result):
-        say(f"{variant}: ", ("not tried", "yellow"), f" for want of memory: {left_out}")
     for name, judged in result["precisions"].items():
         reason = f" {judged['reason']}" if judged["reason"] else ""
         say(f"{variant} in {name}: ", (judged["verdict"], STYLES[judged["verdict"]]), reason)

@@ -1,14 +1,11 @@
 """What every variant is compared with: torch's embeddings and scores, and what kind of model it is."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from foundry.base import files
-from foundry.reference import coverage
-from foundry.reference.coverage import Coverage
 from foundry.variants.facts import Facts
 
 
@@ -25,24 +22,10 @@ class Reference:
     vocabulary_size: int
     batch_size: int  # in which the validation texts were embedded
     offset: float  # the mean of a CrossEncoder's scores, which would drown their differences in a cosine; else 0
-    hard_texts_left_out: list[str] = field(default_factory=list)  # their names: there was no memory for them
-    coverage: Coverage = field(default_factory=Coverage)  # of lengths, batches and the vocabulary
 
     def centred(self, rows: np.ndarray) -> np.ndarray:
         """Rows (texts, dimensions) of a variant less `offset`, to be compared with the embeddings here."""
         return rows - np.float32(self.offset) if self.offset else rows
-
-    def without_hard_texts(self, left_out: Collection[str]) -> "Reference":
-        """The same without the hard texts of these names, which are said to be left out."""
-        kept = [index for index, name in enumerate(self.hard_texts) if name not in left_out]
-        texts = len(self.tokens) - len(self.hard_texts)
-        return replace(
-            self,
-            hard_texts={name: text for name, text in self.hard_texts.items() if name not in left_out},
-            hard_embeddings=self.hard_embeddings[kept],
-            tokens=[*self.tokens[:texts], *(self.tokens[texts + index] for index in kept)],
-            hard_texts_left_out=sorted({*self.hard_texts_left_out, *left_out}),
-        )
 
     @property
     def vocabulary_covered(self) -> int:
@@ -61,10 +44,8 @@ def write(folder: Path, reference: Reference) -> None:
         "offset": reference.offset,
         "hard": reference.hard_texts,
         "tokens": reference.tokens,
-        "hard_texts_left_out": reference.hard_texts_left_out,
     }
     files.write_json(folder / "reference.json", record)
-    coverage.write(folder, reference.coverage)
 
 
 def read(folder: Path) -> Reference:
@@ -72,10 +53,4 @@ def read(folder: Path) -> Reference:
     record = files.read_json(folder / "reference.json")
     hard_texts = record.pop("hard")
     with np.load(folder / "embeddings.npz") as arrays:
-        return Reference(
-            embeddings=arrays["texts"],
-            hard_texts=hard_texts,
-            hard_embeddings=arrays["hard"],
-            coverage=coverage.read(folder),
-            **record,
-        )
+        return Reference(embeddings=arrays["texts"], hard_texts=hard_texts, hard_embeddings=arrays["hard"], **record)

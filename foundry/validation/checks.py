@@ -7,7 +7,7 @@ threshold into settings.py. What it needs of the variant is measured in measurem
 import numpy as np
 
 from foundry.reference.reference import Reference
-from foundry.validation import consistency, integrity, lengths, parity, vocabulary
+from foundry.validation import consistency, integrity, parity
 from foundry.validation.measurements import Measurements
 from foundry.validation.results import Check
 from foundry.validation.settings import Thresholds
@@ -31,8 +31,6 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
         *parity.closeness(embeddings, expected.embeddings, limits),
         *parity.hard_texts(hard_embeddings, expected.hard_embeddings, limits),
     ]
-    checks += lengths.checks(measured.length_cosines, limits)
-    checks += vocabulary.sequences_as_torch(measured.sequence_cosines, limits)
     if measured.facts["kind"] == "SparseEncoder":
         checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
     if measured.passages is not None:

@@ -45,19 +45,6 @@ class PrecisionVerdict(TypedDict):
     checks: list[Check]
 
 
-class Inputs(TypedDict):
-    """What a variant was asked for beside the validation texts. Lengths are in tokens."""
-
-    lengths: list[int]  # of texts embedded alone
-    in_equal_batches: list[int]
-    in_unequal_batches: list[int]  # each beside a shorter text
-    lengths_left_out: list[int]  # of what is tried where there is memory for it
-    hard_texts_left_out: list[str]  # the same
-    batch_sizes: list[int]
-    rows: dict[str, str]  # by torch's name of a table: how many of its rows were compared
-    words: str  # how many of the vocabulary's words went through the graph in sequences
-
-
 class Validation(TypedDict):
     """artifacts/validation/<model>/<variant>.json"""
 
@@ -67,7 +54,6 @@ class Validation(TypedDict):
     reason: str | None
     texts: int
     vocabulary: str  # how many of its entries occur in the texts
-    inputs: Inputs | None
     checks: list[Check]
     worst: list[WorstText]
     contexts: dict[str, Context]
@@ -111,16 +97,6 @@ def changes_with_batch(validation: Validation) -> float | None:
     """The mean cosine between a text embedded alone and in a batch, where the two embeddings differ; else None."""
     value = value_of(validation, "consistency_mean_cosine")
     return value if value is not None and value < SAME_EMBEDDING else None
-
-
-def left_out(validation: Validation) -> str | None:
-    """For which lengths and hard texts there was no memory, or None where there was for all."""
-    inputs = validation["inputs"]
-    if inputs is None or not (inputs["lengths_left_out"] or inputs["hard_texts_left_out"]):
-        return None
-    lengths = inputs["lengths_left_out"]
-    longer = [f"texts of {lengths[0]} tokens and more"] if lengths else []
-    return ", ".join([*longer, *inputs["hard_texts_left_out"]])
 
 
 def why_failed(checks: Sequence[Check]) -> str | None:

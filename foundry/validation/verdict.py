@@ -4,7 +4,7 @@ A variant that fails is a result, not an error: the others go on, and `publish` 
 unless `validate.on_failure` is `stop`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,8 @@ from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
 from foundry.reference.closeness import cosines
-from foundry.reference.coverage import Coverage
 from foundry.reference.reference import Reference
-from foundry.validation import (
-    checks,
-    consistency,
-    fitting,
-    integrity,
-    lengths,
-    measurements,
-    precision,
-    results,
-    vocabulary,
-)
+from foundry.validation import checks, measurements, precision, results
 from foundry.validation.measurements import Measurements
 from foundry.validation.settings import Thresholds, ValidateVariant
 from foundry.variants import variant_folder
@@ -54,7 +43,6 @@ def validate(
         "reason": variant_folder.skipped(folder),
         "texts": len(texts),
         "vocabulary": f"{expected.vocabulary_covered} of {expected.vocabulary_size}",
-        "inputs": None,
         "checks": [],
         "worst": [],
         "contexts": {},
@@ -67,21 +55,10 @@ def validate(
     if result["reason"] is not None:
         return result
     result["files"] = dict(variant_folder.hashes(folder))
-    if unknown := integrity.unknown_files(folder, variant):
-        result["verdict"] = "failed"
-        result["reason"] = f"{unknown[0]} is not among the files that are published with this variant"
-        return result
-    expected = fitting.what_fits(folder, variant, expected, settings.batch_size)
     try:
         loaded = loader.load(folder, variant)
-        rows = vocabulary.compare(folder, variant, loaded, expected.coverage, settings.thresholds)
-        columns = vocabulary.wrong_columns(loaded, expected.coverage, settings.thresholds)
-        all_words = not vocabulary.has_words(rows, expected.coverage)
-        measured = measurements.measure(loaded, texts, tasks, expected, settings.batch_size, all_words)
-        against_reference = [
-            *checks.all_checks(measured, expected, settings.thresholds),
-            *vocabulary.rows_as_torch(rows, columns),
-        ]
+        measured = measurements.measure(loaded, texts, tasks, expected, settings.batch_size)
+        against_reference = checks.all_checks(measured, expected, settings.thresholds)
     except Exception as error:  # noqa: BLE001  # whatever a variant does is its own verdict, and ends no other
         result["verdict"] = "failed"
         result["reason"] = f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
@@ -102,34 +79,9 @@ def validate(
         result["worst"] = worst_of_all_texts(texts, measured, expected)
     result["contexts"] = {
         name: {"mean": float(cosine.mean()), "min": float(cosine.min())}
-        for name, cosine in {**measured.batch_cosines, **measured.length_cosines}.items()
+        for name, cosine in measured.batch_cosines.items()
     }
-    result["inputs"] = inputs(measured, rows, expected, settings.batch_size)
     return result
-
-
-def inputs(
-    measured: Measurements, rows: Mapping[str, vocabulary.Rows], expected: Reference, batch_size: int
-) -> results.Inputs:
-    """What the variant was asked for."""
-    covered = expected.coverage if measured.length_cosines else Coverage()
-    tokens = [text.tokens for text in covered.texts]
-    sizes = {1, batch_size, consistency.BATCH_TEXTS}
-    if len(measured.sequence_cosines):
-        sizes |= set(consistency.SEQUENCE_BATCHES)
-    return {
-        "lengths": tokens,
-        "in_equal_batches": [tokens[place] for place in lengths.equal_batches(covered)],
-        "in_unequal_batches": [tokens[place] for place, _ in lengths.unequal_batches(covered)],
-        "lengths_left_out": expected.coverage.lengths_left_out,
-        "hard_texts_left_out": expected.hard_texts_left_out,
-        "batch_sizes": sorted(sizes),
-        "rows": {
-            name: "not found in the graph" if table.wrong is None else f"{table.rows} of {table.rows}"
-            for name, table in rows.items()
-        },
-        "words": f"{measured.words} of {expected.vocabulary_size}",
-    }
 
 
 def worst_of_all_texts(texts: Sequence[str], measured: Measurements, expected: Reference) -> list[results.WorstText]:

@@ -23,8 +23,7 @@ def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999
     }
     return {
         "variant": variant, "precision": "fp32", "verdict": verdict, "reason": None, "texts": 48, "facts": facts,
-        "vocabulary": "400 of 600", "inputs": None,
-        "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
+        "vocabulary": "400 of 600", "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None,
         "precisions": {},
         "built": {"exporter": "optimum (optimum-onnx 0.1.0)", "tried_before": {},
                   "fusions": {"attention": {"found": 5, "expected": 6}}},
