@@ -259,9 +259,11 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
         record = result["variants"][variant]
         assert record["error"] is None
         assert set(record["texts_per_second"]) == {"short", "long"}
-        assert len(record["texts_per_second"]["short"]["1"]) == result["rounds"] >= 3
+        # Beside other jobs, a variant may be so much slower than torch that it is measured once.
+        assert len(record["texts_per_second"]["short"]["1"]) == (1 if record["note"] else result["rounds"])
         assert record["memory_mb"] > 100
         assert record["latency"]["short"]["samples"] >= 2
+    assert result["rounds"] >= 3
     assert speeds.to_torch(result, "torch", "short") == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert result["variants"]["openvino_f32"]["closeness"]["min_cosine"] > 0.9999
     assert result["groups"]["long"]["tokens_per_text"] > result["groups"]["short"]["tokens_per_text"]
