@@ -1,14 +1,16 @@
 """What every variant is compared with: torch's embeddings and scores, and what kind of model it is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from foundry.base import files
-from foundry.reference import coverage
+from foundry.reference import closeness, coverage
 from foundry.reference.coverage import Coverage
+from foundry.reference.scripts import Scripts
 from foundry.variants.facts import Facts
 
 
@@ -16,21 +18,42 @@ from foundry.variants.facts import Facts
 class Reference:
     """The reference of one model, as `embed` froze it."""
 
-    embeddings: np.ndarray  # (texts, dimensions), float32: the validation texts, less `offset`
+    embeddings: np.ndarray  # (texts, dimensions), float32: the validation texts, less `offsets`
     hard_texts: dict[str, str]  # by name
-    hard_embeddings: np.ndarray  # (hard texts, dimensions), float32, each embedded alone, less `offset`
+    hard_embeddings: np.ndarray  # (hard texts, dimensions), float32, each embedded alone, less `offsets`
     tokens: list[list[int]]  # token ids of the validation texts, then of the hard texts
     facts: Facts
     scores: dict[str, float]  # by task
     vocabulary_size: int
+    scripts: Scripts  # of the validation texts and of the vocabulary
     batch_size: int  # in which the validation texts were embedded
-    offset: float  # the mean of a CrossEncoder's scores, which would drown their differences in a cosine; else 0
+    # Of a CrossEncoder, the mean of its scores for each label, which would drown their differences in a cosine.
+    offsets: list[float]
     hard_texts_left_out: list[str] = field(default_factory=list)  # their names: there was no memory for them
     coverage: Coverage = field(default_factory=Coverage)  # of lengths, batches and the vocabulary
 
-    def centred(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (texts, dimensions) of a variant less `offset`, to be compared with the embeddings here."""
-        return rows - np.float32(self.offset) if self.offset else rows
+    def less_offsets(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (texts, dimensions) of a variant less `offsets`, to be compared with the embeddings here."""
+        return less_offsets(rows, self.offsets)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """What all texts have in common, (dimensions,): the mean of torch's directions on the validation texts."""
+        mean: np.ndarray = self._compared(self.embeddings).mean(axis=0)
+        return mean
+
+    def without_mean(self, rows: np.ndarray) -> np.ndarray:
+        """What tells these texts from others: rows (texts, dimensions), already less `offsets`, without `mean`."""
+        rest: np.ndarray = self._compared(rows) - self.mean
+        return rest
+
+    def centred_cosines(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """`closeness.cosines` of rows (texts, dimensions), already less `offsets`, after `mean` is taken off both."""
+        return closeness.cosines(self.without_mean(left), self.without_mean(right))
+
+    def _compared(self, rows: np.ndarray) -> np.ndarray:
+        """Of an embedding the direction counts; of a CrossEncoder's scores, the scores."""
+        return rows.astype(np.float64) if self.facts["kind"] == "CrossEncoder" else closeness.directions(rows)
 
     def without_hard_texts(self, left_out: Collection[str]) -> "Reference":
         """The same without the hard texts of these names, which are said to be left out."""
@@ -50,6 +73,13 @@ class Reference:
         return len({token for ids in self.tokens for token in ids})
 
 
+def less_offsets(rows: np.ndarray, offsets: Sequence[float]) -> np.ndarray:
+    """Rows (texts, dimensions) less one offset for each label; a row has the labels of a passage side by side."""
+    if not offsets or rows.shape[1] % len(offsets):  # Of another width than torch's, which has its own check.
+        return rows
+    return rows - np.tile(np.array(offsets, dtype=np.float32), rows.shape[1] // len(offsets))
+
+
 def write(folder: Path, reference: Reference) -> None:
     """Write the reference into an existing folder: the arrays to embeddings.npz, the rest to reference.json."""
     np.savez(folder / "embeddings.npz", texts=reference.embeddings, hard=reference.hard_embeddings)
@@ -57,8 +87,9 @@ def write(folder: Path, reference: Reference) -> None:
         "facts": reference.facts,
         "scores": reference.scores,
         "vocabulary_size": reference.vocabulary_size,
+        "scripts": reference.scripts,
         "batch_size": reference.batch_size,
-        "offset": reference.offset,
+        "offsets": reference.offsets,
         "hard": reference.hard_texts,
         "tokens": reference.tokens,
         "hard_texts_left_out": reference.hard_texts_left_out,

@@ -32,6 +32,7 @@ def render(template: str, **context: Any) -> str:
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
     environment.filters["short"] = short
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
+    environment.filters["lost"] = lost
     environment.filters["origin"] = origin
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
@@ -49,6 +50,13 @@ def passed_in(row: Mapping[str, Any]) -> list[str]:
 def short(value: float | None) -> str:
     """Three digits, or all before the point."""
     return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def lost(row: Mapping[str, Any]) -> str:
+    """`0.93% (neighbours)`: how much quality a row or an answer loses, and in which measure."""
+    if row["loss"] is None:
+        return ""
+    return f"{100 * row['loss']:.2g}%" + (f" ({row['lost_in']})" if row["lost_in"] else "")
 
 
 def origin(source: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ class Section(TypedDict):
     flowchart: str  # Mermaid
     texts: int
     vocabulary: str
+    uncovered_scripts: list[str]
     validations: dict[str, Validation]
     others: dict[str, list[MergedRow]]  # by host
     charts: dict[str, str]  # SVG, by file name
@@ -54,6 +55,7 @@ def build_section(
         "flowchart": flowchart(answers),
         "texts": validations["torch"]["texts"],
         "vocabulary": validations["torch"]["vocabulary"],
+        "uncovered_scripts": validations["torch"]["uncovered_scripts"],
         "validations": validations,
         "others": {
             name: merge_same_bytes(build_rows(model, validations, benchmark)) for name, benchmark in measured.items()

@@ -29,7 +29,10 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
         return checks
     checks += [
         *parity.closeness(embeddings, expected.embeddings, limits),
-        *parity.hard_texts(hard_embeddings, expected.hard_embeddings, limits),
+        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
+        *parity.hard_texts(
+            hard_embeddings, expected.centred_cosines(hard_embeddings, expected.hard_embeddings), limits
+        ),
     ]
     checks += lengths.checks(measured.length_cosines, limits)
     checks += vocabulary.sequences_as_torch(measured.sequence_cosines, limits)

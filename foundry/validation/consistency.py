@@ -7,7 +7,6 @@ import numpy as np
 from foundry.loading.items import PASSAGES_PER_QUERY, Query
 from foundry.loading.variant import LoadedVariant
 from foundry.reference import sequences
-from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
 from foundry.validation.results import Check, at_least, at_most
 from foundry.validation.settings import Thresholds
@@ -20,8 +19,8 @@ LONG_TEXT_WORDS = 512
 
 
 def measure(variant: LoadedVariant, texts: Sequence[str], expected: Reference) -> tuple[dict[str, np.ndarray], int]:
-    """Cosines (texts,) of texts embedded alone with the same texts in each kind of batch, by its name; and how many
-    values differ when the same batch is embedded twice.
+    """Centred cosines (texts,) of texts embedded alone with the same texts in each kind of batch, by its name; and
+    how many values differ when the same batch is embedded twice.
     """
     items = variant.items(texts[:BATCH_TEXTS])
     first_items = items[:TEXTS_BESIDE_LONG]
@@ -29,13 +28,13 @@ def measure(variant: LoadedVariant, texts: Sequence[str], expected: Reference) -
     # A query is as many inputs as it has passages; with so many to a batch, all of them stand in one.
     inputs_per_item = len(first_items[0].passages) if isinstance(first_items[0], Query) else 1
     one_batch = (len(first_items) + 1) * inputs_per_item
-    alone = expected.centred(variant.encode(items, batch_size=1))
-    batch_of_32 = expected.centred(variant.encode(items, batch_size=32))
-    beside_long = expected.centred(variant.encode([*first_items, long_item], batch_size=one_batch))[:-1]
-    repeated = expected.centred(variant.encode(items, batch_size=32))
+    alone = expected.less_offsets(variant.encode(items, batch_size=1))
+    batch_of_32 = expected.less_offsets(variant.encode(items, batch_size=32))
+    beside_long = expected.less_offsets(variant.encode([*first_items, long_item], batch_size=one_batch))[:-1]
+    repeated = expected.less_offsets(variant.encode(items, batch_size=32))
     batch_cosines = {
-        "batch_of_32": cosines(batch_of_32, alone),
-        "beside_a_long_one": cosines(beside_long, alone[: len(first_items)]),
+        "batch_of_32": expected.centred_cosines(batch_of_32, alone),
+        "beside_a_long_one": expected.centred_cosines(beside_long, alone[: len(first_items)]),
     }
     return batch_cosines, int((repeated != batch_of_32).sum())
 
@@ -57,11 +56,11 @@ def measure_sequences(
 
     The sequences have one length: nothing is padded, and a row's place in the batch is all that differs.
     """
-    alone = expected.centred(sequences.encode(variant, ids, batch_size=1))
+    alone = expected.less_offsets(sequences.encode(variant, ids, batch_size=1))
     result = {}
     for size in SEQUENCE_BATCHES:
-        rows = expected.centred(sequences.encode(variant, ids[:size], batch_size=size))
-        result[f"batch_of_{size}_short"] = cosines(rows, alone[: len(rows)])
+        rows = expected.less_offsets(sequences.encode(variant, ids[:size], batch_size=size))
+        result[f"batch_of_{size}_short"] = expected.centred_cosines(rows, alone[: len(rows)])
     return result, alone
 
 

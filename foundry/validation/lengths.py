@@ -21,19 +21,19 @@ def measure(variant: LoadedVariant, expected: Reference) -> dict[str, np.ndarray
     texts = expected.coverage.texts
     if not texts:
         return {}
-    first_rows = expected.centred(expected.coverage.first_rows)
-    second_rows = expected.centred(expected.coverage.second_rows)
-    alone = expected.centred(variant.encode([text.first for text in texts], batch_size=1))
+    first_rows = expected.less_offsets(expected.coverage.first_rows)
+    second_rows = expected.less_offsets(expected.coverage.second_rows)
+    alone = expected.less_offsets(variant.encode([text.first for text in texts], batch_size=1))
     equal = [
         cosines(
-            expected.centred(_one_batch(variant, [texts[index].first, texts[index].second])),
+            expected.less_offsets(_one_batch(variant, [texts[index].first, texts[index].second])),
             np.stack([first_rows[index], second_rows[index]]),
         )
         for index in equal_batches(expected.coverage)
     ]
     unequal = [
         cosines(
-            expected.centred(_one_batch(variant, [texts[index].first, texts[shorter].second])),
+            expected.less_offsets(_one_batch(variant, [texts[index].first, texts[shorter].second])),
             np.stack([first_rows[index], second_rows[shorter]]),
         )
         for index, shorter in unequal_batches(expected.coverage)

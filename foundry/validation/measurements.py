@@ -24,7 +24,7 @@ class Measurements:
     where they are not finite.
     """
 
-    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offset
+    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offsets
     hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
     passages: int | None  # of each query of a CrossEncoder
     tokens: list[list[int]]  # token ids of the texts, then of the hard texts
@@ -51,8 +51,8 @@ def measure(
     `all_words` asks for all of the vocabulary instead of some words from all over it.
     """
     items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
-    embeddings = expected.centred(variant.encode(items, batch_size))
-    hard_embeddings = expected.centred(variant.encode(hard_items, batch_size=1))
+    embeddings = expected.less_offsets(variant.encode(items, batch_size))
+    hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
     batch_cosines: dict[str, np.ndarray] = {}
     changed_values = 0
     scores: dict[str, float] = {}
@@ -95,9 +95,9 @@ def measure_sequences(
     batch_cosines, alone = consistency.measure_sequences(variant, covered.sequences[numbers], expected)
     if all_words and len(covered.sequences) > len(numbers):
         numbers = np.arange(len(covered.sequences))
-        alone = expected.centred(sequences.encode(variant, covered.sequences, vocabulary.BATCH_SIZE))
+        alone = expected.less_offsets(sequences.encode(variant, covered.sequences, vocabulary.BATCH_SIZE))
     per_row = len(covered.sequences) // len(covered.sequence_rows)
     groups = numbers[::per_row] // per_row
-    cosine = cosines(alone, expected.centred(covered.sequence_rows[groups]))
+    cosine = cosines(alone, expected.less_offsets(covered.sequence_rows[groups]))
     words = sequences.words_in(covered.sequences[numbers], sequences.special_ids(variant))
     return batch_cosines, cosine, words

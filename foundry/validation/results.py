@@ -68,6 +68,7 @@ class Validation(TypedDict):
     texts: int
     vocabulary: str  # how many of its entries occur in the texts
     inputs: Inputs | None
+    uncovered_scripts: list[str]  # that the vocabulary is made for and hardly any text is in, with figures
     checks: list[Check]
     worst: list[WorstText]
     contexts: dict[str, Context]

@@ -12,6 +12,7 @@ import numpy as np
 from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
+from foundry.reference import scripts
 from foundry.reference.closeness import cosines
 from foundry.reference.coverage import Coverage
 from foundry.reference.reference import Reference
@@ -55,6 +56,7 @@ def validate(
         "texts": len(texts),
         "vocabulary": f"{expected.vocabulary_covered} of {expected.vocabulary_size}",
         "inputs": None,
+        "uncovered_scripts": scripts.uncovered(expected.scripts),
         "checks": [],
         "worst": [],
         "contexts": {},

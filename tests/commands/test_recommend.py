@@ -14,6 +14,7 @@ from foundry.commands import recommend
 from foundry.params import reading
 from foundry.reporting import advice, recommendation
 from foundry.reporting.flowchart import flowchart
+from foundry.validation import quality
 from tests.support.results import benchmark, noisy, record, validation
 
 FACTS = {"kind": "SentenceTransformer", "trust_remote_code": False}
@@ -82,8 +83,33 @@ def test_a_variant_that_changes_with_the_batch_carries_its_warning_and_its_other
 
 
 def test_a_task_that_lost_more_than_the_embedding_counts(measured: tuple[Any, Any]) -> None:
-    assert recommendation.quality_loss(measured[1]["onnx_bad_at_sts"]) == pytest.approx(0.03)
+    assert quality.quality_loss(measured[1]["onnx_bad_at_sts"]["checks"]) == (pytest.approx(0.03), "task sts")
     assert recommendation.by_speed(*measured, "latency", "short", 0.031)["variant"] == "onnx_bad_at_sts"
+
+
+def test_the_worst_of_what_was_measured_counts(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+
+    def lose(**values: float) -> Any:
+        rows: Any = [{"check": check, "value": value} for check, value in {"mean_cosine": 0.9999, **values}.items()]
+        return quality.quality_loss(rows)
+
+    assert lose(mean_centred_cosine=0.98, recall_at_10=0.95) == (pytest.approx(0.02), "centred cosine")
+    assert lose(mean_centred_cosine=0.98, recall_at_10=0.8) == (pytest.approx(0.04), "neighbours")
+    assert lose(mean_centred_cosine=0.98, recall_at_10=0.5, passage_order=0.97) == (
+        pytest.approx(0.03), "order of passages",
+    )  # fmt: skip
+    assert lose(mean_centred_cosine=0.99995, recall_at_10=0.9, task_ratio_sts=0.99) == (0.0, None)
+    assert lose(recall_at_10=1.0).share == 1.0  # what was not measured counts as lost
+    # And by it the command, the report and the flowchart choose: the fastest loses too many neighbours.
+    neighbours = {"check": "recall_at_10", "value": 0.85}
+    validations["onnx_dynamic"]["checks"].append(neighbours)
+    answer = recommendation.by_speed(speeds, validations, "throughput", "short", 0.01)
+    assert answer["variant"] == "onnx_static"
+    assert "onnx_dynamic" not in advice.within_budget(validations, 0.01)
+    answer = recommendation.by_speed(speeds, validations, "throughput", "short", 0.03)
+    assert (answer["variant"], answer["lost_in"]) == ("onnx_dynamic", "neighbours")
+    assert any("quality lost: 2.3% (neighbours)" in line for line in advice.advise(answer, "x", FACTS))
 
 
 def test_within_noise_it_says_so_and_prefers_the_nearer_to_torch(measured: tuple[Any, Any]) -> None:
