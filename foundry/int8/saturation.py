@@ -1,12 +1,13 @@
 """Sums of two products that overflow 16 bits: which pairs of weights can, and what a processor then makes of them.
 
-An x86 processor without VNNI multiplies unsigned by signed 8-bit integers with `vpmaddubsw`: it adds the products of two
-neighbouring channels in 16 bits, and a sum beyond their range becomes the nearest value in it. So do ONNX Runtime
+An x86 processor without VNNI multiplies unsigned by signed 8-bit integers with `vpmaddubsw`: it adds the products of
+two neighbouring channels in 16 bits, and a sum beyond their range becomes the nearest value in it. So do ONNX Runtime
 (MLAS) and OpenVINO (oneDNN); tests/onnx/test_saturation.py and tests/openvino/test_saturation.py compare this file with
 what they compute on such a processor. With VNNI, AMX or Arm's dot product, sums are exact, as are those of unsigned by
 unsigned integers everywhere.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,9 @@ def risky_pairs(weight: np.ndarray, low: np.ndarray | int = 0, high: np.ndarray 
     """The pairs of a weight (channels, outputs), int8, that can saturate where each channel of the unsigned tokens is
     between `low` and `high`, one number or (channels,); by default for any tokens."""
     integers = even(weight.astype(np.int32))
-    lowest, highest = (even(np.broadcast_to(np.asarray(bound, np.int32), len(weight)))[:, None] for bound in (low, high))
+    lowest, highest = (
+        even(np.broadcast_to(np.asarray(bound, np.int32), len(weight)))[:, None] for bound in (low, high)
+    )
     least, most = np.minimum(lowest * integers, highest * integers), np.maximum(lowest * integers, highest * integers)
     least, most = least[::2] + least[1::2], most[::2] + most[1::2]
     outputs, pairs = np.nonzero(((least < INT16_MIN) | (most > INT16_MAX)).T)
@@ -79,6 +82,11 @@ def saturating_product(tokens: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.clip(products[:, ::2] + products[:, 1::2], INT16_MIN, INT16_MAX).sum(axis=1)
 
 
+def range_names(tokens: str) -> tuple[str, str]:
+    """The names of a graph's outputs with the lowest and the highest integer of each channel of a tensor."""
+    return f"{tokens}_lowest", f"{tokens}_highest"
+
+
 class Ranges:
     """The lowest and highest integer of each channel of the quantized tensors, over all texts."""
 
@@ -90,6 +98,17 @@ class Ranges:
         """Add the extremes (channels,) of a tensor on more texts."""
         self.low[tensor] = np.minimum(self.low.get(tensor, low), low)
         self.high[tensor] = np.maximum(self.high.get(tensor, high), high)
+
+    def add_all(self, other: "Ranges") -> None:
+        """Add all extremes of other ranges."""
+        for tensor, low in other.low.items():
+            self.add(tensor, low, other.high[tensor])
+
+    def add_outputs(self, outputs: Mapping[str, np.ndarray], tensors: Iterable[str]) -> None:
+        """Add what a graph with `range_names` among its outputs gave, for each tensor."""
+        for tensor in tensors:
+            low, high = (np.asarray(outputs[name]).astype(np.int32) for name in range_names(tensor))
+            self.add(tensor, low, high)
 
     def pairs(self, tensor: str, weight: np.ndarray, margin: int = 0) -> Pairs:
         """The pairs of a weight (channels, outputs) that multiplies the tensor which can saturate within its ranges,

@@ -9,15 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from foundry.int8.saturation import INT16_MAX, INT16_MIN, Pairs
+from foundry.int8.saturation import INT16_MAX, INT16_MIN, Pairs, range_names
 from foundry.onnx.graph_writer import GraphWriter
 
 MICROSOFT = "com.microsoft"
-
-
-def range_names(tokens: str) -> tuple[str, str]:
-    """The outputs with the lowest and the highest integer of each channel of a tensor, (channels,) float32."""
-    return f"{tokens}_lowest", f"{tokens}_highest"
 
 
 def apart(writer: GraphWriter, node: Any, tokens: str) -> Any:
@@ -39,7 +34,9 @@ def _with_tokens(writer: GraphWriter, node: Any, tokens: str) -> Any:
     source, weight, weight_scale, *rest = node.input
     zero_point, bias = (*rest, "", "")[:2]
     scale, token_zero_point = f"{tokens}_scale", f"{tokens}_zero_point"
-    quantize = helper.make_node("DynamicQuantizeLinear", [source], [tokens, scale, token_zero_point], f"{tokens}_quantize")
+    quantize = helper.make_node(
+        "DynamicQuantizeLinear", [source], [tokens, scale, token_zero_point], f"{tokens}_quantize"
+    )
     inputs = [tokens, weight, scale, weight_scale, token_zero_point, zero_point, bias]
     product = _to_float(inputs, node.output[0], node.name)
     writer.insert_before(node, quantize)
@@ -89,7 +86,9 @@ def _before_quantization(writer: GraphWriter, node: Any) -> Any:
             ("Mul", [f"{output}_bias_scaled", weight_scale], f"{output}_bias_float"),
             ("Add", [result, f"{output}_bias_float"], f"{output}_biased"),
         ):
-            writer.insert_before(node, helper.make_node(operator, names, [name], name, **({"to": 1} if operator == "Cast" else {})))
+            writer.insert_before(
+                node, helper.make_node(operator, names, [name], name, **({"to": 1} if operator == "Cast" else {}))
+            )
         result = f"{output}_biased"
     if len(rest) > 1 and rest[0]:
         last = helper.make_node("QuantizeLinear", [result, *rest[:2]], [output], node.name)
@@ -166,7 +165,9 @@ def saturate(writer: GraphWriter, node: Any, pairs: Pairs) -> None:
     for index, which in enumerate(("first", "second")):
         rows = constant(f"{which}_channels", channels + index)
         values = add("Gather", [by_channel(tokens), rows], f"{which}_tokens")  # (rows, pairs of a row, tokens)
-        products.append(add("Mul", [values, constant(f"{which}_weights", weights[index, ..., None])], f"{which}_products"))
+        products.append(
+            add("Mul", [values, constant(f"{which}_weights", weights[index, ..., None])], f"{which}_products")
+        )
     exact = add("Add", products, "exact")
     above = add("Max", [exact, constant("lowest", np.float32(INT16_MIN))], "above")
     clipped = add("Min", [above, constant("highest", np.float32(INT16_MAX))], "clipped")

@@ -16,9 +16,6 @@ from foundry.int8.saturation import SAFE_WEIGHT, Pairs, risky_pairs
 from foundry.onnx import graph_files, saturated_products
 from foundry.onnx.graph_writer import GraphWriter
 
-# On an x86 processor without VNNI, ONNX Runtime then multiplies unsigned by unsigned integers, which is exact and
-# slower. On any other it changes nothing.
-EXACT = ("session.x64quantprecision", "1")
 # Operators on integers, and which of their inputs is the weight.
 WEIGHTS = {"MatMulInteger": 1, "MatMulIntegerToFloat": 1, "DynamicQuantizeMatMul": 1, "QAttention": 1,
            "QLinearMatMul": 3, "QGemm": 3}  # fmt: skip
@@ -34,6 +31,11 @@ class IntegerProduct:
 
     node: Any
     weight: np.ndarray  # (channels, outputs), int8
+
+    @property
+    def output(self) -> str:
+        """The name of the tensor that it gives."""
+        return str(self.node.output[0])
 
     @property
     def tokens(self) -> str:
@@ -106,13 +108,12 @@ class IntegerGraph:
         writer = GraphWriter(self._model, self._folder)
         tokens: dict[str, int] = {}  # the number of channels of each
         for product in self.products:
-            output = product.node.output[0]
             node = saturated_products.apart(writer, writer.current(product.node), product.tokens)
             if product.tokens not in tokens:
                 tokens[product.tokens] = len(product.weight)
                 saturated_products.add_range(writer, node, product.tokens, len(product.weight))
-            if len(pairs.get(output, ())):
-                saturated_products.saturate(writer, node, pairs[output])
+            if len(pairs.get(product.output, ())):
+                saturated_products.saturate(writer, node, pairs[product.output])
         model = writer.finish()
         saturated_products.declare_ranges(model, tokens)
         target = target.absolute()

@@ -6,14 +6,14 @@ so too, it is the one whose embedding is nearest to torch's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
-from foundry.benchmarking import other_load, speeds
+from foundry.benchmarking import machine_profile, other_load, speeds
 from foundry.benchmarking.speeds import Benchmark
 from foundry.benchmarking.timings import Ratio, same_speed
 from foundry.reporting import ways
 from foundry.validation.quality import quality_loss
-from foundry.validation.results import Validation, changes_with_batch
+from foundry.validation.results import Validation, changes_with_batch, on_family
 from foundry.variants.precisions import InferencePrecision
 
 USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
@@ -44,6 +44,12 @@ class Answer(TypedDict):
     lost_in: str | None  # the measure in which it is lost
     warning: str | None
     withheld: str | None  # why nothing is recommended, whatever passed
+
+
+def on_machine(validations: Mapping[str, Validation], machine: Mapping[str, Any]) -> dict[str, Validation]:
+    """The validations as they hold on a machine, by its profile: what fails on its family of processors has failed."""
+    family = machine_profile.family(machine)
+    return {name: on_family(validation, family) for name, validation in validations.items()}
 
 
 def candidates(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> list[str]:
@@ -167,7 +173,8 @@ def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
 
 
 def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budgets: Sequence[float]) -> list[Answer]:
-    """An answer for each use, group of texts and budget."""
+    """An answer for each use, group of texts and budget, for the machine of the benchmark."""
+    validations = on_machine(validations, benchmark["machine"])
     return [
         *(by_speed(benchmark, validations, use, group, budget)
           for use in USES for group in benchmark["groups"] for budget in budgets),

@@ -69,6 +69,7 @@ class Row(TypedDict):
     inference_precision: InferencePrecision  # what it is told to compute in
     precisions: dict[str, str]  # a variant's verdicts in bf16 and f16
     reason: str | None
+    fails_on: dict[results.Family, str]  # of a variant that passed: families of processors on which it fails, and why
     warning: str | None
     uncovered_scripts: list[str]  # that the model's vocabulary has, and hardly any validation text
     # How it was made.
@@ -123,6 +124,7 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
     checks = {check["check"]: check["value"] for check in validation["checks"]}
     loss = quality_loss(validation["checks"]) if validation["checks"] else None
     ratios = [value for name, value in checks.items() if name.startswith("task_ratio_") and value is not None]
+    passed = validation["verdict"] == "passed"
     return {
         "model": model,
         "variant": variant,
@@ -133,7 +135,8 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "setting_of": record["setting_of"] if record else None,
         "inference_precision": ways.file_and_precision(variant, record)[1],
         "precisions": {name: judged["verdict"] for name, judged in validation["precisions"].items()},
-        "reason": validation["reason"] or results.why_failed(validation["checks"]),
+        "reason": None if passed else validation["reason"] or results.why_failed(validation["checks"]),
+        "fails_on": results.families_that_fail(validation) if passed else {},
         "warning": warning(validation),
         "uncovered_scripts": validation["uncovered_scripts"],
         "same_bytes_as": twin,
@@ -167,6 +170,7 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "inference_precision": record["computes_in"] or "f32",
         "precisions": {},
         "reason": f"a way to load {record['setting_of']}, not validated",
+        "fails_on": {},
         "warning": None,
         "uncovered_scripts": [],
         "same_bytes_as": None,
@@ -280,7 +284,9 @@ def merge_same_bytes(table: Sequence[Row]) -> list[MergedRow]:
 def note(row: MergedRow) -> str:
     """What stands beside a variant's numbers: its other names, why it failed or was skipped, its warnings."""
     others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
+    families = [f"**fails on processors {results.FAMILIES[name]}**: {why}" for name, why in row["fails_on"].items()]
     if row["setting_of"] and row["verdict"] != "setting":
         others = precisions.way(row["setting_of"], row["inference_precision"])
     also = [f"{verdict} in {name}" for name, verdict in row["precisions"].items() if verdict != "not computed"]
-    return "; ".join(part for part in (others, *also, row["reason"], row["warning"], row["speed_note"]) if part)
+    parts = (others, *also, row["reason"], *families, row["warning"], row["speed_note"])
+    return "; ".join(part for part in parts if part)

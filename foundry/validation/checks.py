@@ -8,7 +8,7 @@ import numpy as np
 
 from foundry.reference.reference import Reference
 from foundry.validation import consistency, integrity, lengths, parity, vocabulary
-from foundry.validation.measurements import Measurements
+from foundry.validation.measurements import Closeness, Measurements
 from foundry.validation.results import Check
 from foundry.validation.settings import Thresholds
 
@@ -42,6 +42,27 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
         shape = (len(embeddings), measured.passages, -1)
         checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
     checks += consistency.batches(measured.batch_cosines, measured.values_changed_on_repeat, limits)
+    if np.isfinite(embeddings).all():
+        checks += parity.ranking(embeddings, expected.embeddings, limits)
+        checks += parity.task_ratios(measured.scores, expected.scores, limits)
+    return checks
+
+
+def closeness_checks(measured: Closeness, expected: Reference, limits: Thresholds) -> list[Check]:
+    """Those of the checks that say how close embeddings and scores are to torch's, each text in one batch."""
+    embeddings = measured.embeddings
+    checks = parity.values(embeddings, expected.embeddings)
+    if embeddings.shape != expected.embeddings.shape:
+        return checks
+    checks += [
+        *parity.closeness(embeddings, expected.embeddings, limits),
+        *parity.hard_texts(measured.hard_embeddings, expected.hard_embeddings, limits),
+    ]
+    if expected.facts["kind"] == "SparseEncoder":
+        checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
+    if measured.passages is not None:
+        shape = (len(embeddings), measured.passages, -1)
+        checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
     if np.isfinite(embeddings).all():
         checks += parity.ranking(embeddings, expected.embeddings, limits)
         checks += parity.task_ratios(measured.scores, expected.scores, limits)
