@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-INT16_MIN, INT16_MAX = -32768, 32767
-LARGEST_UINT8 = 255
-SAFE_WEIGHT = 64  # two products of a weight up to this one and any token fit into 16 bits
+from foundry.int8.planning import INT16_MAX, LARGEST_UINT8, SAFE_WEIGHT, quantize_rows
+
+INT16_MIN = -32768
 # Ranges of the exact graph are widened by so many steps of 8 bits, because where sums saturate, later layers see other
 # values; `Ranges` are compared again afterwards.
 MARGIN = 16
@@ -67,6 +67,23 @@ def risky_pairs(weight: np.ndarray, low: np.ndarray | int = 0, high: np.ndarray 
     weights = np.stack([integers[2 * pairs, outputs], integers[2 * pairs + 1, outputs]]).astype(np.float32)
     largest = max(int(most.max(initial=0)), -int(least.min(initial=0)))
     return Pairs(2 * pairs, outputs, weights, weight.shape[1], largest)
+
+
+def safe_limits(weight: np.ndarray) -> np.ndarray:
+    """The largest integer of each output of a weight (channels, outputs), float, with which no sum saturates for any
+    tokens: (outputs,), from 64 to 127."""
+    limits = np.full(weight.shape[1], 127.0)
+    for _ in range(127 - SAFE_WEIGHT):
+        integers, _ = quantize_rows(weight.T, limits)
+        risky = np.unique(risky_pairs(integers.T).outputs)
+        if not len(risky):
+            break
+        # As far as the largest sum asks for, and a step more for what rounding adds.
+        rows = even(integers[risky].T.astype(np.int32))
+        sums = np.abs(rows[::2] + rows[1::2]).max(axis=0)
+        limits[risky] = np.minimum(limits[risky] - 1, np.floor(limits[risky] * 2 * SAFE_WEIGHT / sums))
+        limits = np.maximum(limits, SAFE_WEIGHT)
+    return limits
 
 
 def even(values: np.ndarray) -> np.ndarray:

@@ -48,6 +48,10 @@ class GraphWriter:
         values: np.ndarray = numpy_helper.to_array(self._constants[tensor], str(self._folder))
         return values
 
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """The shape of a constant."""
+        return tuple(self._constants[tensor].dims)
+
     def constant(self, name: str, values: Any) -> str:
         """Add a constant; return its name."""
         from onnx import numpy_helper

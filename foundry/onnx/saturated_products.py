@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from foundry.int8.saturation import INT16_MAX, INT16_MIN, Pairs, range_names
+from foundry.int8.planning import INT16_MAX
+from foundry.int8.saturation import INT16_MIN, Pairs, range_names
 from foundry.onnx.graph_writer import GraphWriter
 
 MICROSOFT = "com.microsoft"

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from foundry.int8.saturation import SAFE_WEIGHT, Pairs, risky_pairs
+from foundry.int8.planning import SAFE_WEIGHT
+from foundry.int8.saturation import Pairs, risky_pairs
 from foundry.onnx import graph_files, saturated_products
 from foundry.onnx.graph_writer import GraphWriter
 

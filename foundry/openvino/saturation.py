@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from foundry.base.errors import FoundryError
-from foundry.int8.saturation import INT16_MAX, INT16_MIN, LARGEST_UINT8, SAFE_WEIGHT, Pairs, range_names, risky_pairs
+from foundry.int8.planning import INT16_MAX, LARGEST_UINT8, SAFE_WEIGHT
+from foundry.int8.saturation import INT16_MIN, Pairs, range_names, risky_pairs
 from foundry.openvino import static_int8
 from foundry.variants import naming
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from foundry.int8.saturation import INT16_MAX, Ranges, risky_pairs, saturating_product
+from foundry.int8.planning import INT16_MAX, quantize_rows
+from foundry.int8.saturation import Ranges, risky_pairs, safe_limits, saturating_product
 
 RNG = np.random.default_rng(0)
 
@@ -34,3 +35,13 @@ def test_seven_bits_are_safe_and_one_more_is_not() -> None:
     weight[4, 2] = -64
     assert risky_pairs(weight).outputs.tolist() == [1, 2]
     assert len(risky_pairs(weight, high=200)) == 0
+
+
+def test_safe_limits_are_as_large_as_safety_allows() -> None:
+    weight = RNG.normal(size=(64, 200)).astype(np.float32)
+    limits = safe_limits(weight)
+    integers = quantize_rows(weight.T, limits)[0].T
+    assert len(risky_pairs(integers)) == 0
+    assert limits.min() >= 64
+    assert limits.mean() > 80  # seven bits everywhere would be 64
+    assert safe_limits(np.eye(8, dtype=np.float32)).tolist() == [127] * 8  # no two large weights stand side by side
