@@ -138,6 +138,44 @@ def test_the_smallest_file(measured: tuple[Any, Any]) -> None:
     assert recommendation.by_size(*measured, 0.01)["variant"] == "onnx_dynamic"
 
 
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ({"architecture": "x86_64", "instruction_sets": ["avx2", "avx512_vnni"]}, "onnx_dynamic"),
+        ({"architecture": "x86_64", "instruction_sets": ["avx2", "avx_vnni"]}, "onnx_dynamic"),
+        ({"architecture": "aarch64", "instruction_sets": ["asimddp"]}, "onnx_dynamic"),
+        ({"architecture": "x86_64", "instruction_sets": ["avx2", "avx512f"]}, "onnx_static"),
+        ({"architecture": "AMD64", "instruction_sets": []}, "onnx_static"),  # nothing is known of it
+        ({}, "onnx_static"),
+    ],
+)
+def test_what_fails_on_the_processor_is_not_recommended_there(
+    measured: tuple[Any, Any], machine: dict[str, Any], expected: str
+) -> None:
+    speeds, validations = measured
+    row = validations["onnx_dynamic"]["checks"][0]
+    noise = {**row, "value": 0.02, "passed": False}
+    validations["onnx_dynamic"]["processors"] = {
+        "vnni": {"verdict": "passed", "how": "measured", "checks": []},
+        "avx2": {"verdict": "failed", "how": "simulated", "checks": [noise]},
+    }
+    speeds["machine"] = machine
+    del speeds["variants"]["onnx_twin"]
+    for answer in recommendation.recommend(speeds, validations, [0.01]):
+        assert answer["variant"] == expected
+
+
+def test_a_verdict_that_cannot_be_given_recommends_nothing(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+    validations["onnx_dynamic"]["processors"] = {
+        "vnni": {"verdict": "passed", "how": "measured", "checks": []},
+        "avx2": {"verdict": "unknown", "how": "simulated", "checks": []},
+    }
+    speeds["machine"] = {"architecture": "x86_64", "instruction_sets": ["avx2"]}
+    del speeds["variants"]["onnx_twin"]
+    assert recommendation.recommend(speeds, validations, [0.01])[0]["variant"] == "onnx_static"
+
+
 def test_nothing_within_the_budget_is_an_answer(measured: tuple[Any, Any]) -> None:
     speeds, validations = measured
     for name in ("torch", "onnx", "onnx_crashed"):

@@ -279,6 +279,23 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
             assert abs(scope["embeddings"] - embeddings).max() < 1e-5
 
 
+def test_the_lines_of_what_fails_on_some_processors_say_so_and_load_it_with_exact_sums(tiny: Path) -> None:
+    from foundry.reporting.rendering import loading_lines, plain_lines
+
+    facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
+    variant, fails_on = "onnx_qint8_avx512", {"avx2": "mean_cosine 0.018, must be >= 0.98"}
+    scope: dict[str, Any] = {}
+    for lines in (loading_lines, plain_lines):
+        shown = lines(str(tiny / variant), variant, facts, fails_on=fails_on)
+        assert shown is not None
+        assert "mean_cosine 0.018" in shown
+        exec(shown, scope)
+        assert scope["options"].get_session_config_entry("session.x64quantprecision") == "1"
+        session = scope["session"] if lines is plain_lines else scope["model"][0].auto_model.session
+        assert session.get_session_options().get_session_config_entry("session.x64quantprecision") == "1"
+    assert "# Not for processors x86 without VNNI" in loading_lines("x", "openvino_qint8", facts, fails_on=fails_on)
+
+
 def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
     from foundry.reporting.rendering import plain_lines
 

@@ -94,7 +94,9 @@ def test_the_simulation_is_what_the_processor_computes(
     settings = ValidateVariant.model_validate_json(settings_file(f"validate/{variant}").read_bytes())
     expected = reference.read(measured_on(tiny)[0])
     selected = [row["text"] for row in texts.read(measured_on(tiny)[1])]
-    trial = processors.ProcessorTrial(folder, variant, selected, {}, expected, settings, tmp_path / "graphs")
+    scratch = tmp_path / "graphs"
+    scratch.mkdir()
+    trial = processors.ProcessorTrial(folder, variant, selected, {}, expected, settings, scratch)
     ranges = Ranges()
     _, exact = trial.measure({}, ranges)
     exact_embeddings = exact.encode(selected, settings.batch_size)
