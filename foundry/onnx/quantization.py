@@ -93,6 +93,8 @@ def dynamic_quantizer(model: Any, row: Quantize) -> Any:
         "EnableSubgraph": has_subgraphs,
         "ForceSymmetric": False,
     }
+    if not row.attention_products:
+        options["MatMulConstBOnly"] = True
     if row.source != "onnx":
         # Fused operators are unknown to ONNX's shape inference; every tensor that is asked for is fp32.
         options["DefaultTensorType"] = onnx.TensorProto.FLOAT

@@ -64,6 +64,9 @@ class Quantize(Section):
         default=False,
         description="7-bit weights, for targets without VNNI, where 8 bits can saturate; `auto`: where they could.",
     )
+    attention_products: bool = Field(
+        default=True, description="Also quantize products of two activations, as Sentence Transformers' function does."
+    )
     int8_embeddings: bool = Field(
         default=False, description="Store the table of word embeddings in int8 with a scale for each row."
     )
@@ -78,7 +81,13 @@ class Quantize(Section):
     def _is_one_kind(self) -> Self:
         if (self.isa is None) == (self.weights is None):
             raise ValueError("needs either `isa`, for dynamic int8, or `weights`, for weights alone")
-        dynamic = {"per_channel", "reduce_range", "operators", "int8_embeddings"} & self.model_fields_set
+        dynamic = {
+            "per_channel",
+            "reduce_range",
+            "operators",
+            "attention_products",
+            "int8_embeddings",
+        } & self.model_fields_set
         if self.weights and dynamic:
             raise ValueError(f"{', '.join(sorted(dynamic))} belong to dynamic int8; `weights` has `block_size`")
         if self.isa == "avx2" and self.reduce_range == "auto":

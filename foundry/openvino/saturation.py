@@ -62,13 +62,14 @@ class IntegerGraph:
         if np.abs(integers.astype(np.int16)).max(initial=0) <= SAFE_WEIGHT:
             return
         attributes = node.get_attributes()
+        quantizer: Any = _quantizer(node)
         is_known = node.get_type_name() == "MatMul" and integers.ndim == 2 and not attributes["transpose_a"]
-        if not is_known or _bounds(_quantizer(node)) is None:
+        if not is_known or _bounds(quantizer) is None:
             self.unknown.append(name)
             return
         matrix = integers.T if attributes["transpose_b"] else integers
         if len(risky_pairs(matrix)):
-            self.products.append(IntegerProduct(name, _quantizer(node).get_friendly_name(), matrix))
+            self.products.append(IntegerProduct(name, quantizer.get_friendly_name(), matrix))
 
     def write(self, target: Path, pairs: Mapping[str, Pairs]) -> None:
         """Write the graph in which the sums of the given pairs, by the output of their product, are as they are in 16
