@@ -56,7 +56,12 @@ def closeness_checks(measured: Closeness, expected: Reference, limits: Threshold
         return checks
     checks += [
         *parity.closeness(embeddings, expected.embeddings, limits),
-        *parity.hard_texts(measured.hard_embeddings, expected.hard_embeddings, limits),
+        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
+        *parity.hard_texts(
+            measured.hard_embeddings,
+            expected.centred_cosines(measured.hard_embeddings, expected.hard_embeddings),
+            limits,
+        ),
     ]
     if expected.facts["kind"] == "SparseEncoder":
         checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
