@@ -54,8 +54,8 @@ def measure_closeness(
 ) -> Closeness:
     """Embed the texts and hard texts, and where that makes sense score the tasks."""
     items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
-    embeddings = expected.centred(variant.encode(items, batch_size))
-    hard_embeddings = expected.centred(variant.encode(hard_items, batch_size=1))
+    embeddings = expected.less_offsets(variant.encode(items, batch_size))
+    hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
     scores: Mapping[str, float] = {}
     if embeddings.shape == expected.embeddings.shape and np.isfinite(embeddings).all():
         scores = score_tasks(variant, batch_size, tasks, texts, embeddings)
