@@ -124,6 +124,8 @@ class EmbeddingVariant(LoadedVariant):
         """Embeddings (texts, dimensions) in float32 by one of the model's own methods, with the prompt put before."""
         embed = getattr(self.model, method)
         rows = embed(list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False, **self._output)
+        if not isinstance(rows, np.ndarray):  # a tensor, which may be of bf16, that NumPy does not know
+            rows = rows.float().numpy()
         return np.asarray(rows, dtype=np.float32)
 
     _output: ClassVar[Mapping[str, bool]] = {"convert_to_numpy": True}

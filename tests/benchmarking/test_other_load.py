@@ -55,7 +55,7 @@ def test_processes_that_compute_beside_a_measurement_are_seen_and_nothing_is_rec
     assert seen is not None
     assert seen["busy"]
     assert seen["others"] > 0.2
-    assert seen["own"] > 0.02
+    assert seen["own"] > 0
     assert len(seen["rounds"]) == 3
     measured: Any = benchmark("here", {"torch": record(1.0), "onnx": record(2.0)}) | {"other_load": seen}
     assert recommendation.by_speed(measured, VALIDATIONS, "latency", "short", 0.0)["variant"] is None

@@ -8,6 +8,7 @@ import pytest
 from foundry.base.errors import FoundryError
 from foundry.loading import loader
 from foundry.variants import variant_folder
+from tests.support.checkpoints import make_kind
 
 
 def test_a_missing_file_is_an_error_and_not_an_export(tiny: Path) -> None:
@@ -55,3 +56,17 @@ def test_a_loaded_variant_says_what_model_it_is(tiny: Path) -> None:
     assert [len(ids) for ids in torch.token_ids(["the", "the the"])] == [3, 4]
     rows = onnx.encode(["one text", "another"], batch_size=1)
     assert (rows.shape, rows.dtype) == ((2, 32), "float32")
+
+
+@pytest.mark.parametrize("kind", ["SparseEncoder", "CrossEncoder"])
+def test_rows_in_bf16_are_numbers_that_numpy_knows(tmp_path: Path, kind: str) -> None:
+    folder = make_kind(tmp_path / "torch", kind)
+    texts = ["one text", "another one", "and one more", "the last of them"]
+    rows = {}
+    for precision in ("f32", "bf16"):
+        options: loader.Options = {} if precision == "f32" else {"precision": "bf16"}
+        loaded = loader.load(folder, "torch", options)
+        rows[precision] = loaded.encode(loaded.items(texts))
+    assert rows["bf16"].dtype == "float32"
+    assert (rows["bf16"] != rows["f32"]).any()
+    assert rows["bf16"] == pytest.approx(rows["f32"], abs=0.05)

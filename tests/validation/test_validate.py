@@ -148,17 +148,17 @@ def test_the_centred_cosine_fails_where_the_plain_one_flatters(common: float) ->
 
 
 def test_of_a_model_whose_embeddings_are_much_alike(project: Callable[..., Path], tiny: Path) -> None:
-    """The tiny model's own: different texts are at 0.98, and dynamic int8 loses every eighth neighbour."""
+    """The tiny model's own are at 0.98 for different texts, which hides most of what dynamic int8 loses."""
     variant = "onnx_qint8_avx512"
     root = project(lambda raw: raw["validate"].update(overrides={}))
     result = validate_in(root, tiny, variant, tiny / variant)
     by_name = {row["check"]: row for row in result["checks"]}
     assert by_name["mean_cosine"]["passed"]
     assert by_name["mean_cosine"]["value"] > 0.99
-    assert not by_name["mean_centred_cosine"]["passed"]
-    assert by_name["recall_at_10"]["value"] < 0.95
-    assert result["verdict"] == "failed"
-    assert quality.quality_loss(result["checks"]).share > 5 * (1 - by_name["mean_cosine"]["value"])
+    # How much it loses depends on the processor; how much of that the mean hides does not.
+    centred_loss = 1 - by_name["mean_centred_cosine"]["value"]
+    assert centred_loss > 5 * (1 - by_name["mean_cosine"]["value"])
+    assert quality.quality_loss(result["checks"]).share >= centred_loss
 
 
 def test_the_loss_of_quality_is_the_same_however_much_all_embeddings_have_in_common() -> None:
