@@ -62,7 +62,7 @@ if (notes / f"{name}.slow").exists():
     time.sleep(600)
 if (notes / f"{name}.broken").exists():
     sys.exit("broken on purpose")
-time.sleep(6 if (notes / "long").exists() else 1)
+time.sleep(3 if (notes / "long").exists() else 1)
 text = "".join(pathlib.Path(one).read_text() for one in sources) or pathlib.Path("source.txt").read_text()
 pathlib.Path(target).parent.mkdir(exist_ok=True)
 kind = os.environ.get("KIND", "the machine")
