@@ -21,8 +21,10 @@ def flat(row: Row) -> dict[str, Any]:
     for name, value in row.items():
         if name == "precisions":
             columns |= {f"verdict_in_{precision}": row["precisions"].get(precision) for precision in FURTHER}
-        elif name in ("uncovered_scripts", "fails_on"):
-            columns[name] = ", ".join(row[name])
+        elif name == "uncovered_scripts":
+            columns[name] = ", ".join(row["uncovered_scripts"])
+        elif name == "fails_on":
+            columns[name] = ", ".join(row["fails_on"])
         elif name == "checks":
             columns |= row["checks"]
         elif name == "speeds":
