@@ -17,10 +17,15 @@ from typing import Any
 from foundry.base import command
 from foundry.loading import loader
 
-LIBRARIES = {
+WITH_OPTIMUM = {
     "torch": ("sentence_transformers",),
     "onnx": ("sentence_transformers", "optimum.onnxruntime"),
     "openvino": ("sentence_transformers", "optimum.intel.openvino"),
+}
+WITHOUT_OPTIMUM = {
+    "torch": ("sentence_transformers",),
+    "onnx": ("foundry_runtime.sentence_transformers", "onnxruntime"),
+    "openvino": ("foundry_runtime.sentence_transformers", "openvino"),
 }
 
 
@@ -89,7 +94,8 @@ def _serve(connection: Connection, backend: str) -> None:
     import importlib
 
     command.prepare_process()
-    for library in LIBRARIES[backend]:
+    libraries = WITH_OPTIMUM if loader.has_optimum() else WITHOUT_OPTIMUM
+    for library in libraries[backend]:
         importlib.import_module(library)
     gc.freeze()  # Or the first collection in a child would copy every page.
     fork = multiprocessing.get_context("fork")

@@ -4,6 +4,7 @@ Asked for a file that is not there, Sentence Transformers exports the model agai
 checked or measured would not be the file.
 """
 
+import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,10 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
         model_kwargs["export"] = False
     if backend == "onnx":
         model_kwargs["provider"] = "CPUExecutionProvider"
+    if backend != "torch" and not has_optimum():
+        from foundry_runtime import sentence_transformers as graphs_without_optimum
+
+        graphs_without_optimum.install()
     kind = checkpoint_folder.kind(folder)
     with errors_only(logging.getLogger("sentence_transformers")):
         model = getattr(sentence_transformers, kind)(
@@ -61,6 +66,11 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
     if options.get("compile"):
         model.compile(dynamic=True)
     return CLASSES[kind](model)
+
+
+def has_optimum() -> bool:
+    """Whether Sentence Transformers can load graphs by itself; without optimum, foundry_runtime does it for it."""
+    return importlib.util.find_spec("optimum") is not None
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Run what Embedding Foundry published, without the tools that built it."""
