@@ -58,10 +58,10 @@ class OpenVinoGraph:
     def __init__(self, path: Path, config: Mapping[str, Any] | None = None, device: str = "CPU") -> None:
         import openvino
 
-        compiled = openvino.Core().compile_model(str(path), device, {**FULL_PRECISION, **(config or {})})
-        self._request = compiled.create_infer_request()
-        self.inputs = tuple(node.any_name for node in compiled.inputs)
-        self.outputs = tuple(node.any_name for node in compiled.outputs)
+        self.compiled = openvino.Core().compile_model(str(path), device, {**FULL_PRECISION, **(config or {})})
+        self._request = self.compiled.create_infer_request()
+        self.inputs = tuple(node.any_name for node in self.compiled.inputs)
+        self.outputs = tuple(node.any_name for node in self.compiled.outputs)
 
     def run(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Graph.run`."""

@@ -22,13 +22,18 @@ PLACE = {"token": "token", "cache_dir": "cache_folder", "revision": "revision", 
 
 
 class GraphModule(torch.nn.Module):
-    """A graph as what Sentence Transformers' Transformer takes for a model of transformers."""
+    """A graph as what Sentence Transformers' Transformer takes for a model of transformers.
+
+    `path`, `input_names` and, with OpenVINO, `request` are what optimum's models have under these names.
+    """
 
     dtype = torch.float32
 
-    def __init__(self, graph: Graph, config: Any) -> None:
+    def __init__(self, graph: Graph, config: Any, path: Path) -> None:
         super().__init__()
-        self.graph, self.config = graph, config
+        self.graph, self.config, self.path = graph, config, path
+        self.input_names = graph.inputs
+        self.request = getattr(graph, "compiled", None)
 
     def forward(
         self,
@@ -89,7 +94,7 @@ def _loader(backend: str, default_name: str, open_graph: Callable[..., Graph]) -
             raise ValueError(f"export=True needs optimum; without it, {backend} files are loaded and never exported")
         place = {ours: options[name] for name, ours in PLACE.items() if name in options}
         graph = _find(model_name_or_path, file_name, subfolder, backend, place)
-        return GraphModule(open_graph(graph, options), config)
+        return GraphModule(open_graph(graph, options), config, graph)
 
     return load
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from foundry.base import hub_client
 from foundry.base.command import is_disk_full
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
@@ -18,10 +19,8 @@ T = TypeVar("T")
 
 def client_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises when the Hub does not do as it is asked."""
-    import requests
-
     # RuntimeError: an upload in a thread. ValueError: a quota, or a card that the Hub finds invalid.
-    return (requests.RequestException, OSError, RuntimeError, ValueError)
+    return (*hub_client.http_errors(), OSError, RuntimeError, ValueError)
 
 
 def response(error: BaseException | None) -> Any:
@@ -35,9 +34,7 @@ def response(error: BaseException | None) -> Any:
 
 def is_offline(error: BaseException | None) -> bool:
     """Whether no answer came at all."""
-    import requests
-
-    broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    broken = hub_client.connection_errors()
     while error is not None:
         if isinstance(error, broken):
             return response(error) is None
