@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from foundry.base import command, import_client, surroundings
+from foundry.base.exit_codes import exit_code
 from foundry.base.import_client import BEGUN, STREAMS
 
 IDLE_SECONDS = 120.0  # longer than what DVC does between two validations
@@ -104,14 +105,7 @@ def run_stage(words: list[str], folder: str, environment: dict[str, str]) -> NoR
 def _end(error: BaseException | None) -> NoReturn:
     """End this process as the interpreter does, but for what libraries do last: ONNX Runtime and OpenVINO wait for
     threads of theirs, which only the server has."""
-    code = 0
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
-    elif error is not None:
-        sys.excepthook(type(error), error, error.__traceback__)
-        code = 1
+    code = exit_code(error)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -221,14 +221,9 @@ def end(error: BaseException | None) -> NoReturn:
 
     ONNX Runtime and OpenVINO wait for threads of theirs, which only the server has.
     """
-    code = 0
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
-    elif error is not None:
-        sys.excepthook(type(error), error, error.__traceback__)
-        code = 1
+    from foundry.base.exit_codes import exit_code  # of the caller's folder, as all of the project's modules
+
+    code = exit_code(error)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
