@@ -43,9 +43,8 @@ def verdict(
         if (actual := precisions.of_loaded(loaded)) != precision:
             return not_computed(f"told to compute in {precision}, the runtime computes in {actual}")
         checks = judge(loaded, limits)
-    except Exception as error:  # noqa: BLE001  # as in f32: whatever a variant does is its own verdict, and ends no other
-        reason = f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
-        return {"verdict": "failed", "reason": reason, "checks": []}
+    except Exception as error:  # noqa: BLE001  # as in f32: what a variant does is its own verdict
+        return {"verdict": "failed", "reason": results.why_not_run(error), "checks": []}
     reason_failed = results.why_failed(checks)
     return {"verdict": "failed" if reason_failed else "passed", "reason": reason_failed, "checks": checks}
 

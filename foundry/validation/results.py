@@ -75,6 +75,11 @@ def at_most(name: str, value: float, threshold: float) -> Check:
     return _check(name, value, threshold, "<=", bool(value <= threshold), None)
 
 
+def why_not_run(error: Exception) -> str:
+    """What an error says of a variant that does not load or run, in one line."""
+    return f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
+
+
 def _check(
     name: str, value: float, threshold: float, relation: Relation, passed: bool, interval: list[float] | None
 ) -> Check:

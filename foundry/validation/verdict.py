@@ -61,7 +61,7 @@ def validate(
         against_reference = checks.all_checks(measured, expected, settings.thresholds)
     except Exception as error:  # noqa: BLE001  # whatever a variant does is its own verdict, and ends no other
         result["verdict"] = "failed"
-        result["reason"] = f"it does not load or run: {type(error).__name__} {error}".splitlines()[0][:500]
+        result["reason"] = results.why_not_run(error)
         return result
     if all(check["passed"] for check in against_reference):
 
