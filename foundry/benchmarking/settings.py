@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foundry.base.settings import Positive, Section, Slug
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import OF_TORCH_DTYPE, InferencePrecision
 
 
 class Effort(Section):
@@ -43,8 +43,8 @@ class Setting(Section):
     @property
     def precision(self) -> InferencePrecision:
         """What is computed in, by one name for torch and OpenVINO."""
-        precisions: dict[str | None, InferencePrecision] = {"bfloat16": "bf16", "float16": "f16"}
-        return self.inference_precision or precisions.get(self.dtype, "f32")
+        of_torch: InferencePrecision = OF_TORCH_DTYPE.get(self.dtype or "", "f32")
+        return self.inference_precision or of_torch
 
     @model_validator(mode="after")
     def _suits_its_backend(self) -> Self:

@@ -7,8 +7,7 @@ before a variant is loaded, and the compiled model afterwards.
 from typing import cast
 
 from foundry.loading.variant import LoadedVariant
-from foundry.variants.naming import TORCH_DTYPES
-from foundry.variants.precisions import FurtherPrecision, InferencePrecision
+from foundry.variants.precisions import OF_TORCH_DTYPE, FurtherPrecision, InferencePrecision
 
 # By the name that OpenVINO's list of a processor's capabilities has for them.
 CAPABILITIES: dict[str, FurtherPrecision] = {"BF16": "bf16", "FP16": "f16"}
@@ -33,5 +32,4 @@ def of_loaded(variant: LoadedVariant) -> InferencePrecision:
         hint = model.request.get_property("INFERENCE_PRECISION_HINT")
         return cast(InferencePrecision, hint.get_type_name())
     dtype = str(getattr(model, "dtype", "float32")).removeprefix("torch.")
-    precisions = {name: precision for precision, name in TORCH_DTYPES.items()}
-    return cast(InferencePrecision, precisions.get(dtype, "f32"))
+    return OF_TORCH_DTYPE.get(dtype, "f32")

@@ -10,6 +10,7 @@ from foundry.variants import naming
 FurtherPrecision = Literal["bf16", "f16"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
 FURTHER: tuple[FurtherPrecision, ...] = get_args(FurtherPrecision)
+OF_TORCH_DTYPE: dict[str, FurtherPrecision] = {naming.TORCH_DTYPES[precision]: precision for precision in FURTHER}
 
 
 def further_precisions(variant: str) -> tuple[FurtherPrecision, ...]:
