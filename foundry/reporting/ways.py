@@ -38,27 +38,31 @@ def validation_in(validation: Validation, precision: str) -> Validation | None:
 
 def of_settings(benchmark: Benchmark, validations: Mapping[str, Validation]) -> dict[str, Validation]:
     """The verdict of each setting of a benchmark that has one, by the setting's name."""
-    verdicts: dict[str, Validation] = {}
-    for name, record in benchmark["variants"].items():
-        variant, precision = record["setting_of"], record["computes_in"]
-        if variant is not None and variant in validations and precision is not None and not record["compiled"]:
-            verdict = validation_in(validations[variant], precision)
-            if verdict is not None:
-                verdicts[name] = verdict
-    return verdicts
+    judged = {
+        name: _of_setting(record["setting_of"], record["computes_in"], record["compiled"], validations)
+        for name, record in benchmark["variants"].items()
+    }
+    return {name: verdict for name, verdict in judged.items() if verdict is not None}
 
 
 def validated_settings(
     settings: Mapping[str, Setting], validations: Mapping[str, Validation]
 ) -> dict[str, tuple[Setting, Validation]]:
     """The settings of params.yaml that have a verdict, each with it."""
-    verdicts: dict[str, tuple[Setting, Validation]] = {}
-    for name, setting in settings.items():
-        if setting.of in validations and not setting.compile:
-            verdict = validation_in(validations[setting.of], setting.precision)
-            if verdict is not None:
-                verdicts[name] = (setting, verdict)
-    return verdicts
+    judged = {
+        name: _of_setting(setting.of, setting.precision, setting.compile, validations)
+        for name, setting in settings.items()
+    }
+    return {name: (settings[name], verdict) for name, verdict in judged.items() if verdict is not None}
+
+
+def _of_setting(
+    variant: str | None, precision: str | None, compiled: bool, validations: Mapping[str, Validation]
+) -> Validation | None:
+    """The verdict of a setting that changes a variant's precision alone; None of any other, and where there is none."""
+    if variant is None or variant not in validations or precision is None or compiled:
+        return None
+    return validation_in(validations[variant], precision)
 
 
 def file_and_precision(name: str, record: VariantBenchmark | None) -> tuple[str, InferencePrecision]:
