@@ -113,7 +113,7 @@ def report_row(rows: Sequence[Row], model: str, variant: str, verdict: Validatio
         FoundryError: when there is none, or it is of another verdict.
     """
     row = next((row for row in rows if (row["model"], row["variant"]) == (model, variant)), None)
-    figures = {check["check"]: check["value"] for check in verdict["checks"]}
+    figures = provenance.figures(verdict["checks"])
     in_others = {precision: judged["verdict"] for precision, judged in verdict["precisions"].items()}
     if (
         row is None
@@ -238,8 +238,6 @@ def assemble(
     copied = copy_files(models_folder, passed, target)
     measured = files.read_json(report / "report.json")
     rows = {name: report_row(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
-    # The ways to run their files in another precision that passed stand in the card beside them.
-    ways = [row for row in measured["rows"] if row["model"] == model and is_way_that_passed(row, passed)]
     variants = {
         name: provenance.variant_entry(
             passed[name],
@@ -255,7 +253,12 @@ def assemble(
         model=model,
         folder=target,
         checkpoint_card=model_card.read(models_folder / "torch" / CARD),
-        rows=[row for row in measured["rows"] if row in rows.values() or row in ways],
+        # The ways to run their files in another precision that passed stand in the card beside them.
+        rows=[
+            row
+            for row in measured["rows"]
+            if row["model"] == model and (row["variant"] in passed or is_way_that_passed(row, passed))
+        ],
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),
