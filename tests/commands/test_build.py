@@ -9,9 +9,9 @@ from foundry.base import lock_copy
 from foundry.base.errors import FoundryError
 from foundry.commands import build
 from foundry.tracking import reproduction
+from tests.support.git import AUTHOR
 from tests.support.projects import ROOT
 
-AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
 LOCK = """schema: '2.0'
 stages:
   first:

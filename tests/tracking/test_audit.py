@@ -10,6 +10,7 @@ import yaml
 
 from foundry.base.errors import FoundryError
 from foundry.tracking import lock
+from tests.support.git import AUTHOR
 from tests.support.projects import ROOT
 
 PIPELINE = """
@@ -36,7 +37,6 @@ folder.with_name(f"{folder.name}-fresh.txt").write_text("not in the cache")
 """
 
 pytestmark = pytest.mark.usefixtures("forks_in_module")
-AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
 
 
 def run(project: Path, *command: str, succeeds: bool = True) -> str:

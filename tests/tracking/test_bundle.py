@@ -14,6 +14,7 @@ import yaml
 from foundry.base.errors import FoundryError
 from foundry.params import pins
 from foundry.tracking import bundle
+from tests.support.git import build_and_commit
 from tests.support.projects import ROOT
 
 PIPELINE = """
@@ -33,7 +34,6 @@ text = pathlib.Path(sys.argv[2]).read_text()
 (folder / "same.txt").write_text("same")
 folder.with_suffix(".json").write_text(text)
 """
-AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
 OLD, NEW = "1" * 40, "2" * 40
 
 
@@ -57,15 +57,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with a rebuild, and a fresh clone beside it, without anything that was built."""
     root = tmp_path_factory.mktemp("bundle")
     builder = root / "builder"
-    builder.mkdir()
-    files = {"dvc.yaml": PIPELINE, "build.py": BUILD, "params.yaml": params(OLD), ".gitignore": "/out\n"}
-    for name, text in {**files, "a.txt": "1", "b.txt": "1"}.items():
-        (builder / name).write_text(text)
-    run(builder, "git", "init", "-q", "-b", "main")
-    run(builder, "dvc", "init", "-q")
-    run(builder, "dvc", "repro")
-    run(builder, "git", "add", "-A")
-    run(builder, "git", *AUTHOR, "commit", "-qm", "built")
+    texts = {"dvc.yaml": PIPELINE, "build.py": BUILD, "params.yaml": params(OLD), ".gitignore": "/out\n"}
+    build_and_commit(builder, {**texts, "a.txt": "1", "b.txt": "1"}, run)
     run(root, "git", "clone", "-q", "builder", "fresh")
     (builder / "a.txt").write_text("2")
     (builder / "params.yaml").write_text(params(NEW))

@@ -11,9 +11,9 @@ import pytest
 from foundry.base import lock_copy
 from foundry.base.errors import FoundryError
 from foundry.tracking import lock, recovery
+from tests.support.git import AUTHOR, build_and_commit
 from tests.support.projects import ROOT
 
-AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b")
 PIPELINE = """
 stages:
   build:
@@ -42,18 +42,12 @@ def run(folder: Path, *command: str) -> str:
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline, whose stages keep the copy; built, and then built anew without a commit."""
     root = tmp_path_factory.mktemp("recovery") / "project"
-    root.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
         patch.delenv("DVC_STAGE", raising=False)
-        for name, text in (("source.txt", "1"), ("dvc.yaml", PIPELINE), ("stage.py", STAGE), (".gitignore", "/out\n")):
-            (root / name).write_text(text)
-        run(root, "git", "init", "-q", "-b", "main")
-        run(root, "dvc", "init", "-q")
-        run(root, "dvc", "repro")
-        run(root, "git", "add", "-A")
-        run(root, "git", *AUTHOR, "commit", "-qm", "built")
+        texts = {"source.txt": "1", "dvc.yaml": PIPELINE, "stage.py": STAGE, ".gitignore": "/out\n"}
+        build_and_commit(root, texts, run)
         (root / "source.txt").write_text("2")
         run(root, "dvc", "repro")
     return root
