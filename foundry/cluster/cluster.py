@@ -32,7 +32,8 @@ class Cluster:
         ray.cloudpickle.register_pickle_by_value(workers)  # machines need the project's libraries, and not itself
         self.ray, self.affinity = ray, NodeAffinitySchedulingStrategy
         self.remote = ray.remote(max_retries=0)(workers.work)
-        here = self.affinity(ray.get_runtime_context().get_node_id(), soft=True)
+        # Nowhere else: on a machine that is lost, it would forget what runs where, and that machine is never found out.
+        here = self.affinity(ray.get_runtime_context().get_node_id(), soft=False)
         self.board: Any = (
             ray.remote(workers.Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
         )

@@ -56,6 +56,7 @@ class Run:
         self.seconds: dict[str, tuple[float, float]] = {}  # of the whole job and of its stage
         self.attempts: dict[str, int] = {}
         self.begun: dict[str, float] = {}  # since when a task runs that was given to a machine
+        self.machines: dict[str, str] = {}  # Ray's name of the machine of each task that has begun
         self.files = {  # what no cache holds
             name: Path(name).read_bytes()
             for task in self.everything.values()
@@ -83,11 +84,11 @@ class Run:
     def _watch_machines(self) -> None:
         """Note what has begun, and give up the tasks of lost machines: Ray may wait for their results forever."""
         alive = self.cluster.nodes()
-        begun = self.cluster.begun()
-        for name in begun:
+        self.machines |= self.cluster.begun()
+        for name in self.machines:
             self.begun.setdefault(name, time.monotonic())
         for reference, submission in list(self.submitted.items()):
-            node = submission.node or begun.get(submission.task.name)
+            node = submission.node or self.machines.get(submission.task.name)
             if node and node not in alive:
                 del self.submitted[reference]
                 self._take_result(submission, None)
@@ -229,6 +230,7 @@ class Run:
             say(f"  {task.name}: ", ("its machine was lost", "yellow"), ", once more")
             self.cluster.forget(task.name)
             self.begun.pop(task.name, None)
+            self.machines.pop(task.name, None)
             self.waiting[task.name] = task
             self.ready.append(task)
         else:

@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ import yaml
 from foundry.base.errors import FoundryError
 from foundry.cluster import dag, driver, workers
 from foundry.cluster.dag import Task
+from foundry.cluster.run import Place, Run
 from tests.support.projects import ROOT
 
 # In the form of the real one: a matrix, a stage that says what the machine is, one that measures, one that joins.
@@ -199,7 +201,12 @@ def cluster(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     for name, value in environment(project).items():
         monkeypatch.setenv(name, value)
-    ray_cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {
+        "num_cpus": 0, "include_dashboard": False,
+        # Ray asks a machine that does not answer five times, for 10 s each, before it is lost.
+        "_system_config": {"health_check_failure_threshold": 2},
+    }  # fmt: skip
+    ray_cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield ray_cluster
     finally:
@@ -259,6 +266,28 @@ def test_a_machine_that_is_lost_in_mid_stage(how: signal.Signals, project: Path,
     assert running("--single-item middle@b", notes) == []  # DVC ended with its machine
     for left in running("work.py b out/middle-b", notes):  # stages end with DVC; this script is none
         left.kill()
+
+
+def test_a_machine_is_found_lost_by_a_driver_whose_board_has_begun_anew() -> None:
+    task = Task("middle@b", (), {}, False, (), (), False)
+    machines, board = {"one": {"CPU": 1.0}, "two": {"CPU": 1.0}}, {"middle@b": "one"}
+    cluster = SimpleNamespace(
+        nodes=lambda: machines, suitable_machines=lambda _: [*machines],
+        begun=lambda: board, forget=lambda name: board.pop(name, None),
+        submit=lambda task, _: f"{task.name} on {sorted(machines)[0]}",
+    )  # fmt: skip
+    run = Run(cast(Any, cluster), [task], [task], Place("", "", None), {})
+    run._start(run.ready.popleft())
+    run._watch_machines()
+    assert [*run.submitted] == ["middle@b on one"]  # it lives
+    board.clear()
+    del machines["one"]
+    run._watch_machines()
+    assert not run.submitted
+    assert [again.name for again in run.ready] == ["middle@b"]
+    run._start(run.ready.popleft())
+    run._watch_machines()
+    assert [*run.submitted] == ["middle@b on two"]  # and not lost, too
 
 
 def test_a_lock_of_a_killed_process_is_forgotten_and_one_of_a_running_process_is_not(tmp_path: Path) -> None:
