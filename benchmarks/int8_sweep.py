@@ -27,14 +27,15 @@ from foundry.reference.closeness import cosines
 from foundry.variants import checkpoint_folder, variant_folder
 
 VARIANT = "onnx_qint8_static"
-ALL = {"short": 160, "long": 60, "fragments": 120}
+ALL = {"spoken": 40, "short": 160, "long": 60, "fragments": 120}
 MIXES: dict[str, dict[str, int]] = {
-    "a quarter of the texts": {"short": 40, "long": 15, "fragments": 30},
-    "half of the texts": {"short": 80, "long": 30, "fragments": 60},
-    "no fragments": {"short": 160, "long": 60},
-    "fewer fragments": {"short": 160, "long": 60, "fragments": 30},
-    "no long texts": {"short": 160, "fragments": 120},
-    "no short texts": {"long": 60, "fragments": 120},
+    "a quarter of the texts": {"spoken": 10, "short": 40, "long": 15, "fragments": 30},
+    "half of the texts": {"spoken": 20, "short": 80, "long": 30, "fragments": 60},
+    "no fragments": {"spoken": 40, "short": 160, "long": 60},
+    "fewer fragments": {"spoken": 40, "short": 160, "long": 60, "fragments": 30},
+    "no short complete sentences": {"short": 160, "long": 60, "fragments": 120},
+    "no long texts": {"spoken": 40, "short": 160, "fragments": 120},
+    "no short texts": {"spoken": 40, "long": 60, "fragments": 120},
     "fragments alone": {"fragments": 120},
 }
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -18,9 +18,11 @@ import numpy as np
 from foundry.data import sampling, tables
 from foundry.loading import loader
 from foundry.params import reading, resolving, schema
+from foundry.reference import reference
 from foundry.validation import parity
 
 MODELS = Path("artifacts/models")
+REFERENCES = Path("artifacts/reference")
 
 
 def pool(settings: schema.Params) -> dict[str, list[str]]:
@@ -31,7 +33,7 @@ def pool(settings: schema.Params) -> dict[str, list[str]]:
         shares = {name: texts.share[key] for name, texts in settings.sample.sets.items() if key in texts.share}
         documents += sampling.split_by_share(cleaned, shares, f"{settings.sample.seed}/{key}").get("validation", [])
     groups = settings.sample.validation.groups
-    return {name: list(dict.fromkeys(sampling.pieces(documents, group.cut))) for name, group in groups.items()}
+    return {name: sampling.candidates(documents, group) for name, group in groups.items()}
 
 
 def main() -> None:
@@ -51,6 +53,7 @@ def main() -> None:
         draws.append(indices)
     result: dict[str, Any] = {"texts": {name: len(texts) for name, texts in groups.items()}, "seeds": seeds}
     for model in settings.models:
+        frozen = reference.read(REFERENCES / model)
         expected = loader.load(MODELS / model / "torch", "torch").encode(everything, batch_size=16)
         for variant in settings.variant_names[1:]:
             embeddings = loader.load(MODELS / model / variant, variant).encode(everything, batch_size=16)
@@ -59,6 +62,7 @@ def main() -> None:
                 [
                     *parity.values(embeddings[indices], expected[indices]),
                     *parity.closeness(embeddings[indices], expected[indices], limits),
+                    *parity.centred_closeness(frozen.centred_cosines(embeddings[indices], expected[indices]), limits),
                     *parity.ranking(embeddings[indices], expected[indices], limits),
                 ]
                 for indices in draws

@@ -32,7 +32,11 @@ def main(
     result = verdict.validate(folder, variant, selected, files.read_json(tasks), expected, limits, computed_here)
     files.write_json(out, result)
     why = results.why_failed(result["checks"]) or result["reason"]
+    if result["verdict"] == "passed" and (failing := results.families_that_fail(result)):
+        why = "; ".join(f"but not on processors {results.FAMILIES[name]}: {reason}" for name, reason in failing.items())
     say(f"{variant}: ", (result["verdict"], STYLES[result["verdict"]]), f" {why}" if why else "")
+    if left_out := results.left_out(result):
+        say(f"{variant}: ", ("not tried", "yellow"), f" for want of memory: {left_out}")
     for name, judged in result["precisions"].items():
         reason = f" {judged['reason']}" if judged["reason"] else ""
         say(f"{variant} in {name}: ", (judged["verdict"], STYLES[judged["verdict"]]), reason)

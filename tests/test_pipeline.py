@@ -59,7 +59,7 @@ def test_metrics_read_well(built: Path) -> None:
 
 def test_plots_hold_every_variant(built: Path) -> None:
     shown = json.JSONDecoder().raw_decode(dvc(built, "plots", "show", "--json"))[0]["data"]
-    assert set(shown) == {"speed in batches", "speed on one text at a time", "distance from torch", "size"}
+    assert set(shown) == {"speed in batches", "speed on one text at a time", "quality lost", "size"}
     for plots in shown.values():
         names = {point["variant"] for plot in plots for point in plot["content"]["data"]["values"]}
         assert names <= {f"tiny/{variant}" for variant in TINY_VARIANTS}

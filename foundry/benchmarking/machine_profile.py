@@ -8,8 +8,9 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 LIBRARIES = (
     "torch",
@@ -51,6 +52,15 @@ def profile() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
+
+
+def family(facts: Mapping[str, Any]) -> Literal["vnni", "avx2"] | None:
+    """How the processor of a profile adds products of int8 (`foundry.int8.saturation`): exactly, with VNNI, AMX or on
+    Arm; or in 16 bits, on x86 without them. None where the profile does not say."""
+    flags = facts.get("instruction_sets") or ()
+    if facts.get("architecture") in ("arm64", "aarch64") or {"avx_vnni", "avx512_vnni", "amx_int8"} & set(flags):
+        return "vnni"
+    return "avx2" if "avx2" in flags else None
 
 
 def gpus() -> list[str]:

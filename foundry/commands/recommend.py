@@ -39,8 +39,10 @@ def main(
 
     params = reading.read()
     params.require_model(model)
-    validations = advice.read_validations(artifacts / "validation" / model, params.variant_names)
     machine = machine_profile.named_profile()
+    validations = recommendation.on_machine(
+        advice.read_validations(artifacts / "validation" / model, params.variant_names), machine
+    )
     if texts is not None:
         variants = advice.within_budget(validations, budget)
         user_texts = tables.user_texts(texts)

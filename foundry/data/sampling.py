@@ -11,6 +11,7 @@ from foundry.base.progress import say
 from foundry.data import labelled, tables, texts
 from foundry.data.settings import Sample, TextGroup
 
+FIRST_UNSPACED = "\u2e80"  # from here on stand the scripts of Chinese and Japanese, whose words have no spaces
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
 
@@ -62,6 +63,18 @@ def pieces(documents: Sequence[str], cut: str | int) -> Iterator[str]:
                 length, words = 0, []
 
 
+def word_count(text: str) -> int:
+    """How many words a text has; in a script without spaces, a third of its letters."""
+    unspaced = sum(letter >= FIRST_UNSPACED for letter in text)
+    return max(len(text.split()), unspaced // 3)
+
+
+def candidates(documents: Sequence[str], group: TextGroup) -> list[str]:
+    """All texts that a group may be drawn from, each once."""
+    cut = dict.fromkeys(pieces(documents, group.cut))
+    return [piece for piece in cut if group.max_words is None or word_count(piece) <= group.max_words]
+
+
 def draw(
     documents: Sequence[str], groups: dict[str, TextGroup], drawn_before: set[str], name: str, seed: str
 ) -> list[dict[str, str]]:
@@ -72,11 +85,12 @@ def draw(
     """
     rows = []
     for group, wanted in groups.items():
-        pool = [piece for piece in dict.fromkeys(pieces(documents, wanted.cut)) if piece not in drawn_before]
+        pool = [piece for piece in candidates(documents, wanted) if piece not in drawn_before]
         if len(pool) < wanted.count:
+            limit = f", max_words: {wanted.max_words}" if wanted.max_words is not None else ""
             raise FoundryError(
                 f"sample.{name}.groups.{group} wants {wanted.count} texts, and {len(documents)} documents give "
-                f"{len(pool)} (cut: {wanted.cut}). Name more sources, raise this set's share, or ask for fewer"
+                f"{len(pool)} (cut: {wanted.cut}{limit}). Name more sources, raise this set's share, or ask for fewer"
             )
         drawn = random.Random(f"{seed}/{group}").sample(pool, wanted.count)
         drawn_before.update(drawn)

@@ -43,13 +43,14 @@ Encoding = Annotated[str, AfterValidator(_known_encoding)]
 class TextColumn(Section):
     """How texts stand in a file or data set."""
 
-    format: Literal["text", "csv", "json", "parquet"] | None = Field(
+    format: Literal["text", "csv", "json", "parquet", "yaml"] | None = Field(
         default=None,
         description="By default from the file's ending. `text` is one text a line; `csv` has a line of column names; "
-        "`json` is JSON Lines, or one array of objects. A file that ends in .gz is decompressed.",
+        "`json` is JSON Lines, or one array of objects; `yaml` is a mapping, in which `column` is the key of a list of "
+        "texts, or of lists of them. A file that ends in .gz is decompressed.",
     )
-    column: str = Field(default="text", description="The column that holds the text.")
-    encoding: Encoding = Field(default="utf-8", description="Of text, CSV and JSON files.")
+    column: str = Field(default="text", description="The column or key that holds the text.")
+    encoding: Encoding = Field(default="utf-8", description="Of text, CSV, JSON and YAML files.")
     delimiter: Annotated[str, StringConstraints(pattern=r"^(\t|[^\s\"])$")] | None = Field(
         default=None,
         description="What separates the cells of a CSV file. By default what the header shows: , ; a tab or |.",
@@ -151,6 +152,15 @@ class TextGroup(Section):
         default="document",
         description="`document` as it stands, its sentences, or pieces of about so many characters.",
     )
+    max_words: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Only documents or sentences of at most so many words."
+    )
+
+    @model_validator(mode="after")
+    def _pieces_have_their_length(self) -> Self:
+        if self.max_words is not None and isinstance(self.cut, int):
+            raise ValueError("max_words is for whole documents and sentences; `cut` has the length of pieces")
+        return self
 
 
 class TextSet(Section):

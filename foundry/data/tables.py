@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.data import csv_files, hub_data, json_files, parquet_files, sources, text_files, values
+from foundry.data import csv_files, hub_data, json_files, parquet_files, sources, text_files, values, yaml_files
 from foundry.data.settings import HubTexts, PackageTexts, PathTexts
 
 FORMATS = {
@@ -16,6 +16,8 @@ FORMATS = {
     ".ndjson": "json",
     ".json": "json",
     ".parquet": "parquet",
+    ".yml": "yaml",
+    ".yaml": "yaml",
 }
 
 
@@ -28,6 +30,8 @@ def texts(source: HubTexts | PathTexts | PackageTexts) -> Iterator[str]:
     if not isinstance(source, HubTexts) and _format(source) == "text":
         for line in text_files.lines(sources.local_file(source), source.encoding):
             yield line.rstrip("\n")
+    elif not isinstance(source, HubTexts) and _format(source) == "yaml":
+        yield from yaml_files.texts(sources.local_file(source), source.column, source.encoding)
     else:
         for place, [value] in rows(source, [source.column]):
             yield "" if value is None else values.text(place, source.column, value)
@@ -53,7 +57,7 @@ def rows(source: HubTexts | PathTexts | PackageTexts, columns: Sequence[str]) ->
         yield from parquet_files.rows(path, columns)
     else:
         raise FoundryError(
-            f"{path} is read as text, which has no columns, and {', '.join(columns)} are wanted; "
+            f"{path} is read as {kind}, which has no columns, and {', '.join(columns)} are wanted; "
             "a table is a CSV, JSON Lines or Parquet file (set `format:` where the ending does not say so)"
         )
 
@@ -61,7 +65,8 @@ def rows(source: HubTexts | PathTexts | PackageTexts, columns: Sequence[str]) ->
 def user_texts(path: Path) -> list[str]:
     """The texts of a file that a user names on the command line, without empty ones and surrounding white space.
 
-    The ending says how it is read: CSV, JSON Lines and Parquet by their column `text`, anything else one text a line.
+    The ending says how it is read: CSV, JSON Lines, Parquet and YAML by their column or key `text`, anything else
+    one text a line.
 
     Raises:
         FoundryError: when it cannot be read, or holds no text.

@@ -82,6 +82,7 @@ def estimated_speed(floating: int, total: int) -> float:
 class _Closeness(TypedDict):
     mean_cosine: float
     min_cosine: float
+    mean_centred_cosine: float
     recall_at_10: float
     task_ratio: float | None
 
@@ -144,8 +145,9 @@ class _Trials:
 
     def _closeness(self, loaded: LoadedVariant, every: int) -> _Closeness:
         items, expected = self._items[::every], self._expected.embeddings[::every]
-        embeddings = self._expected.centred(loaded.encode(items, self._expected.batch_size))
+        embeddings = self._expected.less_offsets(loaded.encode(items, self._expected.batch_size))
         cosine = np.nan_to_num(closeness.cosines(embeddings, expected), nan=-1.0)
+        centred = np.nan_to_num(self._expected.centred_cosines(embeddings, expected), nan=-1.0)
         similarity = closeness.similarities(np.nan_to_num(embeddings))
         recall = closeness.recall_of_neighbours(similarity, closeness.similarities(expected))
         ratio = None
@@ -155,6 +157,7 @@ class _Trials:
         return {
             "mean_cosine": float(cosine.mean()),
             "min_cosine": float(cosine.min()),
+            "mean_centred_cosine": float(centred.mean()),
             "recall_at_10": float(recall.mean()),
             "task_ratio": ratio,
         }

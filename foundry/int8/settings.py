@@ -12,6 +12,7 @@ class Budget(Section):
 
     mean_cosine: Fraction | None = None
     min_cosine: Fraction | None = None
+    mean_centred_cosine: Fraction | None = None
     recall_at_10: Fraction | None = None
     task_ratio: Positive | None = None
 

@@ -52,6 +52,12 @@ class LoadedVariant(ABC):
         return len(self.model.tokenizer)
 
     @property
+    def vocabulary(self) -> list[str]:
+        """Every entry of the tokenizer's vocabulary as the text that it stands for, by its id."""
+        entries: list[str] = self.model.tokenizer.batch_decode([[index] for index in range(self.vocabulary_size)])
+        return entries
+
+    @property
     def prompts(self) -> Mapping[str, str]:
         """The prompts that the model was trained with, by name."""
         return cast(Mapping[str, str], self.model.prompts)

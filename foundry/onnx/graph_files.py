@@ -105,6 +105,19 @@ def is_external(tensor: Any) -> bool:
     return bool(uses_external_data(tensor))
 
 
+def sidecar_names(model: Any) -> set[str]:
+    """Where the values of a model's tensors are that are not in the model itself, relative to its folder."""
+    from onnx.external_data_helper import ExternalDataInfo
+
+    graphs = [model.graph, *(info.algorithm for info in model.training_info)]
+    tensors = [tensor for graph in graphs for tensor in (*graph.initializer, *node_constants(graph))]
+    for sparse in model.graph.sparse_initializer:
+        tensors += [sparse.values, sparse.indices]
+    for function in model.functions:
+        tensors += node_constants(function)
+    return {str(ExternalDataInfo(tensor).location) for tensor in tensors if is_external(tensor)}
+
+
 def node_constants(graph: Any) -> Iterator[Any]:
     """The tensors in attributes of nodes, which are not among the weights; also those of subgraphs."""
     for node in graph.node:

@@ -20,9 +20,18 @@ class GraphWriter:
         self.nodes: list[Any] = list(self._model.graph.node)
         self._by_output = {name: node for node in self.nodes for name in node.output}
 
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's operators that the model uses."""
+        return next(int(entry.version) for entry in self._model.opset_import if entry.domain in ("", "ai.onnx"))
+
     def producer(self, tensor: str) -> Any:
         """The node that gives a tensor."""
         return self._by_output[tensor]
+
+    def find_producer(self, tensor: str) -> Any | None:
+        """The node that gives a tensor; None for an input or a constant of the graph."""
+        return self._by_output.get(tensor)
 
     def current(self, node: Any) -> Any:
         """The copy's node for a node of the model."""
@@ -38,6 +47,10 @@ class GraphWriter:
 
         values: np.ndarray = numpy_helper.to_array(self._constants[tensor], str(self._folder))
         return values
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """The shape of a constant."""
+        return tuple(self._constants[tensor].dims)
 
     def constant(self, name: str, values: Any) -> str:
         """Add a constant; return its name."""

@@ -6,15 +6,21 @@ tests/onnx/test_quantize.py compares the bytes.
 """
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.base.quiet import without_warnings
 from foundry.int8 import search
-from foundry.onnx import graph_files, optimization, patching
+from foundry.int8.planning import quantize_rows
+from foundry.int8.saturation import safe_limits
+from foundry.onnx import graph_files, optimization, patching, tables
+from foundry.onnx.graph_writer import GraphWriter
 from foundry.onnx.settings import Optimize, Quantize
 from foundry.variants import checkpoint_folder, variant_folder
 
@@ -39,6 +45,10 @@ def quantize(graph: Path, target: Path, row: Quantize) -> dict[str, int]:
         if not counts:
             operators = ", ".join(sorted({node.op_type for node in quantizer.model.nodes()}))
             raise FoundryError(f"nothing in {graph} was quantized; its operators are {operators}")
+        if row.int8_embeddings:
+            writer = GraphWriter(quantizer.model.model, Path.cwd())
+            counts["int8 tables"] = tables.quantize_tables(writer)
+            quantizer.model.model.CopyFrom(writer.finish())
         # ONNX Runtime's dynamic quantizer saves and reloads the graph, and onnx marks what it loads from a sidecar.
         graph_files.save(quantizer.model, target, mark=row.isa is not None)
     return counts
@@ -75,6 +85,7 @@ def dynamic_quantizer(model: Any, row: Quantize) -> Any:
     from onnxruntime.quantization.registry import IntegerOpsRegistry
 
     check_names(model, row, set(IntegerOpsRegistry))
+    originals = {tensor.name: type(tensor).FromString(tensor.SerializeToString()) for tensor in model.graph.initializer}
     has_subgraphs = any(node.op_type in ("If", "Loop", "Scan", "SequenceMap") for node in model.graph.node)
     options: dict[str, Any] = {
         "WeightSymmetric": True,
@@ -82,6 +93,8 @@ def dynamic_quantizer(model: Any, row: Quantize) -> Any:
         "EnableSubgraph": has_subgraphs,
         "ForceSymmetric": False,
     }
+    if not row.attention_products:
+        options["MatMulConstBOnly"] = True
     if row.source != "onnx":
         # Fused operators are unknown to ONNX's shape inference; every tensor that is asked for is fp32.
         options["DefaultTensorType"] = onnx.TensorProto.FLOAT
@@ -89,7 +102,7 @@ def dynamic_quantizer(model: Any, row: Quantize) -> Any:
         quantizer = onnx_quantizer.ONNXQuantizer(
             model=model,
             per_channel=row.per_channel,
-            reduce_range=row.reduce_range,
+            reduce_range=row.reduce_range is True,
             mode=QuantizationMode.IntegerOps,
             static=False,
             weight_qType=QuantType.QUInt8 if row.isa == "avx2" else QuantType.QInt8,
@@ -101,7 +114,34 @@ def dynamic_quantizer(model: Any, row: Quantize) -> Any:
             extra_options=options,
         )
         quantizer.quantize_model()
+    if row.reduce_range == "auto":
+        reduce_range_where_needed(quantizer.model, originals)
     return quantizer
+
+
+def reduce_range_where_needed(quantized: Any, originals: Mapping[str, Any]) -> None:
+    """Give the outputs of a quantized model's weights whose sums could saturate a larger scale, with which they cannot
+    for any tokens. `originals` are the weights in fp32, by name; external ones are in the current folder."""
+    from onnx import numpy_helper
+
+    constants = {tensor.name: tensor for tensor in quantized.initializer()}
+    for node in quantized.nodes():
+        name = node.input[1] if node.op_type in ("MatMulInteger", "QAttention") else ""
+        original = originals.get(name.removesuffix("_quantized"))
+        if name not in constants or original is None or len(original.dims) != 2:
+            continue
+        weight = numpy_helper.to_array(original)
+        scale = constants[f"{original.name}_scale"]
+        limits = safe_limits(weight)
+        if not scale.dims or list(scale.dims) == [1]:  # one scale for all outputs
+            limits = np.full_like(limits, limits.min())
+            weight_scale = np.abs(weight).max() / limits[0]
+            integers = np.round(weight.T / weight_scale).astype(np.int8)
+            scales = np.float32(weight_scale).reshape(tuple(scale.dims))
+        else:
+            integers, scales = quantize_rows(weight.T, limits)
+        constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(integers.T), name))
+        scale.CopyFrom(numpy_helper.from_array(scales, scale.name))
 
 
 def check_names(model: Any, row: Quantize, quantizable: set[str]) -> None:

@@ -60,8 +60,15 @@ class Quantize(Section):
         default="onnx", alias="from", description="The graph that is quantized. O4 is fp16 and cannot be."
     )
     per_channel: bool = True
-    reduce_range: bool = Field(
-        default=False, description="7-bit weights, for targets without VNNI, where 8 bits can saturate."
+    reduce_range: bool | Literal["auto"] = Field(
+        default=False,
+        description="7-bit weights, for targets without VNNI, where 8 bits can saturate; `auto`: where they could.",
+    )
+    attention_products: bool = Field(
+        default=True, description="Also quantize products of two activations, as Sentence Transformers' function does."
+    )
+    int8_embeddings: bool = Field(
+        default=False, description="Store the table of word embeddings in int8 with a scale for each row."
     )
     operators: list[str] | None = Field(
         default=None, description="Operator types to quantize; by default every one that ONNX Runtime knows."
@@ -74,9 +81,17 @@ class Quantize(Section):
     def _is_one_kind(self) -> Self:
         if (self.isa is None) == (self.weights is None):
             raise ValueError("needs either `isa`, for dynamic int8, or `weights`, for weights alone")
-        dynamic = {"per_channel", "reduce_range", "operators"} & self.model_fields_set
+        dynamic = {
+            "per_channel",
+            "reduce_range",
+            "operators",
+            "attention_products",
+            "int8_embeddings",
+        } & self.model_fields_set
         if self.weights and dynamic:
             raise ValueError(f"{', '.join(sorted(dynamic))} belong to dynamic int8; `weights` has `block_size`")
+        if self.isa == "avx2" and self.reduce_range == "auto":
+            raise ValueError("reduce_range: auto is for signed weights; those of avx2 are unsigned and never saturate")
         if self.isa and self.block_size:
             raise ValueError("block_size belongs to `weights`")
         return self

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from foundry.int8 import calibration
-from foundry.int8.planning import SMALLEST_TABLE, InputPlan, Plan, Product, QuantizedWeight, quantize_rows
+from foundry.int8.planning import InputPlan, Plan, Product, QuantizedWeight
 from foundry.int8.search import EvaluationData
 from foundry.int8.settings import Calibrate
-from foundry.onnx import graph_files, optimization
+from foundry.onnx import graph_files, optimization, tables
 from foundry.onnx.graph_writer import GraphWriter
 from foundry.onnx.settings import Fusions, Optimize
 from foundry.variants import checkpoint_folder, variant_folder
@@ -123,7 +123,7 @@ class OnnxGraph:
                 self._quantize_input(writer, node, plan.inputs[node.input[0]])
             self._replace_product(writer, node, weight)
         if self._int8_embeddings:
-            self._quantize_tables(writer)
+            tables.quantize_tables(writer)
         target = target.absolute()
         with contextlib.chdir(self._folder):
             graph_files.save(OnnxModel(writer.finish()), target)
@@ -213,32 +213,6 @@ class OnnxGraph:
         del consumer.input[index]
         consumer.op_type = without_bias
         return bias
-
-    def _quantize_tables(self, writer: GraphWriter) -> None:
-        """Store large tables of embeddings in int8, with a scale for each row."""
-        from onnx import TensorProto, helper
-
-        for node in list(writer.nodes):
-            is_table = node.op_type == "Gather" and node.input[0] in self._constants and self._rank(node.input[0]) == 2
-            if not is_table or np.prod(self._constants[node.input[0]].dims) < SMALLEST_TABLE:
-                continue
-            name, output = node.input[0], node.output[0]
-            integers, scales = quantize_rows(self._array(name))
-            rows, scale = f"{output}_int8", f"{output}_scale"
-            writer.insert_before(
-                node,
-                helper.make_node(
-                    "Gather", [writer.constant(f"{name}_int8", integers), node.input[1]], [rows], f"{node.name}/int8"
-                ),
-                helper.make_node(
-                    "Gather",
-                    [writer.constant(f"{name}_scale", scales[:, None]), node.input[1]],
-                    [scale],
-                    f"{node.name}/scale",
-                ),
-                helper.make_node("Cast", [rows], [f"{rows}_float"], f"{node.name}/cast", to=TensorProto.FLOAT),
-            )
-            writer.replace(node, helper.make_node("Mul", [f"{rows}_float", scale], [output], node.name))
 
 
 def build(

@@ -34,6 +34,15 @@ class Way(TypedDict):
     figures: dict[str, float | None]  # each check's value in this precision
 
 
+class Processor(TypedDict):
+    """The verdict for one family of processors."""
+
+    name: str
+    verdict: str
+    how: str  # as it ran where it was validated; the same; or simulated
+    figures: dict[str, float | None]  # of the checks that were made again
+
+
 class Variant(TypedDict):
     """One published variant."""
 
@@ -41,6 +50,7 @@ class Variant(TypedDict):
     precision: str
     verdict: str
     texts: int  # that it was validated on
+    processors: dict[str, Processor]  # by family; empty where it does not depend on the processor
     figures: dict[str, float | None]  # each check's value
     ways: dict[str, Way]  # by what its runtime is told to compute in: f32, and each further precision that it passed in
     speed: dict[str, Ratio]  # to torch, in batches, by length of texts; on `host`
@@ -96,6 +106,15 @@ def variant_entry(
         "texts": validation["texts"],
         "figures": figures(validation["checks"]),
         "ways": ways(validation),
+        "processors": {
+            family: {
+                "name": results.FAMILIES[family],
+                "verdict": own["verdict"],
+                "how": own["how"],
+                "figures": {row["check"]: row["value"] for row in own["checks"]},
+            }
+            for family, own in (validation.get("processors") or {}).items()
+        },
         "speed": speed,
         "built": built,
         "settings": settings,

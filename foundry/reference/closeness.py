@@ -18,11 +18,17 @@ def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.where(both_zero, 1.0, products / np.where(lengths == 0, 1.0, lengths))
 
 
-def similarities(embeddings: np.ndarray) -> np.ndarray:
-    """The cosine of every row (texts, dimensions) with every other: (texts, texts), in float64."""
+def directions(embeddings: np.ndarray) -> np.ndarray:
+    """The rows (texts, dimensions) at length 1, in float64; a row of zeros stays one."""
     rows = embeddings.astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows / np.where(lengths == 0, 1.0, lengths)
+    scaled: np.ndarray = rows / np.where(lengths == 0, 1.0, lengths)
+    return scaled
+
+
+def similarities(embeddings: np.ndarray) -> np.ndarray:
+    """The cosine of every row (texts, dimensions) with every other: (texts, texts), in float64."""
+    rows = directions(embeddings)
     matrix: np.ndarray = rows @ rows.T
     return matrix
 

@@ -10,26 +10,37 @@ from foundry.base.progress import say
 from foundry.data import texts as frozen_texts
 from foundry.data.labelled import Task
 from foundry.loading import loader
-from foundry.loading.variant import LoadedVariant
-from foundry.reference import reference
+from foundry.loading.variant import LoadedVariant, PairVariant
+from foundry.reference import coverage, lengths, memory_needed, reference, scripts
 from foundry.reference.hard_texts import make_hard_texts
-from foundry.reference.reference import Reference
+from foundry.reference.reference import Reference, less_offsets
 from foundry.reference.scoring import score_tasks
 
 
-def freeze_reference(torch: LoadedVariant, texts: list[str], tasks: dict[str, Task], batch_size: int) -> Reference:
-    """The reference that a torch model gives on the validation texts and tasks.
+def freeze_reference(
+    torch: LoadedVariant, folder: Path, texts: list[str], tasks: dict[str, Task], batch_size: int
+) -> Reference:
+    """The reference that a torch model gives on the validation texts and tasks. Of the hard texts and lengths, those
+    are left out for which there is no memory.
 
     Raises:
-        FoundryError: when torch itself gives NaN or infinity, or scores nothing on a task.
+        FoundryError: when torch itself gives NaN or infinity, scores nothing on a task, or would not have the memory
+            for the validation texts.
     """
+    room = memory_needed.Room(folder, written_out=_writes_out_attention(torch))
     hard_texts = make_hard_texts(torch)
+    tokens = torch.token_ids([*torch.items(texts), *torch.items(list(hard_texts.values()))])
+    room.require(batch_size, max(map(len, tokens[: len(texts)])), f"Lower validate.batch_size ({batch_size})")
+    lengths_of_hard_texts = dict(zip(hard_texts, map(len, tokens[len(texts) :]), strict=True))
+    left_out = sorted(name for name, length in lengths_of_hard_texts.items() if not room.fits(1, length))
+    hard_texts = {name: text for name, text in hard_texts.items() if name not in left_out}
+    tried = lengths.schedule(torch.max_seq_length)
     items, hard_items = torch.items(texts), torch.items(list(hard_texts.values()))
     embeddings = torch.encode(items, batch_size)
     hard_embeddings = torch.encode(hard_items, batch_size=1)
     if bad := [text for text, row in zip(texts, embeddings, strict=True) if not np.isfinite(row).all()]:
         raise FoundryError(f"torch itself gives NaN or infinity for {len(bad)} texts, such as {bad[0][:80]!r}")
-    offset = float(embeddings.mean()) if torch.kind == "CrossEncoder" else 0.0
+    offsets = label_offsets(torch, embeddings)
     scores = score_tasks(torch, batch_size, tasks, texts, embeddings)
     for name, score in scores.items():
         if not score > 0:
@@ -37,16 +48,43 @@ def freeze_reference(torch: LoadedVariant, texts: list[str], tasks: dict[str, Ta
                 f"torch scores {score} on task {name}, and a variant's ratio to that means nothing; remove the task"
             )
     return Reference(
-        embeddings=(embeddings - offset).astype(np.float32),
+        embeddings=less_offsets(embeddings, offsets).astype(np.float32),
         hard_texts=hard_texts,
-        hard_embeddings=(hard_embeddings - offset).astype(np.float32),
+        hard_embeddings=less_offsets(hard_embeddings, offsets).astype(np.float32),
         tokens=torch.token_ids([*items, *hard_items]),
         facts=torch.facts(),
         scores=scores,
         vocabulary_size=torch.vocabulary_size,
+        scripts={"texts": scripts.count(texts), "vocabulary": scripts.count(torch.vocabulary)},
         batch_size=batch_size,
-        offset=offset,
+        offsets=offsets,
+        hard_texts_left_out=left_out,
+        coverage=coverage.freeze(
+            torch,
+            texts,
+            [length for length in tried if room.fits(1, length)],
+            [length for length in tried if not room.fits(1, length)],
+            embeddings.shape[1],
+            room.written_out,
+        ),
     )
+
+
+def _writes_out_attention(torch: LoadedVariant) -> bool:
+    """Whether torch holds the scores of a whole text at once: with every attention but those that go by blocks."""
+    config = getattr(torch.model[0].auto_model, "config", None)
+    return getattr(config, "_attn_implementation", "eager") not in ("sdpa", "flash_attention_2")
+
+
+def label_offsets(torch: LoadedVariant, rows: np.ndarray) -> list[float]:
+    """The mean score of each label over all pairs of a CrossEncoder's rows (queries, passages times labels).
+
+    Labels are centred one by one: their scores may lie far apart, and one mean of all would leave that in every row,
+    where it outweighs what tells one pair from another. For embeddings, none.
+    """
+    if not isinstance(torch, PairVariant):
+        return []
+    return [float(mean) for mean in rows.reshape(-1, torch.model.num_labels).mean(axis=0, dtype=np.float64)]
 
 
 def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out: Path) -> None:
@@ -61,12 +99,16 @@ def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out
     except loader.load_errors() as error:
         raise FoundryError(f"{torch} does not load with Sentence Transformers: {error}") from error
     labelled: dict[str, Task] = files.read_json(tasks)
-    result = freeze_reference(model, texts, labelled, batch_size)
+    result = freeze_reference(model, torch, texts, labelled, batch_size)
     with files.replacing_folder(out) as partial:
         reference.write(partial, result)
     count, width = result.embeddings.shape
     covered = f"{result.vocabulary_covered} of {result.vocabulary_size} vocabulary entries"
+    for line in coverage.summary(result.coverage):
+        say(f"  {line}")
     say(f"{out}: {count} texts and {len(result.hard_texts)} hard ones, {width} dimensions, {covered}")
+    if missing := scripts.uncovered(result.scripts):
+        say(("warning: ", "yellow"), f"what is measured says nothing of scripts without texts: {', '.join(missing)}")
     for name in labelled:
         if name in result.scores:
             say(f"  {name}: {result.scores[name]:.4f}")

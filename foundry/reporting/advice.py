@@ -11,8 +11,9 @@ from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
 from foundry.benchmarking.settings import Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
 from foundry.reporting import recommendation, ways
-from foundry.reporting.rendering import loading_lines, ratio_text, short
+from foundry.reporting.rendering import loading_lines, lost, ratio_text, short
 from foundry.validation import results
+from foundry.validation.quality import quality_loss
 
 USER_TEXTS = "own"  # the name of the user's texts among a benchmark's groups
 
@@ -65,7 +66,7 @@ def within_budget(validations: Mapping[str, results.Validation], budget: float) 
     return [
         name
         for name, validation in validations.items()
-        if validation["verdict"] == "passed" and recommendation.quality_loss(validation) <= budget
+        if validation["verdict"] == "passed" and quality_loss(validation["checks"]).share <= budget
     ]
 
 
@@ -90,7 +91,7 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
     than = "smaller than" if answer["use"] == "size" else "as fast as"
     lines = [
         f"{variant}: {what} {short(answer['value'])} {answer['unit']}{batch}; "
-        f"{ratio_text(answer['to_torch'])} {than} torch; it loses {100 * (answer['loss'] or 0):.2g}% of quality.",
+        f"{ratio_text(answer['to_torch'])} {than} torch; quality lost: {lost(answer)}.",
     ]
     if answer["same_bytes"]:
         lines.append(f"The same bytes: {', '.join(answer['same_bytes'])}.")

@@ -6,14 +6,14 @@ so too, it is the one whose embedding is nearest to torch's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
-from foundry.benchmarking import other_load, speeds
+from foundry.benchmarking import machine_profile, other_load, speeds
 from foundry.benchmarking.speeds import Benchmark
 from foundry.benchmarking.timings import Ratio, same_speed
-from foundry.reference.closeness import SAME_EMBEDDING
 from foundry.reporting import ways
-from foundry.validation.results import Validation, changes_with_batch, value_of
+from foundry.validation.quality import quality_loss
+from foundry.validation.results import Validation, changes_with_batch, on_family
 from foundry.variants.precisions import InferencePrecision
 
 USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
@@ -41,23 +41,15 @@ class Answer(TypedDict):
     to_runner_up: Ratio | None
     same_within_noise: list[str]  # as good as it, and not nearer to torch
     loss: float | None  # of quality, as a share
+    lost_in: str | None  # the measure in which it is lost
     warning: str | None
     withheld: str | None  # why nothing is recommended, whatever passed
 
 
-def quality_loss(validation: Validation) -> float:
-    """How much quality a variant loses, as a share: by the mean cosine to torch, or by its worst task if that is more.
-
-    An embedding that is torch's but for rounding has lost nothing; a score that moves all the same is a tie broken
-    differently.
-    """
-    mean = value_of(validation, "mean_cosine")
-    if mean is None:
-        return 1.0
-    if mean >= SAME_EMBEDDING:
-        return 0.0
-    ratios = [row["value"] for row in validation["checks"] if row["check"].startswith("task_ratio_")]
-    return max(1 - mean, *(1 - value for value in ratios if value is not None), 0.0)
+def on_machine(validations: Mapping[str, Validation], machine: Mapping[str, Any]) -> dict[str, Validation]:
+    """The validations as they hold on a machine, by its profile: what fails on its family of processors has failed."""
+    family = machine_profile.family(machine)
+    return {name: on_family(validation, family) for name, validation in validations.items()}
 
 
 def candidates(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> list[str]:
@@ -70,7 +62,7 @@ def candidates(benchmark: Benchmark, validations: Mapping[str, Validation], budg
         and record["error"] is None
         and record["note"] is None
         and (record["same_bytes_as"] is None or record["same_bytes_as"] not in validations)
-        and quality_loss(validations[name]) <= budget
+        and quality_loss(validations[name]["checks"]).share <= budget
     ]
 
 
@@ -142,7 +134,8 @@ def _answer(
     """
     tied = [name for name in names if name == names[0] or is_same(versus(names[0], name))]
     close = [name for name in tied if name == names[0] or _median(versus(names[0], name)) <= SEEMS_SLOWER]
-    best = min(close, key=lambda name: quality_loss(validations[name]), default=None)
+    best = min(close, key=lambda name: quality_loss(validations[name]["checks"]).share, default=None)
+    loss = quality_loss(validations[best]["checks"]) if best else None
     runner_up = next((name for name in names if name != best), None)
     twins = [name for name, record in benchmark["variants"].items() if best and record["same_bytes_as"] == best]
     return {
@@ -160,7 +153,8 @@ def _answer(
         "runner_up": runner_up,
         "to_runner_up": versus(best, runner_up) if best and runner_up else None,
         "same_within_noise": [name for name in tied if name != best],
-        "loss": quality_loss(validations[best]) if best else None,
+        "loss": loss.share if loss else None,
+        "lost_in": loss.measure if loss else None,
         "warning": warning(validations[best]) if best else None,
         "withheld": None,
     }
@@ -179,7 +173,8 @@ def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
 
 
 def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budgets: Sequence[float]) -> list[Answer]:
-    """An answer for each use, group of texts and budget."""
+    """An answer for each use, group of texts and budget, for the machine of the benchmark."""
+    validations = on_machine(validations, benchmark["machine"])
     return [
         *(by_speed(benchmark, validations, use, group, budget)
           for use in USES for group in benchmark["groups"] for budget in budgets),

@@ -7,6 +7,7 @@ from typing import Any
 
 from foundry.benchmarking import other_load
 from foundry.benchmarking.timings import Ratio
+from foundry.validation.results import FAMILIES, Family
 from foundry.variants import naming, precisions
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,12 +33,14 @@ def render(template: str, **context: Any) -> str:
     environment.filters["plain"] = lambda value: "" if value is None else f"{value:g}"
     environment.filters["short"] = short
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
+    environment.filters["lost"] = lost
     environment.filters["origin"] = origin
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
     environment.globals["not_reliable"] = other_load.NOT_RELIABLE
     environment.globals["way"] = precisions.way
     environment.globals["passed_in"] = passed_in
+    environment.globals["families"] = FAMILIES
     return environment.get_template(template).render(context)
 
 
@@ -49,6 +52,13 @@ def passed_in(row: Mapping[str, Any]) -> list[str]:
 def short(value: float | None) -> str:
     """Three digits, or all before the point."""
     return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def lost(row: Mapping[str, Any]) -> str:
+    """`0.93% (neighbours)`: how much quality a row or an answer loses, and in which measure."""
+    if row["loss"] is None:
+        return ""
+    return f"{100 * row['loss']:.2g}%" + (f" ({row['lost_in']})" if row["lost_in"] else "")
 
 
 def origin(source: dict[str, Any]) -> str:
@@ -69,10 +79,17 @@ def ratio_text(value: Ratio | None) -> str:
     return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
 
 
-def plain_lines(where: str, variant: str, facts: Mapping[str, Any], precision: str = "f32") -> str | None:
+def plain_lines(
+    where: str,
+    variant: str,
+    facts: Mapping[str, Any],
+    precision: str = "f32",
+    fails_on: Mapping[Family, str] | None = None,
+) -> str | None:
     """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
 
-    `facts` are the model's, as the reference has them; `precision` is what OpenVINO is told to compute in.
+    `facts` are the model's, as the reference has them; `precision` is what OpenVINO is told to compute in; `fails_on`
+    are the families of processors on which the variant fails.
     """
     plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
     if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
@@ -88,15 +105,16 @@ def plain_lines(where: str, variant: str, facts: Mapping[str, Any], precision: s
         "embeddings = (tokens * mask).sum(axis=1) / mask.sum(axis=1)",
         "cls": "embeddings = tokens[:, 0]",
     }[pooling]
+    warned, options = for_processors(variant, fails_on or {})
     runtime = {
         "onnx": (
             "import onnxruntime",
-            f'session = onnxruntime.InferenceSession("{graph}", providers=["CPUExecutionProvider"])',
+            f'{warned}session = onnxruntime.InferenceSession("{graph}", {options}providers=["CPUExecutionProvider"])',
             "tokens = session.run(None, {node.name: inputs[node.name] for node in session.get_inputs()})[0]",
         ),
         "openvino": (
             "import openvino",
-            f'model = openvino.compile_model("{graph}", "CPU", {json.dumps(naming.ov_config(precision))})',
+            f'{warned}model = openvino.compile_model("{graph}", "CPU", {json.dumps(naming.ov_config(precision))})',
             "tokens = model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]",
         ),
     }[backend]
@@ -115,22 +133,50 @@ def plain_lines(where: str, variant: str, facts: Mapping[str, Any], precision: s
     return "\n".join(lines)
 
 
+def for_processors(variant: str, fails_on: Mapping[Family, str]) -> tuple[str, str]:
+    """Lines before those that load a variant which fails on some processors, and the argument that they prepare."""
+    if not fails_on:
+        return "", ""
+    if naming.backend(variant) == "onnx" and list(fails_on) == ["avx2"]:
+        lines = (
+            f"# On processors {FAMILIES['avx2']}, sums of this file's int8 products overflow and it fails:\n"
+            f"# {fails_on['avx2']}.\n"
+            "# With this option ONNX Runtime computes them exactly there, and slower; elsewhere it changes nothing.\n"
+            "options = onnxruntime.SessionOptions()\n"
+            f"options.add_session_config_entry({', '.join(map(json.dumps, naming.EXACT_SUMS))})\n"
+        )
+        return lines, "options, "
+    return "".join(f"# Not for processors {FAMILIES[family]}: {why}.\n" for family, why in fails_on.items()), ""
+
+
 def loading_lines(
-    where: str, variant: str, facts: Mapping[str, Any], revision: str | None = None, precision: str = "f32"
+    where: str,
+    variant: str,
+    facts: Mapping[str, Any],
+    revision: str | None = None,
+    precision: str = "f32",
+    fails_on: Mapping[Family, str] | None = None,
 ) -> str:
     """The Python lines that load a published variant of a model with these facts in Sentence Transformers.
 
-    `precision` is what torch or OpenVINO is told to compute in: f32, or another that the variant passed in.
+    `precision` is what torch or OpenVINO is told to compute in: f32, or another that the variant passed in; `fails_on`
+    are the families of processors on which it fails.
     """
     kind = facts["kind"]
     backend = naming.backend(variant)
     arguments = [f'"{where}"']
+    warned, options = for_processors(variant, fails_on or {})
     if backend != "torch":
         arguments.append(f'backend="{backend}"')
-    if options := naming.model_kwargs(variant, precision):
-        arguments.append(f"model_kwargs={json.dumps(options)}")
+    if model_kwargs := naming.model_kwargs(variant, precision):
+        shown = json.dumps(model_kwargs)
+        if options:
+            shown = f'{shown[:-1]}, "session_options": options}}'
+        arguments.append(f"model_kwargs={shown}")
     if facts["trust_remote_code"]:
         arguments.append("trust_remote_code=True")
     if revision is not None:
         arguments.append(f'revision="{revision}"')
-    return f"from sentence_transformers import {kind}\n\nmodel = {kind}({', '.join(arguments)})"
+    imported = "import onnxruntime\n" if options else ""
+    lines = f"{warned}model = {kind}({', '.join(arguments)})"
+    return f"{imported}from sentence_transformers import {kind}\n\n{lines}"

@@ -14,8 +14,9 @@ from foundry.benchmarking import speeds
 from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
 from foundry.benchmarking.timings import Ratio
 from foundry.reporting import ways
-from foundry.reporting.recommendation import quality_loss, warning
+from foundry.reporting.recommendation import warning
 from foundry.validation import results
+from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation
 from foundry.variants import precisions, same_bytes
 from foundry.variants.precisions import InferencePrecision
@@ -26,6 +27,7 @@ Use = Literal["speed", "latency"]  # many texts in batches, or one text at a tim
 SUMMARY = {
     "mean_cosine": "mean cosine",
     "min_cosine": "min",
+    "mean_centred_cosine": "centred",
     "hard_min_cosine": "hard texts",
     "consistency_mean_cosine": "batch consistency",
     "recall_at_10": "recall@10",
@@ -67,13 +69,16 @@ class Row(TypedDict):
     inference_precision: InferencePrecision  # what it is told to compute in
     precisions: dict[str, str]  # a variant's verdicts in bf16 and f16
     reason: str | None
+    fails_on: dict[results.Family, str]  # of a variant that passed: families of processors on which it fails, and why
     warning: str | None
+    uncovered_scripts: list[str]  # that the model's vocabulary has, and hardly any validation text
     # How it was made.
     same_bytes_as: str | None  # the earlier variant whose files have the same bytes
     exporter: str | None
     fused: str | None  # how many of the expected fusions its graph has
     # How close it is to torch.
     loss: float | None  # of quality, as a share
+    lost_in: str | None  # the measure in which it is lost
     checks: dict[str, float | None]  # each check's value by name; `task_ratio` is the lowest of all tasks
     # What it needs.
     size_mb: float | None
@@ -117,7 +122,9 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
     record = benchmark["variants"].get(variant) if benchmark else None
     load = benchmark["other_load"] if benchmark else None
     checks = {check["check"]: check["value"] for check in validation["checks"]}
+    loss = quality_loss(validation["checks"]) if validation["checks"] else None
     ratios = [value for name, value in checks.items() if name.startswith("task_ratio_") and value is not None]
+    passed = validation["verdict"] == "passed"
     return {
         "model": model,
         "variant": variant,
@@ -128,12 +135,15 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "setting_of": record["setting_of"] if record else None,
         "inference_precision": ways.file_and_precision(variant, record)[1],
         "precisions": {name: judged["verdict"] for name, judged in validation["precisions"].items()},
-        "reason": validation["reason"] or results.why_failed(validation["checks"]),
+        "reason": None if passed else validation["reason"] or results.why_failed(validation["checks"]),
+        "fails_on": results.families_that_fail(validation) if passed else {},
         "warning": warning(validation),
+        "uncovered_scripts": validation["uncovered_scripts"],
         "same_bytes_as": twin,
         "exporter": validation["built"].get("exporter"),
         "fused": fused(validation["built"]),
-        "loss": round(quality_loss(validation), 6) if validation["checks"] else None,
+        "loss": round(loss.share, 6) if loss else None,
+        "lost_in": loss.measure if loss else None,
         "checks": {**checks, "task_ratio": min(ratios, default=None)},
         "size_mb": round(record["size_mb"], 1) if record else None,
         "memory_mb": rounded(record["memory_mb"], 0) if record else None,
@@ -160,11 +170,14 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "inference_precision": record["computes_in"] or "f32",
         "precisions": {},
         "reason": f"a way to load {record['setting_of']}, not validated",
+        "fails_on": {},
         "warning": None,
+        "uncovered_scripts": [],
         "same_bytes_as": None,
         "exporter": None,
         "fused": None,
         "loss": None,
+        "lost_in": None,
         "checks": {key: closeness[key] for key in ("mean_cosine", "min_cosine")} if closeness else {},
         "size_mb": round(record["size_mb"], 1),
         "memory_mb": rounded(record["memory_mb"], 0),
@@ -271,7 +284,9 @@ def merge_same_bytes(table: Sequence[Row]) -> list[MergedRow]:
 def note(row: MergedRow) -> str:
     """What stands beside a variant's numbers: its other names, why it failed or was skipped, its warnings."""
     others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
+    families = [f"**fails on processors {results.FAMILIES[name]}**: {why}" for name, why in row["fails_on"].items()]
     if row["setting_of"] and row["verdict"] != "setting":
         others = precisions.way(row["setting_of"], row["inference_precision"])
     also = [f"{verdict} in {name}" for name, verdict in row["precisions"].items() if verdict != "not computed"]
-    return "; ".join(part for part in (others, *also, row["reason"], row["warning"], row["speed_note"]) if part)
+    parts = (others, *also, row["reason"], *families, row["warning"], row["speed_note"])
+    return "; ".join(part for part in parts if part)

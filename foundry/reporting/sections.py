@@ -11,7 +11,7 @@ from foundry.reporting.flowchart import flowchart
 from foundry.reporting.recommendation import Answer, recommend
 from foundry.reporting.rendering import loading_lines, passed_in, plain_lines
 from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
-from foundry.validation.results import Validation
+from foundry.validation.results import Family, Validation
 
 
 class Section(TypedDict):
@@ -26,6 +26,7 @@ class Section(TypedDict):
     flowchart: str  # Mermaid
     texts: int
     vocabulary: str
+    uncovered_scripts: list[str]
     validations: dict[str, Validation]
     others: dict[str, list[MergedRow]]  # by host
     charts: dict[str, str]  # SVG, by file name
@@ -54,6 +55,7 @@ def build_section(
         "flowchart": flowchart(answers),
         "texts": validations["torch"]["texts"],
         "vocabulary": validations["torch"]["vocabulary"],
+        "uncovered_scripts": validations["torch"]["uncovered_scripts"],
         "validations": validations,
         "others": {
             name: merge_same_bytes(build_rows(model, validations, benchmark)) for name, benchmark in measured.items()
@@ -71,6 +73,7 @@ def build_section(
                 row["variant"],
                 validations[row["variant"]]["facts"],
                 passed_in(row),
+                row["fails_on"],
             )
             for row in table
             if row["verdict"] == "passed" and row["setting_of"] is None
@@ -97,12 +100,20 @@ def card_charts(table: Sequence[MergedRow], groups: Sequence[str]) -> dict[str, 
     return {name: charts.png(figure) for name, figure in figures.items()}
 
 
-def loading(where: str, variant: str, facts: Mapping[str, Any], passed_in: Sequence[str] = ()) -> dict[str, str]:
+def loading(
+    where: str,
+    variant: str,
+    facts: Mapping[str, Any],
+    passed_in: Sequence[str] = (),
+    fails_on: Mapping[Family, str] | None = None,
+) -> dict[str, str]:
     """The lines that load a variant, by what they load it in; in f32, and in the precisions that it also passed in."""
     lines: dict[str, str] = {}
     for precision in ("f32", *passed_in):
         told = "" if precision == "f32" else f", computed in {precision} where the processor has it"
-        lines[f"Sentence Transformers{told}"] = loading_lines(where, variant, facts, precision=precision)
-        if plain := plain_lines(where, variant, facts, precision):
+        lines[f"Sentence Transformers{told}"] = loading_lines(
+            where, variant, facts, precision=precision, fails_on=fails_on
+        )
+        if plain := plain_lines(where, variant, facts, precision, fails_on):
             lines[f"{'onnxruntime' if variant.startswith('onnx') else 'openvino'}{told}"] = plain
     return lines

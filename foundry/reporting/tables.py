@@ -7,11 +7,11 @@ from statistics import geometric_mean
 from typing import Any
 
 from foundry.benchmarking.timings import Ratio
-from foundry.reporting.rows import Row, Use, ratio_to_torch, rounded
+from foundry.reporting.rows import Row, Use, ratio_to_torch
 from foundry.variants.precisions import FURTHER
 
 # What `dvc metrics` shows of a variant, and of it on each group of texts.
-METRICS = ("verdict", "mean_cosine", "min_cosine", "recall_at_10", "task_ratio", "size_mb", "memory_mb")
+METRICS = ("verdict", "loss", "mean_cosine", "min_cosine", "recall_at_10", "task_ratio", "size_mb", "memory_mb")
 METRICS_OF_A_GROUP = ("speed_ratio", "latency_ms")
 
 
@@ -21,6 +21,10 @@ def flat(row: Row) -> dict[str, Any]:
     for name, value in row.items():
         if name == "precisions":
             columns |= {f"verdict_in_{precision}": row["precisions"].get(precision) for precision in FURTHER}
+        elif name == "uncovered_scripts":
+            columns[name] = ", ".join(row["uncovered_scripts"])
+        elif name == "fails_on":
+            columns[name] = ", ".join(row["fails_on"])
         elif name == "checks":
             columns |= row["checks"]
         elif name == "speeds":
@@ -56,13 +60,12 @@ def plot_rows(table: Sequence[Row]) -> list[dict[str, Any]]:
     for row in table:
         speed, latency = _ratios(row, "speed"), _ratios(row, "latency")
         if speed and latency and row["verdict"] != "setting":
-            mean_cosine = row["checks"].get("mean_cosine")
             plotted.append(
                 {
                     "variant": f"{row['model']}/{row['variant']}",
                     "speed_ratio": round(geometric_mean(speed), 3),
                     "latency_ratio": round(geometric_mean(latency), 3),
-                    "distance": rounded(None if mean_cosine is None else 1 - mean_cosine, 7),
+                    "loss": row["loss"],
                     "size_mb": row["size_mb"],
                 }
             )

@@ -21,7 +21,7 @@ def print_table(section: Section) -> None:
     shown = Table(title=title, title_justify="left")
     for name in ("variant", "verdict"):
         shown.add_column(name, no_wrap=True)
-    for name in ("mean cos", "min cos", "hard", "batch", "recall", "task", "MB", *groups):
+    for name in ("lost", "mean cos", "min cos", "centred", "hard", "batch", "recall", "task", "MB", *groups):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("note")
     colours = {"passed": "green", "failed": "bold red", "skipped": "yellow", "setting": "dim"}
@@ -31,6 +31,7 @@ def print_table(section: Section) -> None:
         shown.add_row(
             row["variant"],
             f"[{colours[row['verdict']]}]{row['verdict']}[/]",
+            "" if row["loss"] is None else f"{100 * row['loss']:.2g}%",
             *("" if value is None else f"{value:.4f}" for value in numbers),
             "" if row["size_mb"] is None else f"{row['size_mb']:.0f}",
             *(f"{ratio['median']:.2f}x" if ratio else "" for ratio in ratios),

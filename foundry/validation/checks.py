@@ -7,8 +7,8 @@ threshold into settings.py. What it needs of the variant is measured in measurem
 import numpy as np
 
 from foundry.reference.reference import Reference
-from foundry.validation import consistency, integrity, parity
-from foundry.validation.measurements import Measurements
+from foundry.validation import consistency, integrity, lengths, parity, vocabulary
+from foundry.validation.measurements import Closeness, Measurements
 from foundry.validation.results import Check
 from foundry.validation.settings import Thresholds
 
@@ -29,14 +29,45 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
         return checks
     checks += [
         *parity.closeness(embeddings, expected.embeddings, limits),
-        *parity.hard_texts(hard_embeddings, expected.hard_embeddings, limits),
+        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
+        *parity.hard_texts(
+            hard_embeddings, expected.centred_cosines(hard_embeddings, expected.hard_embeddings), limits
+        ),
     ]
+    checks += lengths.checks(measured.length_cosines, limits)
+    checks += vocabulary.sequences_as_torch(measured.sequence_cosines, limits)
     if measured.facts["kind"] == "SparseEncoder":
         checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
     if measured.passages is not None:
         shape = (len(embeddings), measured.passages, -1)
         checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
     checks += consistency.batches(measured.batch_cosines, measured.values_changed_on_repeat, limits)
+    if np.isfinite(embeddings).all():
+        checks += parity.ranking(embeddings, expected.embeddings, limits)
+        checks += parity.task_ratios(measured.scores, expected.scores, limits)
+    return checks
+
+
+def closeness_checks(measured: Closeness, expected: Reference, limits: Thresholds) -> list[Check]:
+    """Those of the checks that say how close embeddings and scores are to torch's, each text in one batch."""
+    embeddings = measured.embeddings
+    checks = parity.values(embeddings, expected.embeddings)
+    if embeddings.shape != expected.embeddings.shape:
+        return checks
+    checks += [
+        *parity.closeness(embeddings, expected.embeddings, limits),
+        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
+        *parity.hard_texts(
+            measured.hard_embeddings,
+            expected.centred_cosines(measured.hard_embeddings, expected.hard_embeddings),
+            limits,
+        ),
+    ]
+    if expected.facts["kind"] == "SparseEncoder":
+        checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
+    if measured.passages is not None:
+        shape = (len(embeddings), measured.passages, -1)
+        checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
     if np.isfinite(embeddings).all():
         checks += parity.ranking(embeddings, expected.embeddings, limits)
         checks += parity.task_ratios(measured.scores, expected.scores, limits)

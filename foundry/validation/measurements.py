@@ -8,10 +8,23 @@ import numpy as np
 from foundry.data.labelled import Task
 from foundry.loading.items import Query
 from foundry.loading.variant import LoadedVariant
+from foundry.reference import sequences
+from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
 from foundry.reference.scoring import score_tasks
-from foundry.validation import consistency
+from foundry.validation import consistency, lengths, vocabulary
 from foundry.variants.facts import Facts
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """What a variant gives on the texts and tasks of the reference, each text in one batch; without `scores` where the
+    embeddings have another shape than torch's or are not finite."""
+
+    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offset
+    hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
+    passages: int | None  # of each query of a CrossEncoder
+    scores: Mapping[str, float]  # by task
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class Measurements:
     where they are not finite.
     """
 
-    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offset
+    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offsets
     hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
     passages: int | None  # of each query of a CrossEncoder
     tokens: list[list[int]]  # token ids of the texts, then of the hard texts
@@ -31,24 +44,56 @@ class Measurements:
     batch_cosines: Mapping[str, np.ndarray] = field(default_factory=dict)  # by kind of batch: (texts,)
     values_changed_on_repeat: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)  # by task
+    length_cosines: Mapping[str, np.ndarray] = field(default_factory=dict)  # by kind of batch, with torch
+    sequence_cosines: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of sequences of ids, with torch
+    words: int = 0  # how many of the vocabulary were in these sequences
+
+
+def measure_closeness(
+    variant: LoadedVariant, texts: Sequence[str], tasks: Mapping[str, Task], expected: Reference, batch_size: int
+) -> Closeness:
+    """Embed the texts and hard texts, and where that makes sense score the tasks."""
+    items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
+    embeddings = expected.less_offsets(variant.encode(items, batch_size))
+    hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
+    scores: Mapping[str, float] = {}
+    if embeddings.shape == expected.embeddings.shape and np.isfinite(embeddings).all():
+        scores = score_tasks(variant, batch_size, tasks, texts, embeddings)
+    return Closeness(
+        embeddings, hard_embeddings, len(items[0].passages) if isinstance(items[0], Query) else None, scores
+    )
 
 
 def measure(
-    variant: LoadedVariant, texts: Sequence[str], tasks: Mapping[str, Task], expected: Reference, batch_size: int
+    variant: LoadedVariant,
+    texts: Sequence[str],
+    tasks: Mapping[str, Task],
+    expected: Reference,
+    batch_size: int,
+    all_words: bool = False,
 ) -> Measurements:
-    """Embed the texts and hard texts, and where that makes sense also the batches and tasks."""
+    """Embed the texts and hard texts, and where that makes sense also the batches, lengths, words and tasks.
+
+    `all_words` asks for all of the vocabulary instead of some words from all over it.
+    """
     items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
-    embeddings = expected.centred(variant.encode(items, batch_size))
-    hard_embeddings = expected.centred(variant.encode(hard_items, batch_size=1))
+    embeddings = expected.less_offsets(variant.encode(items, batch_size))
+    hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
     batch_cosines: dict[str, np.ndarray] = {}
     changed_values = 0
     scores: dict[str, float] = {}
+    length_cosines: dict[str, np.ndarray] = {}
+    sequence_cosines, words = np.zeros(0), 0
     # Asked for after texts were embedded, as in the reference: some modules learn their own width from them.
     facts = variant.facts()
     tokens = variant.token_ids([*items, *hard_items])
     missing_inputs = variant.graph_inputs - set(variant.tokenize(items[:1]))
     if embeddings.shape == expected.embeddings.shape:
         batch_cosines, changed_values = consistency.measure(variant, texts, expected)
+        length_cosines = lengths.measure(variant, expected)
+        if len(expected.coverage.sequences):
+            more_batches, sequence_cosines, words = measure_sequences(variant, expected, all_words)
+            batch_cosines |= more_batches
         if np.isfinite(embeddings).all():
             scores = score_tasks(variant, batch_size, tasks, texts, embeddings)
     return Measurements(
@@ -61,4 +106,24 @@ def measure(
         batch_cosines=batch_cosines,
         values_changed_on_repeat=changed_values,
         scores=scores,
+        length_cosines=length_cosines,
+        sequence_cosines=sequence_cosines,
+        words=words,
     )
+
+
+def measure_sequences(
+    variant: LoadedVariant, expected: Reference, all_words: bool
+) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
+    """Sequences of ids in batches and alone, by kind of batch; their cosines with torch; how many words they have."""
+    covered = expected.coverage
+    numbers = vocabulary.sample(len(covered.sequences), vocabulary.SEQUENCES)
+    batch_cosines, alone = consistency.measure_sequences(variant, covered.sequences[numbers], expected)
+    if all_words and len(covered.sequences) > len(numbers):
+        numbers = np.arange(len(covered.sequences))
+        alone = expected.less_offsets(sequences.encode(variant, covered.sequences, vocabulary.BATCH_SIZE))
+    per_row = len(covered.sequences) // len(covered.sequence_rows)
+    groups = numbers[::per_row] // per_row
+    cosine = cosines(alone, expected.less_offsets(covered.sequence_rows[groups]))
+    words = sequences.words_in(covered.sequences[numbers], sequences.special_ids(variant))
+    return batch_cosines, cosine, words

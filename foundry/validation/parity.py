@@ -33,9 +33,22 @@ def closeness(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) 
     ]
 
 
-def hard_texts(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
-    """Closeness on the hard texts, and that none of them gives NaN or infinity."""
-    cosine = cosines(embeddings, expected)
+def centred_closeness(cosine: np.ndarray, limits: Thresholds) -> list[Check]:
+    """Closeness by cosines (texts,) to torch after torch's mean is taken off both.
+
+    Where a model's embeddings all point much the same way, the plain cosine of two different texts is near 1, and what
+    tells them apart may be lost without being seen in it.
+    """
+    return [
+        at_least("mean_centred_cosine", cosine.mean(), limits.mean_centred_cosine, cosine),
+        at_least("p5_centred_cosine", np.percentile(cosine, 5), limits.p5_centred_cosine),
+        at_least("p1_centred_cosine", np.percentile(cosine, 1), limits.p1_centred_cosine),
+        at_least("min_centred_cosine", cosine.min(), limits.min_centred_cosine),
+    ]
+
+
+def hard_texts(embeddings: np.ndarray, cosine: np.ndarray, limits: Thresholds) -> list[Check]:
+    """That none of the hard texts gives NaN or infinity, and closeness on them, by centred cosines (hard texts,)."""
     return [
         at_most("hard_non_finite_values", int((~np.isfinite(embeddings)).sum()), 0),
         at_least("hard_min_cosine", cosine.min(), limits.hard_min_cosine),

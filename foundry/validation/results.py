@@ -45,6 +45,43 @@ class PrecisionVerdict(TypedDict):
     checks: list[Check]
 
 
+class Inputs(TypedDict):
+    """What a variant was asked for beside the validation texts. Lengths are in tokens."""
+
+    lengths: list[int]  # of texts embedded alone
+    in_equal_batches: list[int]
+    in_unequal_batches: list[int]  # each beside a shorter text
+    lengths_left_out: list[int]  # of what is tried where there is memory for it
+    hard_texts_left_out: list[str]  # the same
+    batch_sizes: list[int]
+    rows: dict[str, str]  # by torch's name of a table: how many of its rows were compared
+    words: str  # how many of the vocabulary's words went through the graph in sequences
+
+
+Family = Literal["vnni", "avx2"]
+# Families of processors whose sums of int8 products differ, and what they are called.
+FAMILIES: dict[Family, str] = {"vnni": "with VNNI, AMX or Arm dot product", "avx2": "x86 without VNNI"}
+
+
+class OnProcessor(TypedDict):
+    """The verdict for one family of processors."""
+
+    verdict: Literal["passed", "failed", "unknown"]
+    # As it ran on the machine that validated; the same, because no sum saturates; or computed as such a processor does.
+    how: Literal["measured", "same", "simulated"]
+    checks: list[Check]  # those that were made again; all others are the variant's
+
+
+class Saturation(TypedDict):
+    """What is known of the sums of two int8 products, which saturate in 16 bits without VNNI."""
+
+    products: int  # of integers
+    can_saturate: int  # of these, for some tokens
+    saturate: int  # of these, within the ranges that each channel has on the validation texts
+    largest_sum: int  # within these ranges; 16 bits hold 32,767
+    unknown: list[str]  # nodes of which nothing can be said
+
+
 class Validation(TypedDict):
     """artifacts/validation/<model>/<variant>.json"""
 
@@ -54,10 +91,14 @@ class Validation(TypedDict):
     reason: str | None
     texts: int
     vocabulary: str  # how many of its entries occur in the texts
+    inputs: Inputs | None
+    uncovered_scripts: list[str]  # that the vocabulary is made for and hardly any text is in, with figures
     checks: list[Check]
     worst: list[WorstText]
     contexts: dict[str, Context]
     precisions: dict[str, PrecisionVerdict]  # by precision beside f32 that the runtime can be told
+    processors: dict[Family, OnProcessor]  # empty where nothing was checked
+    saturation: Saturation | None  # of a variant that multiplies in int8
     search: Search | None  # of a variant with a budget
     built: dict[str, Any]  # how the variant was made: by which exporter, with how many fusions
     facts: Facts  # of the model, as the reference has them
@@ -104,6 +145,16 @@ def changes_with_batch(validation: Validation) -> float | None:
     return value if value is not None and value < SAME_EMBEDDING else None
 
 
+def left_out(validation: Validation) -> str | None:
+    """For which lengths and hard texts there was no memory, or None where there was for all."""
+    inputs = validation["inputs"]
+    if inputs is None or not (inputs["lengths_left_out"] or inputs["hard_texts_left_out"]):
+        return None
+    lengths = inputs["lengths_left_out"]
+    longer = [f"texts of {lengths[0]} tokens and more"] if lengths else []
+    return ", ".join([*longer, *inputs["hard_texts_left_out"]])
+
+
 def why_failed(checks: Sequence[Check]) -> str | None:
     """Each failed check with its value and its threshold, or None where none failed."""
     failed = [
@@ -113,3 +164,32 @@ def why_failed(checks: Sequence[Check]) -> str | None:
         if not row["passed"]
     ]
     return "; ".join(failed) or None
+
+
+def on_family(validation: Validation, family: Family | None) -> Validation:
+    """A validation as it is on one family of processors; where the family is not known, on the worse one."""
+    verdicts = validation.get("processors") or {}
+    if not verdicts:
+        return validation
+    families = (
+        [family] if family is not None else sorted(verdicts, key=lambda name: verdicts[name]["verdict"] == "passed")
+    )
+    own = verdicts[families[0]]
+    by_name = {check["check"]: check for check in own["checks"]}
+    return {
+        **validation,
+        "verdict": validation["verdict"] if own["verdict"] == "passed" else "failed",
+        "checks": [by_name.get(check["check"], check) for check in validation["checks"]],
+    }
+
+
+def families_that_fail(validation: Validation) -> dict[Family, str]:
+    """The families of processors on which a variant does not hold, and why."""
+    verdicts = validation.get("processors") or {}
+    return {
+        family: "it cannot be told whether sums saturate"
+        if own["verdict"] == "unknown"
+        else why_failed(on_family(validation, family)["checks"]) or "it failed"
+        for family, own in verdicts.items()
+        if own["verdict"] != "passed"
+    }

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from foundry.base.settings import Fraction, Positive, Section, Slug
+from foundry.base.settings import Cosine, Fraction, Positive, Section, Slug
 from foundry.variants.precisions import FurtherPrecision
 
 Precision = Literal["fp32", "fp16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
@@ -13,16 +13,20 @@ Precision = Literal["fp32", "fp16", "int8_dynamic", "int8_static", "int8_weights
 class Thresholds(Section):
     """What a variant must hold against torch to pass."""
 
-    mean_cosine: Fraction
-    p5_cosine: Fraction = Field(description="5th percentile.")
-    p1_cosine: Fraction = Field(description="1st percentile.")
-    min_cosine: Fraction
+    mean_cosine: Cosine
+    p5_cosine: Cosine = Field(description="5th percentile.")
+    p1_cosine: Cosine = Field(description="1st percentile.")
+    min_cosine: Cosine
+    mean_centred_cosine: Cosine = Field(description="The cosine after torch's mean embedding is taken off both.")
+    p5_centred_cosine: Cosine
+    p1_centred_cosine: Cosine
+    min_centred_cosine: Cosine
     max_abs_diff: Positive = Field(description="The largest difference of any value of any embedding.")
-    hard_min_cosine: Fraction = Field(description="The lowest cosine on the fixed set of hard texts.")
-    consistency_mean_cosine: Fraction = Field(
-        description="The same text alone and in a batch, the mean over texts, in the worst kind of batch."
+    hard_min_cosine: Cosine = Field(description="The lowest centred cosine on the fixed set of hard texts.")
+    consistency_mean_cosine: Cosine = Field(
+        description="Centred cosine of a text alone and in a batch, the mean over texts, in the worst kind of batch."
     )
-    consistency_min_cosine: Fraction = Field(description="The same, for the worst text.")
+    consistency_min_cosine: Cosine = Field(description="The same, for the worst text.")
     recall_at_10: Fraction = Field(description="Of torch's ten nearest neighbours of each text, the share found.")
     similarity_spearman: Fraction = Field(description="Rank correlation of all similarities with torch's.")
     task_ratio: Positive = Field(description="The lowest score on a task, as a ratio to torch's.")
@@ -37,14 +41,18 @@ class Thresholds(Section):
 class ThresholdOverrides(Section):
     """Thresholds that differ for one variant; what is left out is its precision class's."""
 
-    mean_cosine: Fraction | None = None
-    p5_cosine: Fraction | None = None
-    p1_cosine: Fraction | None = None
-    min_cosine: Fraction | None = None
+    mean_cosine: Cosine | None = None
+    p5_cosine: Cosine | None = None
+    p1_cosine: Cosine | None = None
+    min_cosine: Cosine | None = None
+    mean_centred_cosine: Cosine | None = None
+    p5_centred_cosine: Cosine | None = None
+    p1_centred_cosine: Cosine | None = None
+    min_centred_cosine: Cosine | None = None
     max_abs_diff: Positive | None = None
-    hard_min_cosine: Fraction | None = None
-    consistency_mean_cosine: Fraction | None = None
-    consistency_min_cosine: Fraction | None = None
+    hard_min_cosine: Cosine | None = None
+    consistency_mean_cosine: Cosine | None = None
+    consistency_min_cosine: Cosine | None = None
     recall_at_10: Fraction | None = None
     similarity_spearman: Fraction | None = None
     task_ratio: Positive | None = None

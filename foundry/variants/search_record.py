@@ -11,6 +11,7 @@ class Trial(TypedDict):
     texts: int  # fewer where one part alone was measured
     mean_cosine: float
     min_cosine: float
+    mean_centred_cosine: float
     recall_at_10: float
     task_ratio: float | None
     holds: bool

@@ -14,6 +14,7 @@ from foundry.commands import recommend
 from foundry.params import reading
 from foundry.reporting import advice, recommendation
 from foundry.reporting.flowchart import flowchart
+from foundry.validation import quality
 from tests.support.results import benchmark, noisy, record, validation
 
 FACTS = {"kind": "SentenceTransformer", "trust_remote_code": False}
@@ -82,8 +83,33 @@ def test_a_variant_that_changes_with_the_batch_carries_its_warning_and_its_other
 
 
 def test_a_task_that_lost_more_than_the_embedding_counts(measured: tuple[Any, Any]) -> None:
-    assert recommendation.quality_loss(measured[1]["onnx_bad_at_sts"]) == pytest.approx(0.03)
+    assert quality.quality_loss(measured[1]["onnx_bad_at_sts"]["checks"]) == (pytest.approx(0.03), "task sts")
     assert recommendation.by_speed(*measured, "latency", "short", 0.031)["variant"] == "onnx_bad_at_sts"
+
+
+def test_the_worst_of_what_was_measured_counts(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+
+    def lose(**values: float) -> Any:
+        rows: Any = [{"check": check, "value": value} for check, value in {"mean_cosine": 0.9999, **values}.items()]
+        return quality.quality_loss(rows)
+
+    assert lose(mean_centred_cosine=0.98, recall_at_10=0.95) == (pytest.approx(0.02), "centred cosine")
+    assert lose(mean_centred_cosine=0.98, recall_at_10=0.8) == (pytest.approx(0.04), "neighbours")
+    assert lose(mean_centred_cosine=0.98, recall_at_10=0.5, passage_order=0.97) == (
+        pytest.approx(0.03), "order of passages",
+    )  # fmt: skip
+    assert lose(mean_centred_cosine=0.99995, recall_at_10=0.9, task_ratio_sts=0.99) == (0.0, None)
+    assert lose(recall_at_10=1.0).share == 1.0  # what was not measured counts as lost
+    # And by it the command, the report and the flowchart choose: the fastest loses too many neighbours.
+    neighbours = {"check": "recall_at_10", "value": 0.85}
+    validations["onnx_dynamic"]["checks"].append(neighbours)
+    answer = recommendation.by_speed(speeds, validations, "throughput", "short", 0.01)
+    assert answer["variant"] == "onnx_static"
+    assert "onnx_dynamic" not in advice.within_budget(validations, 0.01)
+    answer = recommendation.by_speed(speeds, validations, "throughput", "short", 0.03)
+    assert (answer["variant"], answer["lost_in"]) == ("onnx_dynamic", "neighbours")
+    assert any("quality lost: 2.3% (neighbours)" in line for line in advice.advise(answer, "x", FACTS))
 
 
 def test_within_noise_it_says_so_and_prefers_the_nearer_to_torch(measured: tuple[Any, Any]) -> None:
@@ -110,6 +136,44 @@ def test_the_smallest_file(measured: tuple[Any, Any]) -> None:
     assert (answer["variant"], answer["value"], answer["runner_up"]) == ("onnx_static", 24.0, "onnx")
     # 23 MB is smaller than 24 by more than anyone overlooks.
     assert recommendation.by_size(*measured, 0.01)["variant"] == "onnx_dynamic"
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ({"architecture": "x86_64", "instruction_sets": ["avx2", "avx512_vnni"]}, "onnx_dynamic"),
+        ({"architecture": "x86_64", "instruction_sets": ["avx2", "avx_vnni"]}, "onnx_dynamic"),
+        ({"architecture": "aarch64", "instruction_sets": ["asimddp"]}, "onnx_dynamic"),
+        ({"architecture": "x86_64", "instruction_sets": ["avx2", "avx512f"]}, "onnx_static"),
+        ({"architecture": "AMD64", "instruction_sets": []}, "onnx_static"),  # nothing is known of it
+        ({}, "onnx_static"),
+    ],
+)
+def test_what_fails_on_the_processor_is_not_recommended_there(
+    measured: tuple[Any, Any], machine: dict[str, Any], expected: str
+) -> None:
+    speeds, validations = measured
+    row = validations["onnx_dynamic"]["checks"][0]
+    noise = {**row, "value": 0.02, "passed": False}
+    validations["onnx_dynamic"]["processors"] = {
+        "vnni": {"verdict": "passed", "how": "measured", "checks": []},
+        "avx2": {"verdict": "failed", "how": "simulated", "checks": [noise]},
+    }
+    speeds["machine"] = machine
+    del speeds["variants"]["onnx_twin"]
+    for answer in recommendation.recommend(speeds, validations, [0.01]):
+        assert answer["variant"] == expected
+
+
+def test_a_verdict_that_cannot_be_given_recommends_nothing(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+    validations["onnx_dynamic"]["processors"] = {
+        "vnni": {"verdict": "passed", "how": "measured", "checks": []},
+        "avx2": {"verdict": "unknown", "how": "simulated", "checks": []},
+    }
+    speeds["machine"] = {"architecture": "x86_64", "instruction_sets": ["avx2"]}
+    del speeds["variants"]["onnx_twin"]
+    assert recommendation.recommend(speeds, validations, [0.01])[0]["variant"] == "onnx_static"
 
 
 def test_nothing_within_the_budget_is_an_answer(measured: tuple[Any, Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.data import sampling, texts
+from foundry.reference import scripts
 from stages import sample
 from tests.support.stages import settings_file
 
@@ -98,3 +99,49 @@ def test_frozen_texts_that_are_damaged_are_an_error_in_one_line(tmp_path: Path, 
     (tmp_path / "t.jsonl").write_text(content)
     with pytest.raises(FoundryError, match=r"^.*t\.jsonl.*$"):
         texts.read(tmp_path / "t.jsonl")
+
+
+def test_sentences_of_at_most_so_many_words(project: Callable[..., Path]) -> None:
+    root = project()
+    source = root / "talk.txt"
+    long = "This sentence goes on for rather more words than anybody would type into a box."
+    source.write_text("\n".join(f"{long} The man number {i} is talking. 今天天气很好{i}。" for i in range(60)))
+
+    def change(raw: dict[str, Any]) -> None:
+        raw["sample"]["sources"] = {"talk": {"path": str(source)}}
+        for name in NAMES:
+            raw["sample"][name]["share"] = {"talk": 0.3}
+            raw["sample"][name]["groups"] = {"spoken": {"count": 30, "cut": "sentence", "max_words": 6}}
+
+    project(change)
+    sample.main(settings_file("sample"), root / "texts")
+    drawn = [row["text"] for name in NAMES for row in texts.read(root / "texts" / f"{name}.jsonl")]
+    assert len(drawn) == len(set(drawn)) == 90
+    assert all(text.startswith(("The man number", "今天天气很好")) for text in drawn)
+
+
+def test_words_are_counted_where_no_spaces_are() -> None:
+    assert sampling.word_count("The man is talking.") == 4
+    assert sampling.word_count("今天天气很好，我们去公园散步吧，你要不要一起来？") == 8
+
+
+def test_texts_by_language_from_a_package(project: Callable[..., Path]) -> None:
+    """The rows of docs/data.md for a model of several languages."""
+
+    def change(raw: dict[str, Any]) -> None:
+        rows = {
+            language: {
+                "package": "chatterbot_corpus", "path": f"data/{language}/conversations.yml", "column": "conversations"
+            }
+            for language in ("german", "chinese")
+        }  # fmt: skip
+        raw["sample"]["sources"] |= rows
+        for name in NAMES:
+            raw["sample"][name]["share"] = dict.fromkeys(rows, 0.3)
+            raw["sample"][name]["groups"] = {"talk": {"count": 24, "cut": "document"}}
+
+    root = project(change)
+    sample.main(settings_file("sample"), root / "texts")
+    for name in NAMES:
+        drawn = [row["text"] for row in texts.read(root / "texts" / f"{name}.jsonl")]
+        assert scripts.count(drawn).keys() >= {"Latin", "Han"}

@@ -413,3 +413,30 @@ def test_an_encoding_that_can_write_half_a_character_is_refused(tmp_path: Path) 
     path = file(tmp_path, "escaped.txt", "\\ud800\n")
     with pytest.raises(ValidationError, match="is a notation of Python's"):
         texts_of(path, encoding="raw_unicode_escape")
+
+
+# --- YAML ------------------------------------------------------------------------------------------------
+
+
+def test_yaml_gives_every_text_below_the_key_as_it_stands_there(tmp_path: Path) -> None:
+    content = "other: [x]\ntalk:\n- - No\n  - 007\n  - 'Guten: Tag'\n- - 你好\n  -\n- 2026-01-01\n"
+    path = file(tmp_path, "talk.yml", content)
+    assert texts_of(path, column="talk") == ["No", "007", "Guten: Tag", "你好", "", "2026-01-01"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("other:\n- a\n", "has no key `text`; there are other"),
+        ("- a\n- b\n", "a mapping is expected"),
+        ("just a text\n", "a mapping is expected"),
+        ("text:\n- a\n- b: c\n", "line 3: is a mapping"),
+        ("text: [a\n", "is no YAML that is read here"),
+        ("text: " + "[" * 2000, "is no YAML that is read here"),
+        # Ten lines of aliases would be a million texts.
+        ("a: &a [x, x]\ntext: [*a, *a]\n", "line 2: is no YAML that is read here (aliases are not read)"),
+        ("text: [\x01]\n", "is no YAML that is read here"),
+    ],
+)
+def test_yaml_of_another_form_is_an_error(tmp_path: Path, content: str, message: str) -> None:
+    assert message in error_of(file(tmp_path, "talk.yaml", content))

@@ -13,6 +13,8 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.data import texts
 from foundry.loading import loader
+from foundry.onnx import tables
+from foundry.onnx.saturation import IntegerGraph
 from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import naming, variant_folder
@@ -110,6 +112,54 @@ def test_reduce_range_uses_seven_bits(project: Callable[..., Path], tiny: Path) 
 
     assert largest({"isa": "avx512"}) == 127
     assert largest({"isa": "avx512", "reduce_range": True}) == 64
+
+
+@pytest.mark.parametrize("source", ["onnx", "onnx_O3"])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_reduce_range_where_sums_could_saturate(
+    project: Callable[..., Path], tiny: Path, tmp_path: Path, source: str, per_channel: bool
+) -> None:
+    row = {"isa": "avx512", "from": source, "operators": ["MatMul", "Attention"], "per_channel": per_channel}
+
+    def examined(**more: Any) -> tuple[IntegerGraph, Path]:
+        folder = quantized(project, tiny, {**row, **more})
+        scratch = tmp_path / f"graph_{len(list(tmp_path.iterdir()))}"
+        scratch.mkdir()
+        return IntegerGraph(variant_folder.weights_path(folder, VARIANT), scratch), folder
+
+    assert examined()[0].products
+    graph, folder = examined(reduce_range="auto")
+    assert graph.product_count
+    assert not graph.products
+    largest = max(
+        np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).max()
+        for tensor in graph_of(folder).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8
+    )
+    assert largest > 64 or not per_channel  # where it is safe, more than seven bits
+    assert closeness(folder, tiny) > 0.97
+
+
+def test_int8_embeddings_have_a_scale_for_each_row(
+    project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "SMALLEST_TABLE", 10_000)
+    row = {"isa": "avx512", "operators": ["MatMul"]}
+    float_embeddings = quantized(project, tiny, row)
+    size = variant_folder.weights_path(float_embeddings, VARIANT).stat().st_size
+    before = closeness(float_embeddings, tiny)
+    out = quantized(project, tiny, {**row, "int8_embeddings": True})
+    assert files.read_json(out / "built.json")["operators"]["int8 tables"] == 1
+    assert variant_folder.weights_path(out, VARIANT).stat().st_size < 0.8 * size
+    assert closeness(out, tiny) > before - 0.002
+
+
+def test_products_of_activations_may_stay_in_float(project: Callable[..., Path], tiny: Path) -> None:
+    def count(**more: Any) -> int:
+        folder = quantized(project, tiny, {"isa": "avx512", "operators": ["MatMul"], **more})
+        return sum(node.op_type == "MatMulInteger" for node in graph_of(folder).graph.node)
+
+    assert count() - count(attention_products=False) == 4  # two in each of two layers
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,28 @@ def test_failed_and_skipped_are_left_out(ready: Path) -> None:
     assert "openvino/openvino_model_qint8_quantized.bin" in names
 
 
+def test_what_fails_on_some_processors_is_published_as_that(ready: Path) -> None:
+    path = ready / "validation/tiny/onnx_qint8_avx512.json"
+    validation = files.read_json(path)
+    noise = next(row for row in validation["checks"] if row["check"] == "mean_cosine")
+    validation["processors"] = {
+        "vnni": {"verdict": "passed", "how": "measured", "checks": []},
+        "avx2": {"verdict": "failed", "how": "simulated", "checks": [{**noise, "value": 0.018, "passed": False}]},
+    }
+    files.write_json(path, validation)
+    write_report(ready)
+    run(ready)
+    why = f"mean_cosine 0.018, must be >= {noise['threshold']:g}"
+    card = (ready / "hub/tiny/README.md").read_text()
+    assert f"**`onnx_qint8_avx512` fails on processors x86 without VNNI**: {why}" in card
+    assert 'options.add_session_config_entry("session.x64quantprecision", "1")' in card
+    assert f"**fails on processors x86 without VNNI**: {why}" in (ready / "report/report.md").read_text()
+    recorded = files.read_json(ready / "hub/tiny/foundry.json")["variants"]["onnx_qint8_avx512"]["processors"]
+    assert {family: entry["verdict"] for family, entry in recorded.items()} == {"vnni": "passed", "avx2": "failed"}
+    assert recorded["avx2"]["figures"] == {"mean_cosine": 0.018}
+    assert recorded["avx2"]["name"] == "x86 without VNNI"
+
+
 def test_a_tag_that_is_written_as_one_text_stays_whole(ready: Path) -> None:
     for variant in TINY_VARIANTS:
         path = ready / "models/tiny" / variant / "README.md"
@@ -99,6 +121,7 @@ def test_the_card_is_kept_and_its_section_replaced(ready: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # sixteen validations of a real model, half a minute each
 def test_the_real_model_every_file_loads_by_its_documented_name(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

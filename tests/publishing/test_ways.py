@@ -20,7 +20,14 @@ def only_what_is_tried(raw: dict[str, Any]) -> None:
     """Of all variants those in `COMPUTED`; with a verdict for one of them that allows more."""
     for section in ("export", "optimize", "quantize", "calibrate_onnx", "compress", "calibrate", "variants"):
         raw[section] = {name: row for name, row in raw[section].items() if name in COMPUTED}
-    raw["validate"]["overrides"] = {"openvino_fp16": {"min_cosine": 0.9}}
+    # Random weights have nearly one direction, so that centred cosines in bf16 are lower than a trained model's.
+    loose = {
+        "mean_centred_cosine": 0.99,
+        "p5_centred_cosine": 0.99,
+        "p1_centred_cosine": 0.99,
+        "min_centred_cosine": 0.98,
+    }
+    raw["validate"]["overrides"] = {"openvino_fp16": {"min_cosine": 0.9}, "torch": loose}
     raw["benchmark"]["settings"] = {}
 
 

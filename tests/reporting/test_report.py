@@ -108,8 +108,9 @@ def test_csv(written: Path) -> None:
     assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
     assert list(rows[0]) == [
         "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "setting_of",
-        "inference_precision", "verdict_in_bf16", "verdict_in_f16", "reason", "warning", "same_bytes_as",
-        "exporter", "fused", "loss", "mean_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
+        "inference_precision", "verdict_in_bf16", "verdict_in_f16", "reason", "fails_on",
+        "warning", "uncovered_scripts", "same_bytes_as", "exporter", "fused", "loss", "lost_in", "mean_cosine",
+        "mean_centred_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
         "other_load_share", "on_busy_machine",
         *(f"{group}_{name}" for group in ("short", "long") for name in SPEED_COLUMNS), "min_cosine",
     ]  # fmt: skip
@@ -276,6 +277,23 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
             assert naming.file_name(variant).split(".")[0] in loading_lines("x", variant, facts)
             exec(plain, scope)  # without Sentence Transformers, the same embedding
             assert abs(scope["embeddings"] - embeddings).max() < 1e-5
+
+
+def test_the_lines_of_what_fails_on_some_processors_say_so_and_load_it_with_exact_sums(tiny: Path) -> None:
+    from foundry.reporting.rendering import loading_lines, plain_lines
+
+    facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
+    variant, fails_on = "onnx_qint8_avx512", {"avx2": "mean_cosine 0.018, must be >= 0.98"}
+    scope: dict[str, Any] = {}
+    for lines in (loading_lines, plain_lines):
+        shown = lines(str(tiny / variant), variant, facts, fails_on=fails_on)
+        assert shown is not None
+        assert "mean_cosine 0.018" in shown
+        exec(shown, scope)
+        assert scope["options"].get_session_config_entry("session.x64quantprecision") == "1"
+        session = scope["session"] if lines is plain_lines else scope["model"][0].auto_model.session
+        assert session.get_session_options().get_session_config_entry("session.x64quantprecision") == "1"
+    assert "# Not for processors x86 without VNNI" in loading_lines("x", "openvino_qint8", facts, fails_on=fails_on)
 
 
 def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:

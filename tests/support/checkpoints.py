@@ -3,7 +3,9 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.support.texts import documents
 
@@ -70,6 +72,22 @@ def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
     AutoTokenizer.from_pretrained(base).save_pretrained(folder / "bare")
     getattr(sentence_transformers, kind)(str(folder / "bare"), device="cpu").save_pretrained(str(folder / "saved"))
     return folder / "saved"
+
+
+def multilingual_tokenizer(folder: Path, words: Sequence[str], kind: str) -> Any:
+    """A tokenizer whose vocabulary has these words: `wordpiece` as they are, or `byte-level` as GPT-2 writes them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import BertTokenizerFast, PreTrainedTokenizerFast
+
+    if kind == "wordpiece":
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        (folder / "vocab.txt").write_text("\n".join([*special, *words]))
+        return BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator([" ".join(words)] * 5, trainers.BpeTrainer(vocab_size=400, show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
 def write_own_task(checkpoint: Path) -> Path:

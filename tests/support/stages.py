@@ -54,7 +54,14 @@ def run(cmd: str, item: dict[str, Any]) -> None:
     main(*(Path(word) if kind.annotation is Path else word for kind, word in zip(parameters, words[3:], strict=True)))
 
 
-def validate_in(root: Path, models_folder: Path, variant: str, folder: Path, computed_here: Sequence[str] = ()) -> Any:
+def validate_in(
+    root: Path,
+    models_folder: Path,
+    variant: str,
+    folder: Path,
+    computed_here: Sequence[str] = (),
+    with_tasks: bool = True,
+) -> Any:
     """The verdict on a folder as that variant, by the reference and texts that were built with `models_folder`, on a
     machine that computes in these precisions beside f32."""
     from stages import validate
@@ -64,13 +71,17 @@ def validate_in(root: Path, models_folder: Path, variant: str, folder: Path, com
     expected = artifacts / "reference" / models_folder.name
     precisions = root / "precisions.json"
     files.write_json(precisions, {"precisions": list(computed_here)})
+    tasks = texts / "tasks.json"
+    if not with_tasks:
+        tasks = root / "no_tasks.json"
+        tasks.write_text("{}")
     validate.main(
         variant,
         settings_file(f"validate/{variant}", models_folder.name, root / "settings"),
         folder,
         expected,
         texts / "validation.jsonl",
-        texts / "tasks.json",
+        tasks,
         precisions,
         out,
     )

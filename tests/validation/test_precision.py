@@ -37,7 +37,15 @@ def test_a_machine_that_does_not_compute_it_says_so(project: Project, tiny: Path
 
 
 def test_torch_in_bf16_has_numbers_and_thresholds_of_its_own(project: Project, tiny: Path) -> None:
-    result = validate_in(project(), tiny, "torch", tiny / "torch", ["bf16"])
+    # Random weights have nearly one direction, so that centred cosines in bf16 are lower than a trained model's.
+    loose = {
+        "mean_centred_cosine": 0.99,
+        "p5_centred_cosine": 0.99,
+        "p1_centred_cosine": 0.99,
+        "min_centred_cosine": 0.98,
+    }
+    root = project(lambda raw: raw["validate"]["overrides"].update(torch=loose))
+    result = validate_in(root, tiny, "torch", tiny / "torch", ["bf16"])
     judged = result["precisions"]["bf16"]
     assert judged["verdict"] == "passed", judged["reason"]
     assert value(result["checks"], "max_abs_diff") < 1e-6 < value(judged["checks"], "max_abs_diff")

@@ -23,11 +23,11 @@ NEAREST = 1e-7  # what is nearer to torch than rounding stands here on a logarit
 
 @style()
 def quality(table: Sequence[MergedRow]) -> Any:
-    """What each variant keeps: its mean cosine to torch, and its worst task as a ratio to torch's score."""
-    shown = [row for row in table if row["checks"].get("mean_cosine") is not None]
+    """What each variant keeps: its mean centred cosine to torch, and its worst task as a ratio to torch's score."""
+    shown = [row for row in table if row["checks"].get("mean_centred_cosine") is not None]
     figure, axes = new_figure(len(shown), of_variants=True)
     for check, text, marker, colour in (
-        ("mean_cosine", "mean cosine to torch", "o", SERIES[0]),
+        ("mean_centred_cosine", "mean centred cosine to torch", "o", SERIES[0]),
         ("task_ratio", "lowest task score / torch's", "D", SERIES[1]),
     ):
         values = {index: value for index, row in enumerate(shown) if (value := row["checks"].get(check)) is not None}
@@ -50,19 +50,19 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def distance_and_speed(row: MergedRow, group: str) -> tuple[float, float] | None:
-    """Where a variant stands: its distance from torch, at least NEAREST, and its speed as a ratio to torch's.
+    """Where a variant stands: the quality that it loses, at least NEAREST, and its speed as a ratio to torch's.
 
     None where either is not known, or the variant has no verdict.
     """
-    mean_cosine, ratio = row["checks"].get("mean_cosine"), ratio_to_torch(row, group)
-    if row["verdict"] not in ("passed", "failed") or mean_cosine is None or ratio is None:
+    ratio = ratio_to_torch(row, group)
+    if row["verdict"] not in ("passed", "failed") or row["loss"] is None or ratio is None:
         return None
-    return max(1 - mean_cosine, NEAREST), ratio["median"]
+    return max(row["loss"], NEAREST), ratio["median"]
 
 
 @style()
 def closeness(table: Sequence[MergedRow], group: str) -> Any:
-    """Speed against distance from torch, with the Pareto front of what passed; what failed is crossed out."""
+    """Speed against the quality that is lost, with the Pareto front of what passed; what failed is crossed out."""
     shown = [row for row in table if distance_and_speed(row, group)]
     points = [point for row in shown if (point := distance_and_speed(row, group))]
     figure, axes = new_figure(14)
@@ -81,7 +81,7 @@ def closeness(table: Sequence[MergedRow], group: str) -> Any:
         line = {"arrowstyle": "-", "color": SOFT, "lw": 0.5}
         axes.annotate(label(shown[index]), points[index], place, fontsize=8, va="center", color=INK,
                       weight=weight, arrowprops=line)  # fmt: skip
-    axes.set_xlabel("distance from torch: 1 - mean cosine (left is closer)")
+    axes.set_xlabel("quality lost: the worst of what was measured (left is closer)")
     axes.set_ylabel(f"speed on {group} texts, torch = 1")
     axes.plot([], [], "o", color=BEST, label="nothing is both closer and faster")
     axes.plot([], [], "o", color=SOFT, markersize=5, label="passed")
