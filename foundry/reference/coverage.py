@@ -107,7 +107,7 @@ def write(folder: Path, coverage: Coverage) -> None:
     record = {
         "texts": [[text.tokens, _to_json(text.first), _to_json(text.second)] for text in coverage.texts],
         "lengths_left_out": coverage.lengths_left_out,
-        "tables": {name: table.width for name, table in coverage.tables.items()},
+        "tables": {name: {"width": table.width, "factors": table.factors} for name, table in coverage.tables.items()},
         "word_table": coverage.word_table,
         "words": coverage.words,
         "torch_writes_out_attention": coverage.torch_writes_out_attention,
@@ -121,8 +121,9 @@ def read(folder: Path) -> Coverage:
     texts = [TextOfLength(tokens, _from_json(first), _from_json(second)) for tokens, first, second in record["texts"]]
     with np.load(folder / "coverage.npz") as arrays:
         tables_by_name = {}
-        for number, (name, width) in enumerate(record["tables"].items()):
-            table = Table(width, arrays[f"projections_{number}"].astype(np.float32), arrays[f"lengths_{number}"])
+        for number, (name, settings) in enumerate(record["tables"].items()):
+            projections = arrays[f"projections_{number}"].astype(np.float32)
+            table = Table(settings["width"], projections, arrays[f"lengths_{number}"], tuple(settings["factors"]))
             tables_by_name[name] = replace(table, projections=table.projections * np.float32(table.usual_length))
         return Coverage(
             texts=texts,

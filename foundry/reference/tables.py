@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from foundry.loading.variant import LoadedVariant
+from foundry.reference import factors, sequences
 
 DIRECTIONS = 32
 CHUNK_ROWS = 16_384
@@ -23,6 +24,7 @@ class Table:
     width: int
     projections: np.ndarray  # (rows, directions), float32
     lengths: np.ndarray  # (rows,), float32: of the rows themselves
+    factors: tuple[float, ...] = (1.0,)  # by which the model multiplies all rows; a graph may hold them so multiplied
 
     @property
     def usual_length(self) -> float:
@@ -52,24 +54,29 @@ def lookups(variant: LoadedVariant) -> dict[str, Any]:
 
 
 def read_rows(module: Any, start: int, end: int) -> np.ndarray:
-    """The rows from `start` up to `end` that a torch module looks up: (rows, width), float32."""
-    import torch
-
-    with torch.inference_mode():
-        rows: np.ndarray = module(torch.arange(start, end, device=module.weight.device)).float().cpu().numpy()
+    """The rows from `start` up to `end` of the table of a torch module: (rows, width), float32."""
+    # Not what the module gives for a number: BART's positions take something else and add to it.
+    rows: np.ndarray = module.weight[start:end].detach().float().cpu().numpy()
     return rows
 
 
 def freeze(variant: LoadedVariant) -> dict[str, Table]:
     """Every table of a torch model, by its name there."""
     tables = {}
-    for name, module in lookups(variant).items():
+    modules = lookups(variant)
+    transformer = variant.model[0]
+    factors_of_tables = factors.find(
+        transformer.auto_model, modules, lambda: transformer(dict(sequences.template(variant)[0]))
+    )
+    for name, module in modules.items():
         projections, lengths = [], []
         for start in range(0, module.num_embeddings, CHUNK_ROWS):
             rows = read_rows(module, start, min(start + CHUNK_ROWS, module.num_embeddings))
             projections.append(project(rows))
             lengths.append(np.linalg.norm(rows, axis=1))
-        tables[name] = Table(rows.shape[1], np.concatenate(projections), np.concatenate(lengths))
+        tables[name] = Table(
+            rows.shape[1], np.concatenate(projections), np.concatenate(lengths), factors_of_tables[name]
+        )
     return tables
 
 

@@ -14,6 +14,7 @@ LOOKUPS = {"Gather", "GatherBlockQuantized"}
 FUSED_LOOKUPS = {"EmbedLayerNormalization": (2, 3, 4)}  # which inputs are its tables
 DEQUANTIZING = {"DequantizeLinear", "Cast", "Mul", "Sub", "Div"}  # What may stand between a lookup and its embedding.
 MOST_DEQUANTIZING = 4
+LAYOUT = {"Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 
 
 def find(path: Path, rows: set[int]) -> Iterator[tuple[int, Read]]:
@@ -99,14 +100,18 @@ def _load(path: Path, tensor: Any) -> None:
 
 def _reader(path: Path, model: Any, node: Any, producers: dict[str, Any], constants: dict[str, Any]) -> Read:
     """Rows by the lookup itself, and by it with what dequantizes after it, run by ONNX Runtime."""
-    outputs = _outputs(node, model.graph, producers, constants)
+    outputs, nodes = _outputs(node, model.graph, producers, constants), list(model.graph.node)
+    if (dequantizing := _later_dequantizing(node, nodes, constants)) is not None:
+        nodes.append(dequantizing)
+        outputs.append(dequantizing.output[0])
+        producers = producers | {dequantizing.output[0]: dequantizing}
     if node.input[0] in constants and len(outputs) == 1 and node.op_type == "Gather":
         return _array_reader(path, constants[node.input[0]])
     sessions: list[Any] = []
 
     def read(start: int, end: int) -> list[np.ndarray]:
         if not sessions:
-            sessions.append(_session(path, model, node.input[1], outputs, producers, constants))
+            sessions.append(_session(path, model, nodes, node.input[1], outputs, producers, constants))
         indices = np.arange(start, end)
         [given] = sessions[0].get_inputs()
         kind = np.int32 if "int32" in given.type else np.int64
@@ -117,21 +122,47 @@ def _reader(path: Path, model: Any, node: Any, producers: dict[str, Any], consta
 
 
 def _outputs(node: Any, graph: Any, producers: dict[str, Any], constants: dict[str, Any]) -> list[str]:
-    """The lookup's output, and those of each node after it that only dequantizes it."""
-    outputs = [node.output[0]]
-    while len(outputs) <= MOST_DEQUANTIZING:
-        users = [other for other in graph.node if outputs[-1] in other.input]
-        if len(users) != 1 or users[0].op_type not in DEQUANTIZING:
-            break
-        above = ancestors(list(users[0].input), producers, {node.input[1]})
-        if any(name not in constants and name != node.input[1] for name in above.inputs):
-            break
-        outputs.append(users[0].output[0])
+    """The lookup's output, and those of all nodes after it that only dequantize or multiply it."""
+    outputs, last = [node.output[0]], {node.output[0]}
+    for _ in range(MOST_DEQUANTIZING):
+        users = [other for other in graph.node if other.op_type in DEQUANTIZING and last & set(other.input)]
+        last = {
+            other.output[0]
+            for other in users
+            if ancestors([name for name in other.input if name not in last], producers, set()).inputs <= set(constants)
+        }
+        outputs += sorted(last)
     return outputs
 
 
+def _later_dequantizing(node: Any, nodes: list[Any], constants: dict[str, Any]) -> Any | None:
+    """A node that dequantizes the rows of a lookup with the numbers by which the graph does it after it changed their
+    layout, as in T5's table of the distances between tokens; None where it does no such thing."""
+    from onnx import helper
+
+    name, changes = node.output[0], 0
+    while users := [other for other in nodes if name in other.input]:
+        numbers = users[0].input[1:]
+        if changes and users[0].op_type == "DequantizeLinear":
+            if all(item in constants and np.prod(constants[item].dims) == 1 for item in numbers):
+                return helper.make_node(
+                    "DequantizeLinear", [node.output[0], *numbers], [f"{node.output[0]}_dequantized"]
+                )
+            return None
+        if users[0].op_type not in LAYOUT:
+            return None
+        name, changes = users[0].output[0], changes + 1
+    return None
+
+
 def _session(
-    path: Path, model: Any, index: str, outputs: list[str], producers: dict[str, Any], constants: dict[str, Any]
+    path: Path,
+    model: Any,
+    all_nodes: list[Any],
+    index: str,
+    outputs: list[str],
+    producers: dict[str, Any],
+    constants: dict[str, Any],
 ) -> Any:
     """A session of the part of a graph from the value with the indices to these outputs, in fp32."""
     import onnxruntime as ort
@@ -142,7 +173,7 @@ def _session(
     for tensor, name in zip(held, above.inputs - {index}, strict=True):
         tensor.name = name  # that of a constant's node may be empty
         _load(path, tensor)
-    nodes = [node for node in model.graph.node if node.output and node.output[0] in above.nodes]
+    nodes = [node for node in all_nodes if node.output and node.output[0] in above.nodes]
     casts = [helper.make_node("Cast", [name], [f"{name}_fp32"], to=TensorProto.FLOAT) for name in outputs]
     part = helper.make_graph(
         [*nodes, *casts],

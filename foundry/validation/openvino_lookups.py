@@ -56,22 +56,29 @@ def _compile(gather: Any) -> Any:
     from openvino import opset13
 
     indices = opset13.parameter([-1], np.int64)
-    outputs = [opset13.gather(gather.input_value(0), indices, opset13.constant(0, np.int64))]
-    place = gather
-    while len(outputs) <= MOST_DEQUANTIZING:
-        users = [item.get_node() for item in place.output(0).get_target_inputs()]
-        if len(users) != 1 or users[0].get_type_name() not in DEQUANTIZING:
-            break
-        values = [item.get_source_output() for item in users[0].inputs()]
-        others = [value for value in values if value.get_node() != place]
-        if len(others) != len(values) - 1 or not all(_is_constant(value, CONSTANT_DEPTH) for value in others):
-            break
-        inputs = [outputs[-1] if value.get_node() == place else value for value in values]
-        if users[0].get_type_name() == "Convert":
-            outputs.append(opset13.convert(inputs[0], users[0].get_element_type()))
-        else:
-            outputs.append(getattr(opset13, users[0].get_type_name().lower())(*inputs))
-        place = users[0]
+    rows = opset13.gather(gather.input_value(0), indices, opset13.constant(0, np.int64))
+    outputs = [rows, *_dequantized(gather, rows, MOST_DEQUANTIZING)]
     results = [opset13.result(opset13.convert(output, np.float32)) for output in outputs]
     model = openvino.Model(results, [indices], "lookup")
     return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+
+
+def _dequantized(node: Any, rows: Any, depth: int) -> Iterator[Any]:
+    """What each node after `node` makes of `rows` that only dequantizes them, or multiplies all of them by a number."""
+    from openvino import opset13
+
+    for target in node.output(0).get_target_inputs():
+        user = target.get_node()
+        values = [item.get_source_output() for item in user.inputs()]
+        others = [value for place, value in enumerate(values) if place != target.get_index()]
+        if depth == 0 or user.get_type_name() not in DEQUANTIZING:
+            continue
+        if not all(_is_constant(value, CONSTANT_DEPTH) for value in others):
+            continue
+        if user.get_type_name() == "Convert":
+            changed = opset13.convert(rows, user.get_element_type())
+        else:
+            inputs = [rows if place == target.get_index() else value for place, value in enumerate(values)]
+            changed = getattr(opset13, user.get_type_name().lower())(*inputs)
+        yield changed
+        yield from _dequantized(user, changed, depth - 1)

@@ -44,7 +44,7 @@ def compare(
     try:
         readers = list(_lookups(folder, variant, loaded, expected.tables))
         wrong = {
-            name: [count for read in reads if (count := _wrong_rows(table, read, allowed)) is not None]
+            name: [count for read in reads if (count := wrong_rows(table, read, allowed)) is not None]
             for name, table in expected.tables.items()
             if (reads := [read for found, read in readers if found in (name, len(table.lengths))])
         }
@@ -88,17 +88,21 @@ def _lookups(
             yield name, lambda start, end, module=module: [tables.read_rows(module, start, end)]  # type: ignore[misc]
 
 
-def _wrong_rows(table: Table, read: Read, allowed: float) -> int | None:
-    """How many rows are further than `allowed` from torch's, by the way to read them that has the fewest; None where
-    no way gives rows of this width."""
-    wrong: dict[int, int] = {}
+def wrong_rows(table: Table, read: Read, allowed: float) -> int | None:
+    """How many rows are further than `allowed` from torch's, by the way to read them and the factor of all rows with
+    which they are the fewest; None where no way gives rows of this width."""
+    wrong: dict[tuple[int, float], int] = {}
     for start in range(0, len(table.lengths), CHUNK_ROWS):
         end = min(start + CHUNK_ROWS, len(table.lengths))
         lengths = np.maximum(table.lengths[start:end], SHORT_ROW * table.usual_length)
         for way, rows in enumerate(read(start, end)):
-            if rows.ndim == 2 and rows.shape[1] == table.width:
-                distance = np.linalg.norm(tables.project(rows) - table.projections[start:end], axis=1) / lengths
-                wrong[way] = wrong.get(way, 0) + int((~(distance <= allowed)).sum())  # what is not a number is wrong
+            if rows.shape[-1:] != (table.width,) or rows.size != (end - start) * table.width:
+                continue
+            projections = tables.project(rows.reshape(end - start, table.width))  # A factor may give it a third axis.
+            for factor in table.factors:
+                distance = np.linalg.norm(projections / factor - table.projections[start:end], axis=1) / lengths
+                count = int((~(distance <= allowed)).sum())  # what is not a number is wrong
+                wrong[way, factor] = wrong.get((way, factor), 0) + count
     return min(wrong.values(), default=None)
 
 
@@ -118,8 +122,8 @@ def sample(count: int, most: int) -> np.ndarray:
 
 def rows_as_torch(rows: Mapping[str, Rows], columns: int | None) -> list[Check]:
     """That no row of any table is another one than torch's, and of a SparseEncoder no `columns` of its output."""
-    wrong_rows = at_most("wrong_rows", sum(table.wrong or 0 for table in rows.values()), 0)
-    return [wrong_rows] if columns is None else [wrong_rows, at_most("wrong_columns", columns, 0)]
+    checks = [at_most("wrong_rows", sum(table.wrong or 0 for table in rows.values()), 0)]
+    return checks if columns is None else [*checks, at_most("wrong_columns", columns, 0)]
 
 
 def sequences_as_torch(sequence_cosines: np.ndarray, limits: Thresholds) -> list[Check]:
