@@ -18,13 +18,11 @@ from foundry.variants.facts import Facts
 
 @dataclass(frozen=True)
 class Closeness:
-    """What a variant gives on the texts and tasks of the reference, each text in one batch; without `scores` where the
-    embeddings have another shape than torch's or are not finite."""
+    """What a variant gives on the texts of the reference, each text in one batch."""
 
     embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offset
     hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
     passages: int | None  # of each query of a CrossEncoder
-    scores: Mapping[str, float]  # by task
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,12 @@ class Measurements:
     words: int = 0  # how many of the vocabulary were in these sequences
 
 
-def measure_closeness(
-    variant: LoadedVariant, texts: Sequence[str], tasks: Mapping[str, Task], expected: Reference, batch_size: int
-) -> Closeness:
-    """Embed the texts and hard texts, and where that makes sense score the tasks."""
+def measure_closeness(variant: LoadedVariant, texts: Sequence[str], expected: Reference, batch_size: int) -> Closeness:
+    """Embed the texts and hard texts, and nothing else."""
     items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
     embeddings = expected.less_offsets(variant.encode(items, batch_size))
     hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
-    scores: Mapping[str, float] = {}
-    if embeddings.shape == expected.embeddings.shape and np.isfinite(embeddings).all():
-        scores = score_tasks(variant, batch_size, tasks, texts, embeddings)
-    return Closeness(
-        embeddings, hard_embeddings, len(items[0].passages) if isinstance(items[0], Query) else None, scores
-    )
+    return Closeness(embeddings, hard_embeddings, len(items[0].passages) if isinstance(items[0], Query) else None)
 
 
 def measure(

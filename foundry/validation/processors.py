@@ -65,10 +65,8 @@ class ProcessorTrial:
         return self.closeness(loaded), loaded
 
     def closeness(self, loaded: LoadedVariant) -> list[Check]:
-        """The checks that say how close a variant is to torch, without those of batches."""
-        measured = measurements.measure_closeness(
-            loaded, self._texts, self._tasks, self._expected, self._settings.batch_size
-        )
+        """The checks that say how close a variant is to torch: those of texts alone, which see what tasks would see."""
+        measured = measurements.measure_closeness(loaded, self._texts, self._expected, self._settings.batch_size)
         return checks.closeness_checks(measured, self._expected, self._settings.thresholds)
 
     def all_checks(self, loaded: LoadedVariant) -> list[Check]:
