@@ -28,8 +28,8 @@ class Coverage:
     lengths_left_out: list[int] = field(default_factory=list)  # for which torch would not have had the memory
     sequences: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))  # (sequences, tokens)
     sequence_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    # What a SparseEncoder computes from the first sequence, before it drops what is negative: (tokens, vocabulary).
-    output_columns: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    # What a SparseEncoder computes before it drops what is negative: (sequences, tokens, vocabulary).
+    output_columns: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     tables: dict[str, Table] = field(default_factory=dict)  # by torch's name
     word_table: str | None = None
     words: int = 0  # of the vocabulary, in the sequences

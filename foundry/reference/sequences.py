@@ -16,6 +16,7 @@ PAIRS_PER_ROW = 4  # of a CrossEncoder: its scores of so many pairs are one row,
 LARGEST_VOCABULARY = 32_768  # of a larger one, so many ids are taken at regular distances
 LARGEST_ROWS = 4_000_000  # numbers in all rows: a sparse embedding has one for each entry of the vocabulary
 FEWEST_SEQUENCES = 128  # the largest batch
+COLUMN_SEQUENCES = 4  # from which a SparseEncoder's words are compared
 
 
 def template(variant: LoadedVariant) -> tuple[dict[str, Any], list[int]]:
@@ -102,17 +103,19 @@ def _inputs(features: Mapping[str, Any], sequences: np.ndarray) -> dict[str, Any
 
 
 def output_columns(variant: LoadedVariant, sequences: np.ndarray) -> np.ndarray:
-    """What a SparseEncoder computes for each word of its vocabulary from the first sequence, before it drops what is
-    negative: (tokens, vocabulary), float32. Of any other kind nothing: (0, 0)."""
+    """What a SparseEncoder computes for each word of its vocabulary, before it drops what is negative, from the first
+    sequences, each alone: (sequences, tokens, vocabulary), float32. Of any other kind nothing: (0, 0, 0)."""
     import torch
 
     if variant.kind != "SparseEncoder" or not len(sequences):
-        return np.zeros((0, 0), np.float32)
+        return np.zeros((0, 0, 0), np.float32)
     features, _ = template(variant)
-    with torch.inference_mode():
-        outputs = variant.model[0](_inputs(features, sequences[:1]))
-    columns: np.ndarray = outputs["token_embeddings"][0].float().cpu().numpy()
-    return columns
+    columns = []
+    for place in range(min(COLUMN_SEQUENCES, len(sequences))):
+        with torch.inference_mode():
+            outputs = variant.model[0](_inputs(features, sequences[place : place + 1]))
+        columns.append(outputs["token_embeddings"][0].float().cpu().numpy())
+    return np.stack(columns)
 
 
 def words_in(sequences: Sequence[Sequence[int]] | np.ndarray, special: set[int]) -> int:

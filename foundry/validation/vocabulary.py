@@ -54,15 +54,19 @@ def compare(
 
 
 def wrong_columns(variant: LoadedVariant, expected: Coverage, limits: Thresholds) -> int | None:
-    """For how many words of its vocabulary a SparseEncoder computes something else than torch, from one sequence; None
-    for other kinds. In its embedding most of them are zero, and a word that is lost looks like the others."""
+    """For how many words of its vocabulary a SparseEncoder computes something else than torch; None for other kinds. In
+    its embedding most of them are zero, and a word that is lost looks like the others.
+
+    A word is wrong where it is so in each of several sequences: dynamic int8 takes its scale from the sequence, and may
+    lose much of a single one.
+    """
     columns = expected.output_columns
     if not columns.size:
         return None
-    lengths = np.linalg.norm(columns, axis=0)
-    lengths = np.maximum(lengths, SHORT_ROW * np.median(lengths))
-    distance = np.linalg.norm(sequences.output_columns(variant, expected.sequences) - columns, axis=0) / lengths
-    return int((~(distance <= largest_distance(limits))).sum())
+    lengths = np.linalg.norm(columns, axis=1)  # (sequences, vocabulary)
+    lengths = np.maximum(lengths, SHORT_ROW * np.median(lengths, axis=1, keepdims=True))
+    distances = np.linalg.norm(sequences.output_columns(variant, expected.sequences) - columns, axis=1) / lengths
+    return int((~(distances <= largest_distance(limits))).all(axis=0).sum())
 
 
 def largest_distance(limits: Thresholds) -> float:
