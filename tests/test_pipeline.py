@@ -240,6 +240,7 @@ def test_a_mistake_in_params_stops_before_any_stage_has_run(built: Path) -> None
     assert {path.parts[0] for path in missing} == {"settings"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("forks")
 def test_three_models_of_different_kinds_build_together(tmp_path: Path, tiny_params: dict[str, Any]) -> None:

@@ -145,6 +145,7 @@ def spans(project: Path) -> dict[str, list[tuple[float, float]]]:
     return times
 
 
+@pytest.mark.slow
 def test_on_this_machine(project: Path) -> None:
     run(project, "dvc", "remote", "remove", "store")  # needs none
     run(project, "git", "commit", "-qam", "no remote")
