@@ -2,9 +2,9 @@
 
 An x86 processor without VNNI multiplies unsigned by signed 8-bit integers with `vpmaddubsw`: it adds the products of
 two neighbouring channels in 16 bits, and a sum beyond their range becomes the nearest value in it. So do ONNX Runtime
-(MLAS) and OpenVINO (oneDNN); tests/onnx/test_saturation.py and tests/validation/test_processors.py compare this file with
-what they compute on such a processor. With VNNI, AMX or Arm's dot product, sums are exact, as are those of unsigned by
-unsigned integers everywhere.
+(MLAS) and OpenVINO (oneDNN); tests/onnx/test_saturation.py and tests/validation/test_processors.py compare this file
+with what they compute on such a processor. With VNNI, AMX or Arm's dot product, sums are exact, as are those of
+unsigned by unsigned integers everywhere.
 """
 
 from collections.abc import Iterable, Mapping

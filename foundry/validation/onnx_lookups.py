@@ -122,14 +122,16 @@ def _reader(path: Path, model: Any, node: Any, producers: dict[str, Any], consta
 
 
 def _outputs(node: Any, graph: Any, producers: dict[str, Any], constants: dict[str, Any]) -> list[str]:
-    """The lookup's output, and those of all nodes after it that only dequantize or multiply it."""
-    outputs, last = [node.output[0]], {node.output[0]}
+    """The lookup's output, and those of all nodes after it that only dequantize or multiply it: by constants, or by
+    what is looked up for the same rows, as a scale for each row is."""
+    outputs, last, index = [node.output[0]], {node.output[0]}, node.input[1]
     for _ in range(MOST_DEQUANTIZING):
         users = [other for other in graph.node if other.op_type in DEQUANTIZING and last & set(other.input)]
         last = {
             other.output[0]
             for other in users
-            if ancestors([name for name in other.input if name not in last], producers, set()).inputs <= set(constants)
+            if ancestors([name for name in other.input if name not in last], producers, {index}).inputs
+            <= {*constants, index}
         }
         outputs += sorted(last)
     return outputs
