@@ -14,6 +14,7 @@ from typing import Any
 from foundry_runtime import machine
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
+from foundry_runtime.layout import join
 
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # the package, by the beginning of a variant's name
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
@@ -43,15 +44,19 @@ def installed() -> list[str]:
     return [name for name, package in RUNTIMES.items() if importlib.util.find_spec(package) is not None]
 
 
-def choose(folder: ModelFolder, variant: str | None = None, precision: str | None = None) -> Choice:
+def choose(
+    folder: ModelFolder, variant: str | None = None, precision: str | None = None, transformer: str = ""
+) -> Choice:
     """What to run of a model; `variant` and `precision` (`f32`, `bf16`, `f16`) where they are wished for.
+
+    `transformer` is where the transformer stands in a folder that has no record.
 
     Raises:
         UnusableModel: when there is no such variant, it did not pass for a processor like this one or in this
             precision, or its runtime is not installed.
     """
     if not folder.is_verified:
-        return _by_name(folder, variant, precision or "f32")
+        return _by_name(folder, variant, precision or "f32", transformer)
     entries: Mapping[str, Any] = folder.record["variants"]
     reasons = {name: _why_not(name, entry) for name, entry in entries.items()}
     usable = [name for name, reason in reasons.items() if reason is None]
@@ -133,7 +138,7 @@ def _check_precision(folder: ModelFolder, variant: str, precision: str, entry: M
         raise UnusableModel(f"this machine's processor does not compute in {precision}")
 
 
-def _by_name(folder: ModelFolder, variant: str | None, precision: str) -> Choice:
+def _by_name(folder: ModelFolder, variant: str | None, precision: str, transformer: str) -> Choice:
     """The graph of a folder that is not verified, by the names that Sentence Transformers gives to files."""
     if variant is None:
         raise UnusableModel(f"{folder.name} is not verified, so that nothing says which variant is good: name one")
@@ -145,9 +150,9 @@ def _by_name(folder: ModelFolder, variant: str | None, precision: str) -> Choice
     if kind not in installed():
         raise UnusableModel(f"{RUNTIMES[kind]} is not installed: `pip install 'foundry-runtime[{RUNTIMES[kind]}]'`")
     stem = f"{STEMS[kind]}_{suffix}" if suffix else STEMS[kind]
-    for place in (f"{kind}/", ""):
-        graph = f"{place}{stem}{ENDINGS[kind]}"
+    for place in (join(transformer, kind), transformer):
+        graph = join(place, f"{stem}{ENDINGS[kind]}")
         if folder.path(graph) is not None:
-            beside = f"{place}{stem}.bin" if kind == "openvino" else f"{graph}_data"
+            beside = join(place, f"{stem}.bin") if kind == "openvino" else f"{graph}_data"
             return Choice(variant, graph, (graph, beside), precision)
     raise UnusableModel(f"{folder.name} has no {kind}/{stem}{ENDINGS[kind]}")

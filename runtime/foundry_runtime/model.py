@@ -74,7 +74,7 @@ class Model:
         self._layout = layout = read_layout(folder)
         if layout.kind != self.kind:
             raise UnusableModel(f"{folder.name} is a {layout.kind}: load it with {CLASSES[layout.kind]}")
-        chosen = choice.choose(folder, variant, precision)
+        chosen = choice.choose(folder, variant, precision, layout.transformer)
         self.variant, self.precision = chosen.variant, chosen.precision
         self._tokens = Tokens(folder, layout, max_seq_length)
         self._head = read_head(folder, layout.modules)
