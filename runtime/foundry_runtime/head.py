@@ -4,7 +4,7 @@ Each module reads and writes values by name, as Sentence Transformers' do: `toke
 dimensions), `attention_mask` (texts, tokens), `sentence_embedding` (texts, dimensions).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ def _pooling(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Ste
 
 
 def _dense(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
-    tensors = _read_weights(folder, path)
+    tensors = _read_weights(folder, path, ["linear.weight"])
     weight, bias = tensors["linear.weight"], tensors.get("linear.bias")
     activation = activations.by_name(settings.get("activation_function"), "Tanh")
     source = settings.get("module_input_name") or "sentence_embedding"
@@ -120,7 +120,7 @@ def _dense(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
 
 
 def _layer_norm(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
-    tensors = _read_weights(folder, path)
+    tensors = _read_weights(folder, path, ["norm.weight", "norm.bias"])
     weight, bias = tensors["norm.weight"], tensors["norm.bias"]
 
     def step(values: Values) -> None:
@@ -162,12 +162,15 @@ def _dropout(_folder: ModelFolder, _path: str, _settings: Mapping[str, Any]) -> 
     return None  # It does something in training alone.
 
 
-def _read_weights(folder: ModelFolder, path: str) -> dict[str, np.ndarray]:
+def _read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict[str, np.ndarray]:
     name = f"{path}/model.safetensors"
     content = folder.read(name)
     if content is None:
         raise UnusableModel(f"{folder.name} has no {name}: weights in torch's own format are not read here")
-    return weights.read(content, name)
+    tensors = weights.read(content, f"{folder.name}: {name}")
+    if missing := [tensor for tensor in needed if tensor not in tensors]:
+        raise UnusableModel(f"{folder.name}: {name} has no {missing[0]}; it has {', '.join(tensors)}")
+    return tensors
 
 
 MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]] = {
