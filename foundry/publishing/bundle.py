@@ -185,7 +185,9 @@ class Bundle:
 
     def write_record(self, uploaded: list[str], earlier: Provenance | None) -> Provenance:
         """Write foundry.json, the last file of the folder, and its signature."""
-        record = provenance.write(self.folder, self.model, self.source, self.host, self.variants, uploaded, earlier)
+        record = provenance.write(
+            self.folder, self.model, self.source, self.host, self.variants, self.answers, uploaded, earlier
+        )
         require_hashes(record["files"], self.copied)
         if self.signed:
             signature.sign(self.folder / provenance.NAME, self.folder / provenance.SIGNATURE)

@@ -6,7 +6,7 @@ import json
 import re
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
+from foundry.reporting.recommendation import Answer
 from foundry.validation import results
 from foundry.variants import naming, variant_folder
 
@@ -59,6 +60,16 @@ class Variant(TypedDict):
     dvc: str | None  # DVC's hash of its folder, to find it in dvc.lock and in a remote
 
 
+class Recommendation(TypedDict):
+    """A variant that the report recommends on `host` for one use; foundry_runtime takes it on machines like that."""
+
+    use: Literal["latency", "throughput", "size"]
+    texts: str | None  # the group of texts; None for size
+    budget: float  # how much quality may be lost, as a share
+    variant: str  # whose file is loaded
+    precision: str  # that its runtime is told to compute in
+
+
 class Provenance(TypedDict):
     """The whole of foundry.json."""
 
@@ -70,6 +81,7 @@ class Provenance(TypedDict):
     git_revision: str | None  # of the project that built it
     host: dict[str, Any]  # the machine that measured, and its libraries
     variants: dict[str, Variant]
+    recommended: list[Recommendation]
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
@@ -122,12 +134,28 @@ def variant_entry(
     }
 
 
+def recommendations(answers: Sequence[Answer], variants: Mapping[str, Variant]) -> list[Recommendation]:
+    """What the report recommends, of the variants that are published."""
+    return [
+        {
+            "use": answer["use"],
+            "texts": answer["texts"],
+            "budget": answer["budget"],
+            "variant": name,
+            "precision": answer["precision"],
+        }
+        for answer in answers
+        if (name := answer["file"]) is not None and name in variants
+    ]
+
+
 def write(
     folder: Path,
     model: str,
     source: dict[str, Any],
     host: dict[str, Any],
     variants: dict[str, Variant],
+    answers: Sequence[Answer],
     uploaded: list[str],
     earlier: Provenance | None,
 ) -> Provenance:
@@ -144,6 +172,7 @@ def write(
         "git_revision": git_revision(),
         "host": without_local_paths(host),
         "variants": without_local_paths(variants),
+        "recommended": recommendations(answers, variants),
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }

@@ -112,10 +112,16 @@ def _parse_record(path: Path) -> dict[str, Any]:
         is_known = is_known and all(isinstance(digest, str) for digest in hashes.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnusableModel(f"{path} is damaged: {type(error).__name__} {error}") from error
+    if strange := [name for name in hashes if not _is_inside(name)]:
+        raise UnusableModel(f"{path} names {strange[0]!r}, which is no file in its folder")
     if not is_known:
         raise UnusableModel(f"{path} is none of format {FORMAT}, which this version reads: install a newer version")
     result: dict[str, Any] = record
     return result
+
+
+def _is_inside(name: str) -> bool:
+    return not any(part in ("", ".", "..") for part in name.split("/")) and "\\" not in name and ":" not in name
 
 
 def _entries(record: dict[str, Any]) -> list[dict[str, Any]]:

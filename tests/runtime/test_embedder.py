@@ -171,6 +171,15 @@ def test_a_damaged_record_is_a_clear_error(copy: Path, content: str) -> None:
         Embedder(copy)
 
 
+@pytest.mark.parametrize("name", ["../other.json", "/etc/passwd", "a//b", "C:x", "a\\b"])
+def test_a_record_that_names_files_elsewhere_is_refused(copy: Path, name: str) -> None:
+    record = json.loads((copy / "foundry.json").read_text())
+    record["files"][name] = "0" * 64
+    graph_models.write_json(copy / "foundry.json", record)
+    with pytest.raises(UnusableModel, match="which is no file in its folder"):
+        Embedder(copy)
+
+
 def test_what_is_not_known_is_named(copy: Path) -> None:
     def refused(name: str, value: object, reason: str) -> None:
         path = copy / name
