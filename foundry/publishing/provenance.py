@@ -15,6 +15,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
+from foundry.publishing.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
 from foundry.validation import results
 from foundry.variants import naming, variant_folder
@@ -82,6 +83,7 @@ class Provenance(TypedDict):
     host: dict[str, Any]  # the machine that measured, and its libraries
     variants: dict[str, Variant]
     recommended: list[Recommendation]
+    tokenizer: TokenizerRecord | None  # None where it has no tokenizer.json
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
@@ -156,6 +158,7 @@ def write(
     host: dict[str, Any],
     variants: dict[str, Variant],
     answers: Sequence[Answer],
+    tokenizer: TokenizerRecord | None,
     uploaded: list[str],
     earlier: Provenance | None,
 ) -> Provenance:
@@ -173,6 +176,7 @@ def write(
         "host": without_local_paths(host),
         "variants": without_local_paths(variants),
         "recommended": recommendations(answers, variants),
+        "tokenizer": tokenizer,
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }
