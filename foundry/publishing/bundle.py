@@ -8,7 +8,7 @@ from typing import Any
 from foundry.base import files
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.publishing import card, provenance, signature, tokenizer_files, verification
+from foundry.publishing import card, provenance, signature, standalone, tokenizer_files, verification
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
@@ -160,6 +160,7 @@ class Bundle:
     # which a section is added.
     copied: dict[str, str]
     tokenizer: TokenizerRecord | None
+    embed_left_out: str | None  # why there is no embed.py; None where there is one
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
@@ -191,8 +192,8 @@ class Bundle:
     def write_record(self, uploaded: list[str], earlier: Provenance | None) -> Provenance:
         """Write foundry.json, the last file of the folder, and its signature."""
         record = provenance.write(
-            self.folder, self.model, self.source, self.host, self.variants, self.answers, self.tokenizer, uploaded,
-            earlier,
+            self.folder, self.model, self.source, self.host, self.variants, self.answers, self.tokenizer,
+            self.embed_left_out, uploaded, earlier,
         )  # fmt: skip
         require_hashes(record["files"], self.copied)
         if self.signed:
@@ -248,6 +249,13 @@ def assemble(
     copied = copy_files(models_folder, passed, target)
     tokenizer, rewritten = tokenizer_files.align(target, expected, validation_texts)
     copied.files.update({name: files.sha256(target / name) for name in rewritten})
+    lowest_cosine = {
+        name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
+        for name, verdict in passed.items()
+    }
+    if (embed_left_out := standalone.why_not(target, passed, tokenizer)) is None:
+        threshold = lowest_cosine[standalone.graph_variant(passed)]
+        standalone.add(target, expected, validation_texts, threshold)
     measured = files.read_json(report / "report.json")
     rows = {name: report_row(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
@@ -276,12 +284,10 @@ def assemble(
         charts=copy_charts(report, model, target),
         source=files.read_json(models_folder / "torch" / variant_folder.SOURCE_RECORD),
         tokenizer=tokenizer,
+        embed_left_out=embed_left_out,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,
         left_out=verdicts.left_out,
-        lowest_cosine={
-            name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
-            for name, verdict in passed.items()
-        },
+        lowest_cosine=lowest_cosine,
         signed=settings.sign,
     )

@@ -6,7 +6,7 @@ import json
 import re
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
+from foundry.publishing.recommended import Recommendation, recommendations
 from foundry.publishing.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
 from foundry.validation import results
@@ -61,16 +62,6 @@ class Variant(TypedDict):
     dvc: str | None  # DVC's hash of its folder, to find it in dvc.lock and in a remote
 
 
-class Recommendation(TypedDict):
-    """A variant that the report recommends on `host` for one use; foundry_runtime takes it on machines like that."""
-
-    use: Literal["latency", "throughput", "size"]
-    texts: str | None  # the group of texts; None for size
-    budget: float  # how much quality may be lost, as a share
-    variant: str  # whose file is loaded
-    precision: str  # that its runtime is told to compute in
-
-
 class Provenance(TypedDict):
     """The whole of foundry.json."""
 
@@ -84,6 +75,7 @@ class Provenance(TypedDict):
     variants: dict[str, Variant]
     recommended: list[Recommendation]
     tokenizer: TokenizerRecord | None  # None where it has no tokenizer.json
+    embed_left_out: str | None  # why there is no embed.py; None where there is one
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
@@ -136,21 +128,6 @@ def variant_entry(
     }
 
 
-def recommendations(answers: Sequence[Answer], variants: Mapping[str, Variant]) -> list[Recommendation]:
-    """What the report recommends, of the variants that are published."""
-    return [
-        {
-            "use": answer["use"],
-            "texts": answer["texts"],
-            "budget": answer["budget"],
-            "variant": name,
-            "precision": answer["precision"],
-        }
-        for answer in answers
-        if (name := answer["file"]) is not None and name in variants
-    ]
-
-
 def write(
     folder: Path,
     model: str,
@@ -159,6 +136,7 @@ def write(
     variants: dict[str, Variant],
     answers: Sequence[Answer],
     tokenizer: TokenizerRecord | None,
+    embed_left_out: str | None,
     uploaded: list[str],
     earlier: Provenance | None,
 ) -> Provenance:
@@ -177,6 +155,7 @@ def write(
         "variants": without_local_paths(variants),
         "recommended": recommendations(answers, variants),
         "tokenizer": tokenizer,
+        "embed_left_out": embed_left_out,
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }
