@@ -159,6 +159,7 @@ class Bundle:
     # The hash of each file as it was validated; of the tokenizer's files as they are written anew. Without the card, to
     # which a section is added.
     copied: dict[str, str]
+    originals: dict[str, str]  # the hash that the checkpoint's own file has, of those that are written anew
     tokenizer: TokenizerRecord | None
     embed_left_out: str | None  # why there is no embed.py; None where there is one
     source: dict[str, Any]  # the record of `download`
@@ -248,6 +249,7 @@ def assemble(
     passed = verdicts.passed
     copied = copy_files(models_folder, passed, target)
     tokenizer, rewritten = tokenizer_files.align(target, expected, validation_texts)
+    originals = {name: copied.files[name] for name in rewritten}
     copied.files.update({name: files.sha256(target / name) for name in rewritten})
     lowest_cosine = {
         name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
@@ -283,6 +285,7 @@ def assemble(
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),
         source=files.read_json(models_folder / "torch" / variant_folder.SOURCE_RECORD),
+        originals=originals,
         tokenizer=tokenizer,
         embed_left_out=embed_left_out,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},

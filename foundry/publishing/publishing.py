@@ -38,7 +38,9 @@ def compare(bundled: Bundle, revision: Revision, repo: str) -> Changes:
     def sha256_in_repo(name: str) -> str:
         return reading.sha256(repo, revision.commit, name)
 
-    return changes.compare(bundled.folder, bundled.names, revision.files, revision.record, graphs, sha256_in_repo)
+    return changes.compare(
+        bundled.folder, bundled.names, revision.files, revision.record, graphs, bundled.originals, sha256_in_repo
+    )
 
 
 class Proposal(NamedTuple):
