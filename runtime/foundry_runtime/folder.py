@@ -155,7 +155,7 @@ def _on_hub(repository: str, revision: str | None, token: str | None, cache_dir:
     """Files of one commit of a repository: all are of the commit that the first one came from."""
     try:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError as error:
         raise UnusableModel(
             f"{repository} is no folder; to fetch it from the Hub, `pip install 'foundry-runtime[hub]'`"
@@ -168,6 +168,8 @@ def _on_hub(repository: str, revision: str | None, token: str | None, cache_dir:
             path = Path(hf_hub_download(repository, name, revision=commit, token=token, cache_dir=cache_dir))
         except LocalEntryNotFoundError as error:
             raise UnusableModel(f"the Hub cannot be reached, and {name} of {repository} is not in its cache") from error
+        except RepositoryNotFoundError as error:
+            raise UnusableModel(f"{repository} is not on the Hub, or this token may not read it") from error
         except EntryNotFoundError:
             return None
         # The cache keeps a file at snapshots/<commit>/<name>.
