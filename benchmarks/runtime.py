@@ -1,6 +1,6 @@
 """How fast foundry_runtime is beside Sentence Transformers' `encode`, with the same file, in the same process.
 
-    python -m benchmarks.runtime artifacts/models/minilm artifacts/texts/minilm/benchmark.jsonl --variants onnx_O3
+    PYTHONPATH=runtime python -m benchmarks.runtime artifacts/models/minilm artifacts/texts/minilm/benchmark.jsonl
 
 Prints JSON: for each variant and group of texts the seconds of each round, by turns, and the ratio of Sentence
 Transformers' seconds to the runtime's, as the median of the rounds. `single` are short texts, one call each.

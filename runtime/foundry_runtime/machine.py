@@ -1,4 +1,4 @@
-"""What of this machine decides which file runs well on it, and how: instruction sets, precisions, processors."""
+"""What of this machine decides which file runs well on it, and how: instruction sets, precisions, cores."""
 
 import math
 import os
@@ -44,12 +44,29 @@ def computes_in(precision: str) -> bool:
     return precision == "f32" or bool(PRECISION_FLAGS.get(precision, set()) & instruction_sets())
 
 
-def processors() -> int:
-    """How many processors this process may use: its affinity, or the quota of its container where that is less."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads() -> int:
+    """How many threads compute best: one for each core that this process may use, or fewer by its container's quota.
+
+    Two threads of one core share what computes, so that the second takes more than it gives.
+    """
+    count = _cores() or os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file():
         allowed, _, period = quota.read_text().strip().partition(" ")
         if allowed != "max" and period:
             count = min(count, math.ceil(int(allowed) / int(period)))
     return max(count, 1)
+
+
+def _cores() -> int:
+    """The cores, each counted once, on which this process may run; 0 where the system does not say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return 0
+    allowed = os.sched_getaffinity(0)
+    path = Path("/proc/cpuinfo")
+    cores = set()
+    for block in path.read_text().split("\n\n") if path.exists() else ():
+        facts = dict(re.findall(r"^(processor|physical id|core id)\s*:\s*(\d+)$", block, re.MULTILINE))
+        if len(facts) == 3 and int(facts["processor"]) in allowed:
+            cores.add((facts["physical id"], facts["core id"]))
+    return len(cores) or len(allowed)

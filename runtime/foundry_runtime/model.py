@@ -34,7 +34,7 @@ class Model:
         variant: Which file; by default the one that foundry.json recommends for a machine like this.
         precision: What OpenVINO computes in, `f32`, `bf16` or `f16`; by default what is recommended with the file,
             else f32. Only what the file was validated in is taken.
-        threads: By default one for each processor that this process may use.
+        threads: By default one for each core that this process may use, or as many as its container's quota.
         streams: How many batches run at once where there are many; by default one for each thread. With 1, the file
             is loaded once and memory is least.
         max_seq_length: Tokens after which a text is cut, where it is to be less than the model's own.
@@ -78,7 +78,7 @@ class Model:
         self.variant, self.precision = chosen.variant, chosen.precision
         self._tokens = Tokens(folder, layout, max_seq_length)
         self._head = read_head(folder, layout.modules)
-        threads = threads or machine.processors()
+        threads = threads or machine.threads()
         self._streams = Streams(_opener(folder, chosen), threads, streams or threads)
         self._outputs = self._graph_outputs(folder.name, self._streams.single.outputs)
         saved = layout.model_settings

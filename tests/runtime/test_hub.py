@@ -57,5 +57,7 @@ def test_offline_without_a_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UnusableModel, match=r"the Hub cannot be reached, and foundry.json of org/x is not in its cache"):
+    with pytest.raises(
+        UnusableModel, match=r"the Hub cannot be reached, and foundry.json of org/x is not in its cache"
+    ):
         Embedder("org/x", cache_dir=tmp_path)
