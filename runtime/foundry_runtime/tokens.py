@@ -11,25 +11,9 @@ from tokenizers import Tokenizer
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.layout import Layout, join
+from foundry_runtime.tokenizer_classes import content, overruled, pad_type, pads_left
 
 Text = str | tuple[str, str]  # or a pair
-
-# Tokenizers of transformers that overrule what tokenizer.json says of lower case, accents and Chinese characters.
-BERT_CLASSES = {
-    f"{name}Tokenizer{fast}"
-    for name in (
-        "Bert",
-        "DistilBert",
-        "Electra",
-        "MPNet",
-        "LayoutLM",
-        "Lxmert",
-        "MobileBert",
-        "SqueezeBert",
-        "ConvBert",
-    )
-    for fast in ("", "Fast")
-}
 
 
 @dataclass(frozen=True)
@@ -51,18 +35,18 @@ class Tokens:
     """
 
     def __init__(self, folder: ModelFolder, layout: Layout, max_seq_length: int | None = None) -> None:
-        content = folder.read(join(layout.transformer, "tokenizer.json"))
-        if content is None:
+        written = folder.read(join(layout.transformer, "tokenizer.json"))
+        if written is None:
             raise UnusableModel(
                 f"{folder.name} has no tokenizer.json, which is read here: its tokenizer is one of Python alone"
             )
         config = layout.tokenizer_config
-        if config.get("auto_map"):
-            raise UnusableModel(f"{folder.name}: its tokenizer is code of the model's own, which is not run here")
-        file = json.loads(content)
-        file["truncation"] = file["padding"] = None
-        file["normalizer"] = _normalizer(file, config, bool(layout.settings.get("do_lower_case")))
-        self._tokenizer = Tokenizer.from_str(json.dumps(file))
+        file = json.loads(written)
+        try:
+            as_loaded = overruled(file, config, bool(layout.settings.get("do_lower_case")))
+        except UnusableModel as error:
+            raise UnusableModel(f"{folder.name}: {error}") from None
+        self._tokenizer = Tokenizer.from_str(json.dumps(as_loaded))
         _check_added_tokens(folder, layout, self._tokenizer)
         self.max_seq_length = max_seq_length or layout.max_seq_length
         if self.max_seq_length is not None:
@@ -70,10 +54,10 @@ class Tokens:
                 self.max_seq_length, strategy="longest_first", direction=config.get("truncation_side", "right")
             )
         self._special = _special_ids(file, config, self._tokenizer)
-        padding = json.loads(content).get("padding") or {}
-        self.pads_left = (config.get("padding_side") or padding.get("direction", "right")).lower() == "left"
+        padding = file.get("padding") or {}
+        self.pads_left = pads_left(config, padding)
         self.pad_id = _pad_id(self._tokenizer, config, padding, layout.config)
-        self.pad_type = int(config.get("pad_token_type_id", padding.get("pad_type_id", 0)))
+        self.pad_type = pad_type(config, padding)
         self._has_types = "token_type_ids" in config.get("model_input_names", ["token_type_ids"])
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
@@ -109,30 +93,6 @@ class Tokens:
         return str(self._tokenizer.id_to_token(index))
 
 
-def _normalizer(file: Mapping[str, Any], config: Mapping[str, Any], lower_case: bool) -> Any:
-    """The file's normalizer, as transformers and Sentence Transformers overrule it."""
-    normalizer = file.get("normalizer")
-    if normalizer and normalizer["type"] == "BertNormalizer" and config.get("tokenizer_class") in BERT_CLASSES:
-        normalizer = {
-            **normalizer,
-            "lowercase": config.get("do_lower_case", True),
-            "strip_accents": config.get("strip_accents"),
-            "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
-        }
-    if not lower_case or _lowers(normalizer):
-        return normalizer
-    parts = normalizer["normalizers"] if normalizer and normalizer["type"] == "Sequence" else [normalizer]
-    return {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *filter(None, parts)]}
-
-
-def _lowers(normalizer: Mapping[str, Any] | None) -> bool:
-    """Whether a normalizer makes lower case somewhere."""
-    if normalizer is None:
-        return False
-    parts = normalizer.get("normalizers") or ()
-    return normalizer["type"] == "Lowercase" or bool(normalizer.get("lowercase")) or any(map(_lowers, parts))
-
-
 def _check_added_tokens(folder: ModelFolder, layout: Layout, tokenizer: Tokenizer) -> None:
     """Whether every token that other files name is one of tokenizer.json: transformers would add what is not.
 
@@ -142,18 +102,14 @@ def _check_added_tokens(folder: ModelFolder, layout: Layout, tokenizer: Tokenize
     named = set(folder.settings(join(layout.transformer, "added_tokens.json")))
     special = folder.settings(join(layout.transformer, "special_tokens_map.json"))
     for value in special.values():
-        named |= {_content(token) for token in (value if isinstance(value, list) else [value])}
+        named |= {content(token) for token in (value if isinstance(value, list) else [value])}
     wrong = {
-        _content(row): int(index)
+        content(row): int(index)
         for index, row in layout.tokenizer_config.get("added_tokens_decoder", {}).items()
-        if tokenizer.token_to_id(_content(row)) != int(index)
+        if tokenizer.token_to_id(content(row)) != int(index)
     }
     if missing := sorted(wrong) + sorted(token for token in named if tokenizer.token_to_id(token) is None):
         raise UnusableModel(f"{folder.name}: its tokenizer.json does not have {missing[0]!r}, which other files add")
-
-
-def _content(token: Any) -> str:
-    return str(token["content"] if isinstance(token, dict) else token)
 
 
 def _special_ids(file: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Tokenizer) -> set[int]:
@@ -166,6 +122,6 @@ def _pad_id(
 ) -> int:
     """The id that padding has; a model that counts positions by it must see the right one."""
     for token in (config.get("pad_token"), padding.get("pad_token")):
-        if token is not None and (index := tokenizer.token_to_id(_content(token))) is not None:
+        if token is not None and (index := tokenizer.token_to_id(content(token))) is not None:
             return int(index)
     return int(model_config.get("pad_token_id") or 0)
