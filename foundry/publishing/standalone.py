@@ -13,6 +13,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.loading import loader
 from foundry.loading.prompts import with_prompt
+from foundry.publishing import tokenizer_files
 from foundry.publishing.tokenizer_files import TokenizerRecord
 from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
@@ -35,6 +36,8 @@ def why_not(folder: Path, variants: Collection[str], tokenizer: TokenizerRecord 
         return "no ONNX variant passed"
     if tokenizer is None or tokenizer["same_by_file"] != tokenizer["texts"]:
         return "tokenizer.json alone does not give the model's tokens"
+    if files.read_json(folder / checkpoint_folder.transformer_path(folder) / tokenizer_files.FILE)["padding"] is None:
+        return "tokenizer.json does not say how a batch is padded"
     for module in checkpoint_folder.modules(folder)[1:]:
         name = module["type"].rpartition(".")[2]
         if name not in MODULES or not module["type"].startswith("sentence_transformers."):

@@ -46,7 +46,7 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     limit = checkpoint_folder.max_seq_length(folder)
     was_plain = tokenization.is_plain(folder)
     changed = [
-        _rewrite(transformer / FILE, tokenizer_changes(files.read_json(transformer / FILE), config, limit)),
+        _rewrite(transformer / FILE, tokenizer_changes(files.read_json(transformer / FILE), config, limit, was_plain)),
         _rewrite(transformer / CONFIG, config_changes(config, limit)) if has_config else None,
     ]
     kind = expected.facts["kind"]
@@ -63,8 +63,14 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     return record, [path.relative_to(folder).as_posix() for path in changed if path is not None]
 
 
-def tokenizer_changes(file: dict[str, Any], config: dict[str, Any], limit: int | None) -> dict[str, Any]:
-    """What tokenizer.json is to say of truncation and padding; nothing of padding where there is no token for it."""
+def tokenizer_changes(
+    file: dict[str, Any], config: dict[str, Any], limit: int | None, is_plain: bool
+) -> dict[str, Any]:
+    """What tokenizer.json is to say of truncation and padding.
+
+    Padding stays as it is where there is no token for it; and where nothing but the tokenizer's class says on which
+    side it goes, which is the right of those that are plain alone.
+    """
     changes: dict[str, Any] = {"truncation": None}
     if limit is not None:
         direction = str(config.get("truncation_side", "right")).capitalize()
@@ -78,9 +84,8 @@ def tokenizer_changes(file: dict[str, Any], config: dict[str, Any], limit: int |
     vocabulary = file["model"].get("vocab")
     if isinstance(vocabulary, dict):
         ids = {**vocabulary, **ids}
-    changes["padding"] = None
-    if content in ids:
-        side = config.get("padding_side") or before.get("direction") or "right"
+    side = config.get("padding_side") or before.get("direction") or ("right" if is_plain else None)
+    if content in ids and side is not None:
         changes["padding"] = {
             "strategy": "BatchLongest", "direction": str(side).capitalize(), "pad_to_multiple_of": None,
             "pad_id": ids[content], "pad_type_id": config.get("pad_token_type_id", before.get("pad_type_id", 0)),

@@ -214,6 +214,9 @@ def test_somebody_elses_graph_is_replaced_in_a_pull_request_only(prepared: Proje
 
 def test_the_checkpoints_own_tokenizer_is_replaced_in_a_pull_request_only(prepared: Project, server: Hub) -> None:
     own = (prepared.folder / "torch/tokenizer.json").read_bytes()
+    server.push(REPO, {"tokenizer.json": own + b" "})
+    with pytest.raises(FoundryError, match=r"tokenizer\.json in the repository is not that of the checkpoint"):
+        prepared.publish()
     server.push(REPO, {"tokenizer.json": own})
     prepared.settings["create_pr"] = False
     prepared.build()
@@ -224,9 +227,6 @@ def test_the_checkpoints_own_tokenizer_is_replaced_in_a_pull_request_only(prepar
     assert sent(prepared.publish())["tokenizer.json"] == "changed"
     assert "changed, in place of another | `tokenizer.json`" in server.repos[REPO].discussions[1].description
     assert sent(prepared.publish()) == {}
-    server.push(REPO, {"tokenizer.json": own + b" "})
-    with pytest.raises(FoundryError, match=r"tokenizer\.json in the repository is not that of the checkpoint"):
-        prepared.publish()
 
 
 def test_another_checkpoint_is_never_overwritten(prepared: Project, server: Hub) -> None:

@@ -105,6 +105,8 @@ def test_it_is_left_out_where_it_cannot_compute_the_model(folder: Path) -> None:
     assert reason(["torch", "openvino"]) == "no ONNX variant passed"
     assert reason(tokenizer=None) == "tokenizer.json alone does not give the model's tokens"
     assert reason(tokenizer={**ALIKE, "same_by_file": 2}) == "tokenizer.json alone does not give the model's tokens"
+    tokenizer = files.read_json(folder / "tokenizer.json")
+    assert "how a batch is padded" in str(with_json("tokenizer.json", {**tokenizer, "padding": None}))
     modules = files.read_json(folder / "modules.json")
     dense = {"idx": 3, "path": "3_Dense", "type": "sentence_transformers.models.Dense"}
     assert "3_Dense is a sentence_transformers.models.Dense" in str(with_json("modules.json", [*modules, dense]))

@@ -100,6 +100,18 @@ def test_a_tokenizer_that_others_read_otherwise_is_said_to_be_that(
     assert 0 < record["same_by_file"] < record["texts"]
 
 
+def test_padding_whose_side_is_the_classs_own_stays_as_it_is() -> None:
+    file = {"model": {"vocab": {"<pad>": 7}}, "padding": None}
+    config = {"tokenizer_class": "LlamaTokenizerFast", "pad_token": {"content": "<pad>"}}
+    assert "padding" not in tokenizer_files.tokenizer_changes(file, config, 9, is_plain=False)
+    for said in (config | {"padding_side": "left"}, config):
+        changes = tokenizer_files.tokenizer_changes(file, said, 9, is_plain=said is config)
+        assert changes["padding"]["direction"] == ("Right" if said is config else "Left")
+        assert (changes["padding"]["pad_id"], changes["padding"]["pad_token"]) == (7, "<pad>")
+    assert "padding" not in tokenizer_files.tokenizer_changes(file, {"pad_token": "<none>"}, 9, is_plain=True)
+    assert tokenizer_files.tokenizer_changes(file, config, None, is_plain=True)["truncation"] is None
+
+
 def test_no_tokenizer_json_is_nothing_to_change(folder: Path, expected: Reference, texts: list[str]) -> None:
     (folder / "tokenizer.json").unlink()
     assert tokenizer_files.align(folder, expected, texts) == (None, [])
