@@ -79,7 +79,7 @@ class Cluster:
 
         try:
             return self.ray.get(getattr(self.board, method).remote(*arguments))
-        except RayError:  # it was on a machine that is lost, and Ray starts it elsewhere
+        except RayError:  # its process has ended, and Ray starts another on this machine
             return None
 
     def submit(self, task: Task, job: Job) -> Any:
