@@ -4,7 +4,7 @@ A table of 250,000 rows takes 768 MB, so a row is frozen as its products with 32
 and Lindenstrauss 1984): the distance of two rows is that of their products, give or take an eighth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ import numpy as np
 
 from foundry.loading.variant import LoadedVariant
 from foundry.reference import factors, sequences
+
+# The rows of a table from one number up to another, by every way to read them.
+Read = Callable[[int, int], list[np.ndarray]]
 
 DIRECTIONS = 32
 CHUNK_ROWS = 16_384

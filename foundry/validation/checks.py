@@ -19,7 +19,7 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
     Embeddings of another shape than torch's compare with nothing, and those that are not finite rank nothing; either
     way a check has failed already.
     """
-    embeddings, hard_embeddings = measured.embeddings, measured.hard_embeddings
+    embeddings = measured.embeddings
     checks = [
         *integrity.same_model(measured.tokens, measured.facts, expected),
         integrity.inputs_given(measured.missing_inputs),
@@ -27,20 +27,10 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
     ]
     if embeddings.shape != expected.embeddings.shape:
         return checks
-    checks += [
-        *parity.closeness(embeddings, expected.embeddings, limits),
-        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
-        *parity.hard_texts(
-            hard_embeddings, expected.centred_cosines(hard_embeddings, expected.hard_embeddings), limits
-        ),
-    ]
+    checks += _of_texts(measured, expected, limits)
     checks += lengths.checks(measured.length_cosines, limits)
     checks += vocabulary.sequences_as_torch(measured.sequence_cosines, limits)
-    if measured.facts["kind"] == "SparseEncoder":
-        checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
-    if measured.passages is not None:
-        shape = (len(embeddings), measured.passages, -1)
-        checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
+    checks += _of_kind(measured, measured.facts["kind"], expected, limits)
     checks += consistency.batches(measured.batch_cosines, measured.values_changed_on_repeat, limits)
     if np.isfinite(embeddings).all():
         checks += parity.ranking(embeddings, expected.embeddings, limits)
@@ -54,20 +44,32 @@ def closeness_checks(measured: Closeness, expected: Reference, limits: Threshold
     checks = parity.values(embeddings, expected.embeddings)
     if embeddings.shape != expected.embeddings.shape:
         return checks
-    checks += [
+    checks += _of_texts(measured, expected, limits)
+    checks += _of_kind(measured, expected.facts["kind"], expected, limits)
+    if np.isfinite(embeddings).all():
+        checks += parity.ranking(embeddings, expected.embeddings, limits)
+    return checks
+
+
+def _of_texts(measured: Closeness, expected: Reference, limits: Thresholds) -> list[Check]:
+    """Closeness on the validation texts, plain and centred, and on the hard texts."""
+    embeddings, hard_embeddings = measured.embeddings, measured.hard_embeddings
+    return [
         *parity.closeness(embeddings, expected.embeddings, limits),
         *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
         *parity.hard_texts(
-            measured.hard_embeddings,
-            expected.centred_cosines(measured.hard_embeddings, expected.hard_embeddings),
-            limits,
+            hard_embeddings, expected.centred_cosines(hard_embeddings, expected.hard_embeddings), limits
         ),
     ]
-    if expected.facts["kind"] == "SparseEncoder":
+
+
+def _of_kind(measured: Closeness, kind: str, expected: Reference, limits: Thresholds) -> list[Check]:
+    """What is compared of a SparseEncoder or a CrossEncoder alone."""
+    embeddings = measured.embeddings
+    checks = []
+    if kind == "SparseEncoder":
         checks.append(parity.active_dimensions(embeddings, expected.embeddings, limits))
     if measured.passages is not None:
         shape = (len(embeddings), measured.passages, -1)
         checks.append(parity.passage_order(embeddings.reshape(shape), expected.embeddings.reshape(shape), limits))
-    if np.isfinite(embeddings).all():
-        checks += parity.ranking(embeddings, expected.embeddings, limits)
     return checks

@@ -20,22 +20,19 @@ from foundry.variants.facts import Facts
 class Closeness:
     """What a variant gives on the texts of the reference, each text in one batch."""
 
-    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offset
+    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offsets
     hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
     passages: int | None  # of each query of a CrossEncoder
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(Closeness):
     """What a variant gives on the texts and tasks of the reference.
 
     Without `batch_cosines` and `scores` where the embeddings have another shape than torch's, and without `scores`
     where they are not finite.
     """
 
-    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offsets
-    hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
-    passages: int | None  # of each query of a CrossEncoder
     tokens: list[list[int]]  # token ids of the texts, then of the hard texts
     facts: Facts
     missing_inputs: Collection[str]  # inputs of the graph that the tokenizer does not give
@@ -67,9 +64,9 @@ def measure(
 
     `all_words` asks for all of the vocabulary instead of some words from all over it.
     """
+    closeness = measure_closeness(variant, texts, expected, batch_size)
+    embeddings = closeness.embeddings
     items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
-    embeddings = expected.less_offsets(variant.encode(items, batch_size))
-    hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
     batch_cosines: dict[str, np.ndarray] = {}
     changed_values = 0
     scores: dict[str, float] = {}
@@ -89,8 +86,8 @@ def measure(
             scores = score_tasks(variant, batch_size, tasks, texts, embeddings)
     return Measurements(
         embeddings=embeddings,
-        hard_embeddings=hard_embeddings,
-        passages=len(items[0].passages) if isinstance(items[0], Query) else None,
+        hard_embeddings=closeness.hard_embeddings,
+        passages=closeness.passages,
         tokens=tokens,
         facts=facts,
         missing_inputs=missing_inputs,

@@ -1,14 +1,13 @@
 """The tables that an ONNX graph looks rows up in, as it holds them: read, and dequantized as the graph does it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from foundry.onnx import graph_files
-
-Read = Callable[[int, int], list[np.ndarray]]  # the rows from one number up to another, by every way to read them
+from foundry.reference.tables import Read
 
 LOOKUPS = {"Gather", "GatherBlockQuantized"}
 FUSED_LOOKUPS = {"EmbedLayerNormalization": (2, 3, 4)}  # which inputs are its tables

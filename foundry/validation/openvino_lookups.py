@@ -1,11 +1,11 @@
 """The tables that an OpenVINO graph looks rows up in, as it holds them: read, and decompressed as the graph does it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-Read = Callable[[int, int], list[np.ndarray]]
+from foundry.reference.tables import Read
 
 DEQUANTIZING = {"Convert", "Multiply", "Subtract", "Divide"}
 MOST_DEQUANTIZING = 4

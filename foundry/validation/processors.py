@@ -18,7 +18,7 @@ from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
 from foundry.loading.watching import Outputs, watch_outputs
 from foundry.reference.reference import Reference
-from foundry.validation import checks, measurements
+from foundry.validation import checks, measurements, results
 from foundry.validation.results import FAMILIES, Check, Family, OnProcessor, Saturation
 from foundry.validation.settings import ValidateVariant
 from foundry.variants import naming, variant_folder
@@ -168,15 +168,9 @@ def judge(
         failed_here = any(not check["passed"] for check in checks_here)
         if failed_here and all(check["passed"] for check in own_checks):
             own_checks = trial.all_checks(loaded)
-        merged = replaced(checks_here, own_checks)
+        merged = results.with_replaced(checks_here, own_checks)
         verdicts = {here: verdict(checks_here, "measured"), other: verdict(merged, "simulated", own_checks)}
         return {family: verdicts[family] for family in FAMILIES}, saturation
 
 
 UNKNOWN: OnProcessor = {"verdict": "unknown", "how": "simulated", "checks": []}
-
-
-def replaced(checks_here: Sequence[Check], others: Sequence[Check]) -> list[Check]:
-    """Checks with those of the same name in `others` in their place."""
-    by_name = {check["check"]: check for check in others}
-    return [by_name.get(check["check"], check) for check in checks_here]

@@ -166,6 +166,12 @@ def why_failed(checks: Sequence[Check]) -> str | None:
     return "; ".join(failed) or None
 
 
+def with_replaced(checks: Sequence[Check], made_again: Sequence[Check]) -> list[Check]:
+    """Checks, with those of the same name in `made_again` in their place."""
+    by_name = {check["check"]: check for check in made_again}
+    return [by_name.get(check["check"], check) for check in checks]
+
+
 def on_family(validation: Validation, family: Family | None) -> Validation:
     """A validation as it is on one family of processors; where the family is not known, on the worse one."""
     verdicts = validation.get("processors") or {}
@@ -175,11 +181,10 @@ def on_family(validation: Validation, family: Family | None) -> Validation:
         [family] if family is not None else sorted(verdicts, key=lambda name: verdicts[name]["verdict"] == "passed")
     )
     own = verdicts[families[0]]
-    by_name = {check["check"]: check for check in own["checks"]}
     return {
         **validation,
         "verdict": validation["verdict"] if own["verdict"] == "passed" else "failed",
-        "checks": [by_name.get(check["check"], check) for check in validation["checks"]],
+        "checks": with_replaced(validation["checks"], own["checks"]),
     }
 
 

@@ -14,9 +14,8 @@ from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
 from foundry.reference import sequences, tables
 from foundry.reference.coverage import Coverage
-from foundry.reference.tables import CHUNK_ROWS, Table
+from foundry.reference.tables import CHUNK_ROWS, Read, Table
 from foundry.validation import onnx_lookups, openvino_lookups
-from foundry.validation.onnx_lookups import Read
 from foundry.validation.results import Check, at_least, at_most
 from foundry.validation.settings import Thresholds
 from foundry.variants import naming, variant_folder
