@@ -258,7 +258,7 @@ def test_every_stage_has_a_test_file() -> None:
 
 def test_tests_mirror_the_folders() -> None:
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in TESTS if path.parent != ROOT / "tests"}
-    assert folders <= {*FOLDERS, "benchmarks"}
+    assert folders <= {*FOLDERS, "benchmarks", "runtime"}
 
 
 def test_the_longest_tests_exist() -> None:

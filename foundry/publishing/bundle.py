@@ -8,12 +8,14 @@ from typing import Any
 from foundry.base import files
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.publishing import card, provenance, signature, verification
+from foundry.publishing import card, provenance, signature, standalone, tokenizer_files, verification
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
 from foundry.publishing.publishable import Verdicts
 from foundry.publishing.settings import PublishModel
+from foundry.publishing.tokenizer_files import TokenizerRecord
+from foundry.reference.reference import Reference
 from foundry.reporting.recommendation import Answer
 from foundry.reporting.rendering import loading_lines, render
 from foundry.reporting.rows import Row
@@ -154,7 +156,12 @@ class Bundle:
     host: dict[str, Any]
     answers: list[Answer]  # what the report recommends
     charts: list[str]  # their paths in the folder
-    copied: dict[str, str]  # hash of each file as it was validated, but for the card, to which a section is added
+    # The hash of each file as it was validated; of the tokenizer's files as they are written anew. Without the card, to
+    # which a section is added.
+    copied: dict[str, str]
+    originals: dict[str, str]  # the hash that the checkpoint's own file has, of those that are written anew
+    tokenizer: TokenizerRecord | None
+    embed_left_out: str | None  # why there is no embed.py; None where there is one
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
@@ -185,7 +192,10 @@ class Bundle:
 
     def write_record(self, uploaded: list[str], earlier: Provenance | None) -> Provenance:
         """Write foundry.json, the last file of the folder, and its signature."""
-        record = provenance.write(self.folder, self.model, self.source, self.host, self.variants, uploaded, earlier)
+        record = provenance.write(
+            self.folder, self.model, self.source, self.host, self.variants, self.answers, self.tokenizer,
+            self.embed_left_out, uploaded, earlier,
+        )  # fmt: skip
         require_hashes(record["files"], self.copied)
         if self.signed:
             signature.sign(self.folder / provenance.NAME, self.folder / provenance.SIGNATURE)
@@ -226,16 +236,28 @@ def assemble(
     hashes: dict[str, str],
     settings: PublishModel,
     target: Path,
+    expected: Reference,
+    validation_texts: Sequence[str],
 ) -> Bundle:
     """Copy all but the model card and foundry.json into `target`, and gather what these will say.
 
-    `hashes` are DVC's, by path; empty where DVC has no part in it.
+    `hashes` are DVC's, by path; empty where DVC has no part in it. `expected` is torch's of the `validation_texts`.
 
     Raises:
         FoundryError: when what was copied is not what was checked.
     """
     passed = verdicts.passed
     copied = copy_files(models_folder, passed, target)
+    tokenizer, rewritten = tokenizer_files.align(target, expected, validation_texts)
+    originals = {name: copied.files[name] for name in rewritten}
+    copied.files.update({name: files.sha256(target / name) for name in rewritten})
+    lowest_cosine = {
+        name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
+        for name, verdict in passed.items()
+    }
+    if (embed_left_out := standalone.why_not(target, passed, tokenizer)) is None:
+        threshold = lowest_cosine[standalone.graph_variant(passed)]
+        standalone.add(target, expected, validation_texts, threshold)
     measured = files.read_json(report / "report.json")
     rows = {name: report_row(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
@@ -263,12 +285,12 @@ def assemble(
         answers=files.read_json(report / "recommendation.json")["models"][model],
         charts=copy_charts(report, model, target),
         source=files.read_json(models_folder / "torch" / variant_folder.SOURCE_RECORD),
+        originals=originals,
+        tokenizer=tokenizer,
+        embed_left_out=embed_left_out,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,
         left_out=verdicts.left_out,
-        lowest_cosine={
-            name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
-            for name, verdict in passed.items()
-        },
+        lowest_cosine=lowest_cosine,
         signed=settings.sign,
     )

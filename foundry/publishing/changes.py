@@ -85,6 +85,7 @@ def compare(
     remote: Mapping[str, RemoteFile],
     record: Provenance | None,
     graphs: Iterable[str],
+    originals: Mapping[str, str],
     sha256_in_repo: Callable[[str], str],
 ) -> Changes:
     """The changes that put these files into the repository, and take out what this project once put there.
@@ -94,6 +95,8 @@ def compare(
         remote: What the repository holds.
         record: The foundry.json that it holds.
         graphs: Those of `names` that are a variant's own, and may take the place of somebody else's.
+        originals: Those of `names` that were written anew, with the SHA-256 that the checkpoint's own file has: of that
+            they may take the place, too.
         sha256_in_repo: Gives the SHA-256 of a file in the repository that LFS does not keep.
 
     Raises:
@@ -106,15 +109,18 @@ def compare(
     changes = Changes()
     uploaded_hashes = {} if record is None else {name: record["files"][name] for name in record["uploaded"]}
 
+    def has(name: str, digest: str | None) -> bool:
+        return digest is not None and digest == (remote[name].sha256 or sha256_in_repo(name))
+
     def is_as_uploaded(name: str) -> bool:
-        return name in uploaded_hashes and uploaded_hashes[name] == (remote[name].sha256 or sha256_in_repo(name))
+        return has(name, uploaded_hashes.get(name))
 
     names, graphs = set(names), set(graphs)
     for name in sorted(names):
         changes.include(folder, name, remote)
         if name in changes.changed and name != CARD and not is_as_uploaded(name):
             changes.replaced.append(name)
-    if not_ours := [name for name in changes.replaced if name not in graphs]:
+    if not_ours := [name for name in changes.replaced if name not in graphs and not has(name, originals.get(name))]:
         raise FoundryError(
             f"{', '.join(not_ours)} in the repository is not that of the checkpoint which was built from, and this "
             "project did not put it there: build from that repository's own checkpoint, at its present revision, or "

@@ -15,6 +15,9 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
+from foundry.publishing.recommended import Recommendation, recommendations
+from foundry.publishing.tokenizer_files import TokenizerRecord
+from foundry.reporting.recommendation import Answer
 from foundry.validation import results
 from foundry.variants import naming, variant_folder
 
@@ -70,6 +73,9 @@ class Provenance(TypedDict):
     git_revision: str | None  # of the project that built it
     host: dict[str, Any]  # the machine that measured, and its libraries
     variants: dict[str, Variant]
+    recommended: list[Recommendation]
+    tokenizer: TokenizerRecord | None  # None where it has no tokenizer.json
+    embed_left_out: str | None  # why there is no embed.py; None where there is one
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
@@ -128,6 +134,9 @@ def write(
     source: dict[str, Any],
     host: dict[str, Any],
     variants: dict[str, Variant],
+    answers: Sequence[Answer],
+    tokenizer: TokenizerRecord | None,
+    embed_left_out: str | None,
     uploaded: list[str],
     earlier: Provenance | None,
 ) -> Provenance:
@@ -144,6 +153,9 @@ def write(
         "git_revision": git_revision(),
         "host": without_local_paths(host),
         "variants": without_local_paths(variants),
+        "recommended": recommendations(answers, variants),
+        "tokenizer": tokenizer,
+        "embed_left_out": embed_left_out,
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }

@@ -16,6 +16,7 @@ from foundry.base import files
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say, track
+from foundry.data import texts as frozen_texts
 from foundry.publishing import bundle, changes, provenance, publishable, verification
 from foundry.publishing.bundle import Bundle
 from foundry.publishing.changes import Changes
@@ -24,6 +25,7 @@ from foundry.publishing.hub.reading import Revision
 from foundry.publishing.hub.retries import with_retries
 from foundry.publishing.hub.sending import Sent
 from foundry.publishing.settings import PublishModel, Target
+from foundry.reference import reference as frozen_reference
 from foundry.variants import variant_folder
 
 CHECKED_TEXTS = 16  # of the validation texts, with every variant that was downloaded again
@@ -36,7 +38,9 @@ def compare(bundled: Bundle, revision: Revision, repo: str) -> Changes:
     def sha256_in_repo(name: str) -> str:
         return reading.sha256(repo, revision.commit, name)
 
-    return changes.compare(bundled.folder, bundled.names, revision.files, revision.record, graphs, sha256_in_repo)
+    return changes.compare(
+        bundled.folder, bundled.names, revision.files, revision.record, graphs, bundled.originals, sha256_in_repo
+    )
 
 
 class Proposal(NamedTuple):
@@ -100,9 +104,7 @@ def check(
     Raises:
         FoundryError: when a file is not what was sent, or a variant does not load or is not what was validated.
     """
-    from foundry.data import texts as frozen_texts
     from foundry.loading import loader
-    from foundry.reference import reference as frozen_reference
     from foundry.reference.closeness import cosines
 
     wrong = verification.compare(folder, record)
@@ -206,7 +208,10 @@ def publish(
     weights = [path for name in verdicts.passed for path in variant_folder.weights_files(folder / name, name)]
     files.require_space(out, sum(path.stat().st_size for path in weights))
     with files.replacing_folder(out) as beside:
-        bundled = bundle.assemble(model, folder, verdicts, report, hashes, settings, beside)
+        bundled = bundle.assemble(
+            model, folder, verdicts, report, hashes, settings, beside, frozen_reference.read(reference),
+            [row["text"] for row in frozen_texts.read(validation_texts)],
+        )  # fmt: skip
         if settings.repo is None:
             bundled.write_card(str(out), None)
             bundled.write_record([], None)

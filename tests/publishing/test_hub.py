@@ -212,6 +212,23 @@ def test_somebody_elses_graph_is_replaced_in_a_pull_request_only(prepared: Proje
     assert "changed, in place of another | `onnx/model.onnx`" in server.repos[REPO].discussions[1].description
 
 
+def test_the_checkpoints_own_tokenizer_is_replaced_in_a_pull_request_only(prepared: Project, server: Hub) -> None:
+    own = (prepared.folder / "torch/tokenizer.json").read_bytes()
+    server.push(REPO, {"tokenizer.json": own + b" "})
+    with pytest.raises(FoundryError, match=r"tokenizer\.json in the repository is not that of the checkpoint"):
+        prepared.publish()
+    server.push(REPO, {"tokenizer.json": own})
+    prepared.settings["create_pr"] = False
+    prepared.build()
+    with pytest.raises(FoundryError, match=r"tokenizer\.json in org/tiny is somebody else's"):
+        prepared.publish()
+    prepared.settings["create_pr"] = True
+    prepared.build()
+    assert sent(prepared.publish())["tokenizer.json"] == "changed"
+    assert "changed, in place of another | `tokenizer.json`" in server.repos[REPO].discussions[1].description
+    assert sent(prepared.publish()) == {}
+
+
 def test_another_checkpoint_is_never_overwritten(prepared: Project, server: Hub) -> None:
     server.push(REPO, {"model.safetensors": b"other weights \0"})
     with pytest.raises(FoundryError, match=r"model\.safetensors in the repository is not that of the checkpoint"):

@@ -26,8 +26,9 @@ def only_what_is_tried(raw: dict[str, Any]) -> None:
         "p5_centred_cosine": 0.99,
         "p1_centred_cosine": 0.99,
         "min_centred_cosine": 0.98,
+        "consistency_min_cosine": 0.99,
     }
-    raw["validate"]["overrides"] = {"openvino_fp16": {"min_cosine": 0.9}, "torch": loose}
+    raw["validate"]["overrides"] = {"openvino_fp16": {"min_cosine": 0.9}, "openvino": loose, "torch": loose}
     raw["benchmark"]["settings"] = {}
 
 

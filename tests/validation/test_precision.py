@@ -43,6 +43,7 @@ def test_torch_in_bf16_has_numbers_and_thresholds_of_its_own(project: Project, t
         "p5_centred_cosine": 0.99,
         "p1_centred_cosine": 0.99,
         "min_centred_cosine": 0.98,
+        "consistency_min_cosine": 0.99,
     }
     root = project(lambda raw: raw["validate"]["overrides"].update(torch=loose))
     result = validate_in(root, tiny, "torch", tiny / "torch", ["bf16"])

@@ -1,0 +1,31 @@
+"""What the report recommends, as foundry.json has it: foundry_runtime goes by it."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal, TypedDict
+
+from foundry.reporting.recommendation import Answer
+
+
+class Recommendation(TypedDict):
+    """A variant that the report recommends on `host` for one use; foundry_runtime takes it on machines like that."""
+
+    use: Literal["latency", "throughput", "size"]
+    texts: str | None  # the group of texts; None for size
+    budget: float  # how much quality may be lost, as a share
+    variant: str  # whose file is loaded
+    precision: str  # that its runtime is told to compute in
+
+
+def recommendations(answers: Sequence[Answer], variants: Collection[str]) -> list[Recommendation]:
+    """What the report recommends, of the variants that are published."""
+    return [
+        {
+            "use": answer["use"],
+            "texts": answer["texts"],
+            "budget": answer["budget"],
+            "variant": name,
+            "precision": answer["precision"],
+        }
+        for answer in answers
+        if (name := answer["file"]) is not None and name in variants
+    ]

@@ -1,0 +1,10 @@
+"""Run what Embedding Foundry published, without the tools that built it."""
+
+from foundry_runtime.embedder import Embedder
+from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
+from foundry_runtime.reranker import Reranker
+from foundry_runtime.sparse import SparseEmbedder, SparseEmbeddings
+
+__all__ = [
+    "Embedder", "FileChanged", "Reranker", "SparseEmbedder", "SparseEmbeddings", "UnusableModel", "UsedAfterFork",
+]  # fmt: skip

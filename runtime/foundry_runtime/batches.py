@@ -1,0 +1,33 @@
+"""How texts are cut into batches: by tokens, so that a short text never waits for a long one, nor a stream for work.
+
+What a stream computes at a time should stay in its core's cache. About 500 tokens do at every length of text: the same
+as 32 texts of 16 tokens, or 2 of 256.
+"""
+
+from collections.abc import Sequence
+
+TOKENS_PER_BATCH = 512
+
+
+def cut(
+    lengths: Sequence[int], streams: int = 1, batch_size: int | None = None, tokens: int = TOKENS_PER_BATCH
+) -> list[list[int]]:
+    """The texts of each batch by their index, the longest texts first.
+
+    Args:
+        lengths: Tokens of each text.
+        streams: How many batches run at once: where there is little to do, batches are so small that each has one.
+        batch_size: Texts in a batch; by default as many as have `tokens` tokens, padding counted.
+        tokens: See `batch_size`.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    if batch_size is not None:
+        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    tokens = min(tokens, max(sum(lengths) // streams, 1))
+    batches: list[list[int]] = []
+    start = 0
+    while start < len(order):
+        size = max(tokens // max(lengths[order[start]], 1), 1)
+        batches.append(order[start : start + size])
+        start += size
+    return batches

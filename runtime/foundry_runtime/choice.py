@@ -1,0 +1,158 @@
+"""Which file of a model to run here, by what foundry.json says of each variant.
+
+Only a variant that passed for processors like this one is ever taken. On a machine like the one that measured it is the
+one that its report recommends without loss of quality; on any other, of those nearest to torch the one that was fastest
+there.
+"""
+
+import importlib.util
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from foundry_runtime import machine
+from foundry_runtime.errors import UnusableModel
+from foundry_runtime.folder import ModelFolder
+from foundry_runtime.layout import join
+
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # the package, by the beginning of a variant's name
+ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
+STEMS = {"onnx": "model", "openvino": "openvino_model"}
+# A variant whose lowest cosine to torch is at least this is as near as rounding allows.
+NEAR = 0.9999
+PREFERRED = ("throughput", "latency")  # of the uses that a report has recommendations for
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A variant, the file of its graph, all files that belong to it, and what its runtime is to compute in."""
+
+    variant: str
+    graph: str
+    files: tuple[str, ...]
+    precision: str
+
+    @property
+    def runtime(self) -> str:
+        """`onnx` or `openvino`."""
+        return self.variant.partition("_")[0]
+
+
+def installed() -> list[str]:
+    """The runtimes that are installed: `onnx`, `openvino`."""
+    return [name for name, package in RUNTIMES.items() if importlib.util.find_spec(package) is not None]
+
+
+def choose(
+    folder: ModelFolder, variant: str | None = None, precision: str | None = None, transformer: str = ""
+) -> Choice:
+    """What to run of a model; `variant` and `precision` (`f32`, `bf16`, `f16`) where they are wished for.
+
+    `transformer` is where the transformer stands in a folder that has no record.
+
+    Raises:
+        UnusableModel: when there is no such variant, it did not pass for a processor like this one or in this
+            precision, or its runtime is not installed.
+    """
+    if not folder.is_verified:
+        return _by_name(folder, variant, precision or "f32", transformer)
+    entries: Mapping[str, Any] = folder.record["variants"]
+    reasons = {name: _why_not(name, entry) for name, entry in entries.items()}
+    usable = [name for name, reason in reasons.items() if reason is None]
+    recommended = _recommended(folder.record, usable)
+    if variant is None:
+        if not usable:
+            said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
+            raise UnusableModel(f"{folder.name} has no variant for this machine. {said}")
+        variant, suggested = recommended or (_fastest_of_nearest(entries, usable), "f32")
+        precision = precision or (suggested if machine.computes_in(suggested) else "f32")
+    if variant not in entries:
+        raise UnusableModel(f"{folder.name} has no variant {variant!r}; it has {', '.join(entries)}")
+    if reason := reasons[variant]:
+        raise UnusableModel(f"{folder.name}: {variant} cannot be run here: {reason}")
+    _check_precision(folder, variant, precision := precision or "f32", entries[variant])
+    files = tuple(entries[variant]["files"])
+    graph = next(name for name in files if name.endswith(ENDINGS[variant.partition("_")[0]]))
+    return Choice(variant, graph, files, precision)
+
+
+def _why_not(variant: str, entry: Mapping[str, Any]) -> str | None:
+    """Why a variant is not run here; None where it is."""
+    kind = variant.partition("_")[0]
+    if kind not in RUNTIMES:
+        return "torch is what this package does without"
+    if entry["verdict"] != "passed":
+        return f"its verdict is {entry['verdict']}"
+    if not any(name.endswith(ENDINGS[kind]) for name in entry["files"]):
+        return f"it has no {ENDINGS[kind]} file"
+    if kind not in installed():
+        return f"{RUNTIMES[kind]} is not installed: `pip install 'foundry-runtime[{RUNTIMES[kind]}]'`"
+    families = entry.get("processors") or {}
+    here = machine.family(machine.architecture(), machine.instruction_sets())
+    judged = [families[here]] if here in families else list(families.values()) if here is None else []
+    if failed := [row for row in judged if row["verdict"] != "passed"]:
+        return f"on processors {failed[0].get('name', 'like this one')} its verdict is {failed[0]['verdict']}"
+    return None
+
+
+def _recommended(record: Mapping[str, Any], usable: Iterable[str]) -> tuple[str, str] | None:
+    """The variant and precision that the report recommends without loss of quality, where its machine is like this."""
+    if not _is_alike(record.get("host") or {}):
+        return None
+    answers = [row for row in record.get("recommended") or () if row["budget"] == 0 and row["variant"] in usable]
+    answers = [row for row in answers if row["use"] in PREFERRED]
+    # Of the lengths of text, the middle one: it is the most like a paragraph.
+    answers.sort(key=lambda row: (PREFERRED.index(row["use"]), row["texts"] != "medium"))
+    return (answers[0]["variant"], answers[0]["precision"]) if answers else None
+
+
+def _is_alike(host: Mapping[str, Any]) -> bool:
+    """Whether a machine has the architecture of this one, adds int8 as it does, and computes in the same precisions."""
+    theirs, ours = set(host.get("instruction_sets") or ()), machine.instruction_sets()
+    here = machine.architecture()
+    return (
+        host.get("architecture") == here
+        and machine.family(here, theirs) == machine.family(here, ours)
+        and all(bool(flags & theirs) == bool(flags & ours) for flags in machine.PRECISION_FLAGS.values())
+    )
+
+
+def _fastest_of_nearest(entries: Mapping[str, Any], usable: list[str]) -> str:
+    def cosine(name: str) -> float:
+        return float(entries[name]["figures"].get("min_cosine") or 0.0)
+
+    def speed(name: str) -> float:
+        ratios = [row["median"] for row in entries[name]["speed"].values() if row and row["median"]]
+        return math.prod(ratios) ** (1 / len(ratios)) if ratios else 0.0
+
+    near = [name for name in usable if cosine(name) >= NEAR] or [max(usable, key=cosine)]
+    return max(near, key=speed)
+
+
+def _check_precision(folder: ModelFolder, variant: str, precision: str, entry: Mapping[str, Any]) -> None:
+    ways = entry.get("ways") or {"f32": {}}
+    if precision not in ways:
+        raise UnusableModel(f"{folder.name}: {variant} was not validated in {precision}; it was in {', '.join(ways)}")
+    if not machine.computes_in(precision):
+        raise UnusableModel(f"this machine's processor does not compute in {precision}")
+
+
+def _by_name(folder: ModelFolder, variant: str | None, precision: str, transformer: str) -> Choice:
+    """The graph of a folder that is not verified, by the names that Sentence Transformers gives to files."""
+    if variant is None:
+        raise UnusableModel(f"{folder.name} is not verified, so that nothing says which variant is good: name one")
+    kind, _, suffix = variant.partition("_")
+    if kind not in RUNTIMES:
+        raise UnusableModel(f"variant {variant!r} is neither onnx nor openvino")
+    if kind == "onnx" and precision != "f32":
+        raise UnusableModel(f"{variant} computes in the types of its file, not in {precision}")
+    if kind not in installed():
+        raise UnusableModel(f"{RUNTIMES[kind]} is not installed: `pip install 'foundry-runtime[{RUNTIMES[kind]}]'`")
+    stem = f"{STEMS[kind]}_{suffix}" if suffix else STEMS[kind]
+    for place in (join(transformer, kind), transformer):
+        graph = join(place, f"{stem}{ENDINGS[kind]}")
+        if folder.path(graph) is not None:
+            beside = join(place, f"{stem}.bin") if kind == "openvino" else f"{graph}_data"
+            return Choice(variant, graph, (graph, beside), precision)
+    raise UnusableModel(f"{folder.name} has no {kind}/{stem}{ENDINGS[kind]}")

@@ -1,0 +1,111 @@
+"""Graphs that are ready to run: one interface for ONNX Runtime and OpenVINO, which several threads may use at once."""
+
+import queue
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+# OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
+FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+class MissingInput(ValueError):
+    """A graph asks for an input that was not given."""
+
+
+class Graph(Protocol):
+    """A loaded graph. `inputs` and `outputs` are names; `outputs` are in the order of the file."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Outputs by name, all where none are named, for input arrays (texts, tokens) of int64.
+
+        What the graph does not take is left out.
+
+        Raises:
+            MissingInput: when the graph takes what `values` does not have.
+        """
+        ...
+
+
+class OnnxGraph:
+    """A graph that ONNX Runtime runs."""
+
+    def __init__(
+        self,
+        path: Path,
+        providers: Sequence[str | tuple[str, dict[str, Any]]] = ("CPUExecutionProvider",),
+        session_options: Any = None,
+        threads: int | None = None,
+    ) -> None:
+        """Load a graph; one run uses `threads` threads, by default one for each core."""
+        import onnxruntime
+
+        if threads is not None:
+            session_options = session_options or onnxruntime.SessionOptions()
+            session_options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(str(path), session_options, providers=list(providers))
+        self.inputs = tuple(node.name for node in self._session.get_inputs())
+        self.outputs = tuple(node.name for node in self._session.get_outputs())
+
+    def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """See `Graph.run`."""
+        names = self.outputs if outputs is None else tuple(outputs)
+        arrays = self._session.run(list(names), _taken(self.inputs, values))
+        return dict(zip(names, arrays, strict=True))
+
+
+class OpenVinoGraph:
+    """A graph that OpenVINO runs; in fp32 unless `config` says otherwise."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Mapping[str, Any] | None = None,
+        device: str = "CPU",
+        threads: int | None = None,
+        streams: int = 1,
+    ) -> None:
+        """Compile a graph for so many runs at once, each with `threads` threads, by default one for each core."""
+        import openvino
+
+        settings: dict[str, Any] = {**FULL_PRECISION, **(config or {})}
+        if threads is not None:
+            settings |= {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
+        self.compiled = openvino.Core().compile_model(str(path), device, settings)
+        self.inputs = tuple(_name(node) for node in self.compiled.inputs)
+        self.outputs = tuple(_name(node) for node in self.compiled.outputs)
+        # A request is used by one thread at a time.
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(streams):
+            self._requests.put(self.compiled.create_infer_request())
+
+    def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """See `Graph.run`."""
+        taken = _taken(self.inputs, values)
+        request = self._requests.get()
+        try:
+            results = request.infer(taken, share_inputs=True, share_outputs=True)
+            # Copied, because OpenVINO writes the next batch into the same memory.
+            return {
+                name: np.array(results[index])
+                for index, name in enumerate(self.outputs)
+                if outputs is None or name in outputs
+            }
+        finally:
+            self._requests.put(request)
+
+
+def _name(node: Any) -> str:
+    """The name of an input or output; of several the one that a reader would know: numbers are its exporter's."""
+    return min(node.names, key=lambda name: (name.isdigit() or "/" in name, len(name), name))
+
+
+def _taken(names: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if missing := [name for name in names if name not in values]:
+        raise MissingInput(f"the graph takes {', '.join(missing)}, which was not given")
+    return {name: values[name] for name in names}

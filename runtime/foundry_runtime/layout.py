@@ -1,0 +1,120 @@
+"""What the folder of a Sentence Transformers model says: its kind, its modules, its settings, its longest input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from foundry_runtime.errors import UnusableModel
+from foundry_runtime.folder import ModelFolder
+
+KINDS = ("SentenceTransformer", "SparseEncoder", "CrossEncoder")
+# Of these, Sentence Transformers reads the first that is there.
+SETTINGS_NAMES = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+# What of these settings is known here, or changes nothing of what a graph computes.
+KNOWN_SETTINGS = {
+    "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "unpad_inputs",
+    "model_args", "model_kwargs", "config_args", "config_kwargs", "processor_kwargs", "tokenizer_args",
+}  # fmt: skip
+NO_LIMIT = 10**9
+TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A model's folder, read once."""
+
+    kind: str  # one of KINDS
+    task: str  # which head is on the transformer, in Sentence Transformers' words
+    transformer: str  # where the transformer stands in the folder: "" or "0_Transformer"
+    modules: list[Mapping[str, Any]]  # the rows of modules.json behind the transformer
+    settings: Mapping[str, Any]  # Sentence Transformers' of the transformer
+    config: Mapping[str, Any]  # the transformer's config.json
+    tokenizer_config: Mapping[str, Any]
+    model_settings: Mapping[str, Any]  # config_sentence_transformers.json: prompts, similarity
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The number of tokens after which Sentence Transformers truncates; None without any limit."""
+        arguments = self.settings.get("processor_kwargs") or self.settings.get("tokenizer_args") or {}
+        for limit in (arguments.get("model_max_length"), self.settings.get("max_seq_length")):
+            if limit is not None:
+                return int(limit)
+        limits = [
+            self.tokenizer_config.get("model_max_length", self.tokenizer_config.get("max_len")),
+            self.config.get("max_position_embeddings"),
+        ]
+        # XLNet writes -1 for its positions, and transformers a number with thirty zeros for no limit.
+        return min((int(limit) for limit in limits if limit is not None and 0 < limit < NO_LIMIT), default=None)
+
+
+def join(folder: str, name: str) -> str:
+    """The name of a file in a folder of the model, which is "" for the model's own."""
+    return f"{folder}/{name}" if folder else name
+
+
+def read_layout(folder: ModelFolder) -> Layout:
+    """Read what a folder says of its model.
+
+    Raises:
+        UnusableModel: when it is no model of Sentence Transformers, or has settings that are not known here.
+    """
+    model_settings = folder.settings("config_sentence_transformers.json")
+    rows = folder.json("modules.json")
+    if rows is None:
+        rows = _bare_cross_encoder(folder)
+    if not isinstance(rows, list) or not rows or any("type" not in row or "path" not in row for row in rows):
+        raise UnusableModel(f"{folder.name}: modules.json is no list of modules, each with a path and a type")
+    first = str(rows[0]["type"])
+    if first.rpartition(".")[2] not in ("Transformer", "MLMTransformer"):
+        raise UnusableModel(f"{folder.name}: the first module is a {first}, and only a Transformer has a graph")
+    if first != "Transformer" and not first.startswith("sentence_transformers."):
+        raise UnusableModel(f"{folder.name}: the first module is a {first}, which is code of the model's own")
+    transformer = str(rows[0]["path"])
+    settings = _transformer_settings(folder, transformer) if first != "Transformer" else {}
+    kind = _kind(folder, model_settings, rows)
+    default = "sequence-classification" if kind == "CrossEncoder" else "feature-extraction"
+    task = settings.get("transformer_task") or ("fill-mask" if first.endswith("MLMTransformer") else default)
+    if task not in TASKS:
+        raise UnusableModel(f"{folder.name} is a model for {task}; what is run here is {', '.join(TASKS)}")
+    return Layout(
+        kind=kind,
+        task=task,
+        transformer=transformer,
+        modules=rows[1:],
+        settings=settings,
+        config=folder.settings(join(transformer, "config.json")),
+        tokenizer_config=folder.settings(join(transformer, "tokenizer_config.json")),
+        model_settings=model_settings,
+    )
+
+
+def _kind(folder: ModelFolder, model_settings: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> str:
+    named = model_settings.get("model_type")
+    if named is not None and named not in KINDS:
+        raise UnusableModel(f"{folder.name} is a {named}; what is run here is {', '.join(KINDS)}")
+    if named is not None:
+        return str(named)
+    if rows[0]["type"] == "Transformer":
+        return "CrossEncoder"
+    return "SparseEncoder" if any(row["type"].endswith("SpladePooling") for row in rows) else "SentenceTransformer"
+
+
+def _bare_cross_encoder(folder: ModelFolder) -> list[dict[str, str]]:
+    """A classifier of transformers alone, which CrossEncoder loads without any modules.json."""
+    architectures = folder.settings("config.json").get("architectures") or ()
+    if not any(name.endswith("ForSequenceClassification") for name in architectures):
+        raise UnusableModel(f"{folder.name} has no modules.json: it is no model of Sentence Transformers")
+    return [{"path": "", "type": "Transformer"}]
+
+
+def _transformer_settings(folder: ModelFolder, transformer: str) -> dict[str, Any]:
+    names = (join(transformer, f"sentence_{name}_config.json") for name in SETTINGS_NAMES)
+    settings = next((value for name in names if (value := folder.settings(name))), {})
+    unknown = [key for key, value in settings.items() if key not in KNOWN_SETTINGS and value]
+    arguments = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
+    unknown += [key for key in arguments if key not in ("model_max_length", "trust_remote_code")]
+    if any("message" in name for name in settings.get("modality_config") or {}):
+        unknown.append("modality_config of messages")
+    if unknown:
+        raise UnusableModel(f"{folder.name}: its settings have {', '.join(unknown)}, which is not known here")
+    return settings

@@ -1,0 +1,193 @@
+"""What an embedder, a sparse embedder and a reranker have in common: loading a file, tokens, batches, order."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from foundry_runtime import batches, choice, machine
+from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
+from foundry_runtime.folder import ModelFolder, open_folder
+from foundry_runtime.graphs import Graph, OnnxGraph, OpenVinoGraph
+from foundry_runtime.head import Values, read_head
+from foundry_runtime.layout import read_layout
+from foundry_runtime.progress import Progress
+from foundry_runtime.streams import Streams
+from foundry_runtime.tokens import Encoded, Text, Tokens
+
+# So many texts are tokenized, sorted and run before the next: a million do not all lie in memory as tokens.
+TEXTS_AT_ONCE = 8192
+CLASSES = {"SentenceTransformer": "Embedder", "SparseEncoder": "SparseEmbedder", "CrossEncoder": "Reranker"}
+# The outputs that hold a vector for each token, or for a CrossEncoder what its head gives, the first that there is.
+TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings", "logits")
+Rows = tuple[list[int], np.ndarray]  # the places of texts, and a row for each
+
+
+class Model:
+    """A published model, one of its files loaded.
+
+    Args:
+        model: The folder, or the name of a repository on the Hub (with the extra `hub`).
+        variant: Which file; by default the one that foundry.json recommends for a machine like this.
+        precision: What OpenVINO computes in, `f32`, `bf16` or `f16`; by default what is recommended with the file,
+            else f32. Only what the file was validated in is taken.
+        threads: By default one for each core that this process may use, or as many as its container's quota.
+        streams: How many batches run at once where there are many; by default one for each thread. With 1, the file
+            is loaded once and memory is least.
+        max_seq_length: Tokens after which a text is cut, where it is to be less than the model's own.
+        prompts: Further prompts by name, or others than the model's own.
+        default_prompt_name: The prompt of `encode` and `predict`, where it is to be another one than the model's own.
+        verify: Whether every file that is read must be the one that foundry.json names by its hash. With False any
+            folder of Sentence Transformers will do, and `variant` must be named.
+        revision: The commit, branch or tag on the Hub, as `token` and `cache_dir` are what huggingface_hub takes.
+
+    Raises:
+        FileChanged: when a file is not the one that was published.
+        UnusableModel: when the model cannot be run here as Sentence Transformers would.
+    """
+
+    kind: ClassVar[str]
+    _output: ClassVar[str]  # what the modules give that this kind is about
+    _finished_outputs: ClassVar[tuple[str, ...]]  # a graph's outputs that are just that
+    _default_prompts: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(
+        self,
+        model: str | Path,
+        variant: str | None = None,
+        *,
+        precision: str | None = None,
+        threads: int | None = None,
+        streams: int | None = None,
+        max_seq_length: int | None = None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        verify: bool = True,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        folder = open_folder(model, verify, revision, token, cache_dir)
+        self._layout = layout = read_layout(folder)
+        if layout.kind != self.kind:
+            raise UnusableModel(f"{folder.name} is a {layout.kind}: load it with {CLASSES[layout.kind]}")
+        chosen = choice.choose(folder, variant, precision, layout.transformer)
+        self.variant, self.precision = chosen.variant, chosen.precision
+        self._tokens = Tokens(folder, layout, max_seq_length)
+        self._head = read_head(folder, layout.modules)
+        threads = threads or machine.threads()
+        self._streams = Streams(_opener(folder, chosen), threads, streams or threads)
+        self._outputs = self._graph_outputs(folder.name, self._streams.single.outputs)
+        saved = layout.model_settings
+        self.prompts = {**self._default_prompts, **(saved.get("prompts") or {}), **(prompts or {})}
+        self.default_prompt_name = default_prompt_name or saved.get("default_prompt_name")
+        self._process = os.getpid()
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The number of tokens after which a text is cut; None without any limit."""
+        return self._tokens.max_seq_length
+
+    def token_ids(self, texts: Sequence[Text]) -> list[list[int]]:
+        """What the model reads of each text or pair: the ids of its tokens, truncated."""
+        return [entry.ids for entry in self._tokens.encode(list(texts))]
+
+    def _graph_outputs(self, name: str, outputs: Sequence[str]) -> tuple[str, ...]:
+        """The outputs of the graph that are asked for: the finished one where there is one, else the tokens'."""
+        finished = [output for output in self._finished_outputs if output in outputs]
+        if finished and not self._head.without_prompt:
+            return (finished[0],)
+        known = [output for output in TOKEN_OUTPUTS if output in outputs]
+        if not known:
+            raise UnusableModel(f"{name}: {self.variant} gives {', '.join(outputs)}, none of which is known here")
+        return (known[0],)
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        if prompt is not None:
+            return prompt
+        name = prompt_name or self.default_prompt_name
+        if prompt_name is not None and prompt_name not in self.prompts:
+            raise ValueError(f"there is no prompt {prompt_name!r}; the model has {', '.join(self.prompts) or 'none'}")
+        return self.prompts.get(name, "") if name is not None else ""
+
+    def _with_prompt_of(self, names: Iterable[str], options: dict[str, Any]) -> dict[str, Any]:
+        if options.get("prompt") is None and options.get("prompt_name") is None:
+            options["prompt_name"] = next((name for name in names if name in self.prompts), None)
+        return options
+
+    def _rows(
+        self, texts: Sequence[Text], batch_size: int | None, show_progress: bool, prompt_length: int | None = None
+    ) -> Iterator[Rows]:
+        """The model's rows of all texts, batch by batch, the longest texts first: their places, and a row for each.
+
+        Raises:
+            UsedAfterFork: in a fork of the process that loaded the model.
+        """
+        if os.getpid() != self._process:
+            raise UsedAfterFork(
+                f"{self.variant} was loaded by process {self._process}, and this is its fork {os.getpid()}, where the "
+                "threads of the runtime do not exist: load the model in each process, or start processes by `spawn`"
+            )
+        if batch_size is not None and batch_size <= 0:
+            raise ValueError(f"batch_size is {batch_size}, must be at least 1")
+        progress = Progress(len(texts), show_progress)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            encoded = self._tokens.encode(texts[start : start + TEXTS_AT_ONCE])
+            lengths = [len(entry) for entry in encoded]
+            fits_one = batch_size is None and len(lengths) * max(lengths) <= batches.TOKENS_PER_BATCH
+            cut = batches.cut(lengths, 1 if fits_one else self._streams.count, batch_size)
+            work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length)
+            for batch, rows in zip(cut, self._streams.run(work, cut), strict=True):
+                yield [start + index for index in batch], rows
+                progress.add(len(batch))
+
+    def _run_batch(
+        self, graph: Graph, batch: Sequence[int], *, encoded: Sequence[Encoded], prompt_length: int | None
+    ) -> np.ndarray:
+        inputs = self._tokens.pad([encoded[index] for index in batch])
+        return self._finish(graph.run(inputs, self._outputs), inputs, prompt_length)
+
+    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None) -> np.ndarray:
+        """The model's rows of a batch, (texts, ...) in float32, from what the graph gave."""
+        (given,) = outputs.values()
+        if self._outputs[0] in self._finished_outputs:
+            return given.astype(np.float32, copy=False)
+        # What a classifier's own head gives are the scores already.
+        name = "scores" if self._layout.task == "sequence-classification" else "token_embeddings"
+        values = {name: given, "attention_mask": inputs["attention_mask"]}
+        if prompt_length is not None:
+            values["prompt_length"] = np.array(prompt_length)
+        return self._head.compute(values, self._output)
+
+
+def _opener(folder: ModelFolder, chosen: choice.Choice) -> Callable[[int, int], Graph]:
+    """What loads the chosen graph, whose files are all compared with their hashes first."""
+    paths = {name: folder.path(name) for name in chosen.files}
+    path = paths[chosen.graph]
+    if path is None:
+        raise FileChanged(f"{folder.name}: {chosen.graph} is missing")
+
+    def open_graph(threads: int, streams: int) -> Graph:
+        if chosen.runtime == "onnx":
+            # Streams are threads that call, each of which works itself; the rest of the threads helps all of them.
+            return OnnxGraph(path, threads=max(threads - streams + 1, 1))
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": chosen.precision}
+        return OpenVinoGraph(path, settings, threads=max(threads // streams, 1), streams=streams)
+
+    return open_graph
+
+
+def check_texts(texts: Iterable[Any]) -> list[str]:
+    """Texts as a list.
+
+    Raises:
+        TypeError: when one is no text.
+    """
+    listed = list(texts)
+    for index, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise TypeError(f"text {index} is of type {type(text).__name__}, must be str")
+    return listed

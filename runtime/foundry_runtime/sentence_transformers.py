@@ -1,0 +1,128 @@
+"""`backend="onnx"` and `backend="openvino"` in Sentence Transformers without optimum.
+
+Sentence Transformers runs both through optimum, which no current transformers goes with. `install` puts functions of
+its own in the place of the two by which Sentence Transformers loads a graph. Everything else stays Sentence
+Transformers': tokens, prompts, pooling, similarity. A file that is not there is an error; nothing is ever exported.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers.models import Transformer
+from sentence_transformers.util import load_file_path
+from transformers.modeling_outputs import ModelOutput
+
+from foundry_runtime.graphs import Graph, OnnxGraph, OpenVinoGraph
+
+LOADERS = ("load_onnx_model", "load_openvino_model")
+# What Sentence Transformers hands on that says where a file is, by the name under which its own function takes it.
+PLACE = {"token": "token", "cache_dir": "cache_folder", "revision": "revision", "local_files_only": "local_files_only"}
+
+
+class GraphModule(torch.nn.Module):
+    """A graph as what Sentence Transformers' Transformer takes for a model of transformers.
+
+    `path`, `input_names` and, with OpenVINO, `request` are what optimum's models have under these names.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, graph: Graph, config: Any, path: Path) -> None:
+        super().__init__()
+        self.graph, self.config, self.path = graph, config, path
+        self.input_names = graph.inputs
+        self.request = getattr(graph, "compiled", None)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        **_: Any,
+    ) -> ModelOutput:
+        """The graph's outputs by name, in float32, for inputs (texts, tokens)."""
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(input_ids)  # a tokenizer that gives none means the first segment
+        given = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+        }
+        values = {name: tensor.cpu().numpy() for name, tensor in given.items() if tensor is not None}
+        outputs = self.graph.run(values)
+        return ModelOutput(
+            {name: torch.from_numpy(value).float().to(input_ids.device) for name, value in outputs.items()}
+        )
+
+
+def install() -> None:
+    """Serve both backends by ONNX Runtime and OpenVINO directly. May be called again.
+
+    Raises:
+        ImportError: when this version of Sentence Transformers loads graphs by other functions than those known here.
+    """
+    # The functions' names as the public class looks them up, wherever it is defined.
+    names: dict[str, Any] = Transformer._load_model.__globals__
+    if missing := [name for name in LOADERS if name not in names]:
+        import sentence_transformers
+
+        raise ImportError(
+            f"sentence-transformers {sentence_transformers.__version__} has no {', '.join(missing)} where Transformer "
+            "loads its model: foundry_runtime knows 5.7 to 6.2. Install one of those, or a newer foundry_runtime"
+        )
+    names["load_onnx_model"] = _loader("onnx", "model.onnx", _onnx_graph)
+    names["load_openvino_model"] = _loader("openvino", "openvino_model.xml", _openvino_graph)
+
+
+def _loader(backend: str, default_name: str, open_graph: Callable[..., Graph]) -> Callable[..., GraphModule]:
+    """What takes the place of Sentence Transformers' function of this backend."""
+
+    def load(
+        model_name_or_path: str,
+        config: Any,
+        task_name: str,
+        file_name: str = default_name,
+        subfolder: str = "",
+        export: bool | None = None,
+        **options: Any,
+    ) -> GraphModule:
+        if export:
+            raise ValueError(f"export=True needs optimum; without it, {backend} files are loaded and never exported")
+        place = {ours: options[name] for name, ours in PLACE.items() if name in options}
+        graph = _find(model_name_or_path, file_name, subfolder, backend, place)
+        return GraphModule(open_graph(graph, options), config, graph)
+
+    return load
+
+
+def _find(model: str, file_name: str, subfolder: str, backend: str, place: dict[str, Any]) -> Path:
+    """The graph on this machine, with its weights beside it; looked for where Sentence Transformers looks.
+
+    Raises:
+        FileNotFoundError: when it is in neither place.
+    """
+    for folder in (subfolder, f"{subfolder}/{backend}".strip("/")):
+        if path := load_file_path(model, file_name, subfolder=folder, **place):
+            weights = file_name.removesuffix(".xml") + ".bin" if backend == "openvino" else f"{file_name}_data"
+            load_file_path(model, weights, subfolder=folder, **place)  # a small ONNX file has none
+            return Path(path)
+    raise FileNotFoundError(f"{model} has no {file_name}, also not in {backend}/")
+
+
+def _onnx_graph(path: Path, options: dict[str, Any]) -> Graph:
+    """By the provider that is asked for, else by the best that is installed, as Sentence Transformers does."""
+    import onnxruntime
+
+    installed = [name for name in onnxruntime.get_available_providers() if name != "AzureExecutionProvider"]
+    provider = options.get("provider") or installed[0]  # Azure's asks a server, and runs no graph of its own
+    provider_options = options.get("provider_options") or {}
+    return OnnxGraph(path, [(provider, provider_options)], options.get("session_options"))
+
+
+def _openvino_graph(path: Path, options: dict[str, Any]) -> Graph:
+    """On the device and with the settings that are asked for."""
+    return OpenVinoGraph(path, options.get("ov_config"), str(options.get("device") or "CPU").upper())

@@ -1,0 +1,125 @@
+"""Texts to sparse embeddings, as SparseEncoder.encode gives them, without torch's sparse tensors."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from foundry_runtime import similarity
+from foundry_runtime.embedder import DOCUMENT_PROMPTS
+from foundry_runtime.model import Model, check_texts
+
+
+@dataclass(frozen=True)
+class SparseEmbeddings:
+    """Embeddings (texts, vocabulary) of which only what is not zero is stored, text by text (CSR).
+
+    `scipy.sparse.csr_array((values, indices, starts), shape)` is the same.
+    """
+
+    starts: np.ndarray  # (texts + 1,) int64: where each text begins in the other two
+    indices: np.ndarray  # int64, rising within a text: which entry of the vocabulary
+    values: np.ndarray  # float32
+    shape: tuple[int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, text: int) -> tuple[np.ndarray, np.ndarray]:
+        """The indices and the values of one text."""
+        if not -len(self) <= text < len(self):
+            raise IndexError(text)
+        here = slice(*self.starts[[text % len(self), text % len(self) + 1]])
+        return self.indices[here], self.values[here]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self[text] for text in range(len(self)))
+
+    def to_dense(self) -> np.ndarray:
+        """The same, zeros and all: (texts, vocabulary) in float32."""
+        dense = np.zeros(self.shape, np.float32)
+        dense[np.repeat(np.arange(len(self)), np.diff(self.starts)), self.indices] = self.values
+        return dense
+
+
+class SparseEmbedder(Model):
+    """A SparseEncoder; see `Model` for the arguments.
+
+    Args:
+        max_active_dims: How many entries of an embedding stay, the largest; by default what the model says, else all.
+    """
+
+    kind: ClassVar[str] = "SparseEncoder"
+    _output: ClassVar[str] = "sentence_embedding"
+    _finished_outputs = ("sparse_embedding", "sentence_embedding")
+    _default_prompts = {"query": "", "document": ""}  # noqa: RUF012  as Sentence Transformers has them
+
+    def __init__(
+        self, model: str | Path, variant: str | None = None, *, max_active_dims: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(model, variant, **options)
+        saved = self._layout.model_settings
+        self.max_active_dims = max_active_dims if max_active_dims is not None else saved.get("max_active_dims")
+        self.similarity_fn_name = saved.get("similarity_fn_name") or "dot"
+        self._similarity = similarity.by_name(self.similarity_fn_name)
+
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        max_active_dims: int | None = None,
+        show_progress: bool = False,
+    ) -> SparseEmbeddings:
+        """Sparse embeddings in the order of the texts; of a single text one row. See `Embedder.encode`."""
+        listed = check_texts([texts] if isinstance(texts, str) else texts)
+        if not listed:
+            width = self.encode([""]).shape[1]
+            return SparseEmbeddings(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32), (0, width))
+        before = self._prompt(prompt, prompt_name)
+        limit = max_active_dims if max_active_dims is not None else self.max_active_dims
+        if limit is not None and limit <= 0:
+            raise ValueError(f"max_active_dims is {limit}, must be at least 1")
+        found: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(listed)
+        width = 0
+        for places, rows in self._rows([before + text for text in listed], batch_size, show_progress):
+            width = rows.shape[1]
+            for place, row in zip(places, rows, strict=True):
+                indices = _largest(row, limit)
+                found[place] = (indices, row[indices])
+        starts = np.cumsum([0, *(len(indices) for indices, _ in found)])
+        indices, values = (np.concatenate([pair[part] for pair in found]) for part in (0, 1))
+        return SparseEmbeddings(starts, indices, values, (len(listed), width))
+
+    def encode_query(self, texts: str | Iterable[str], **options: Any) -> SparseEmbeddings:
+        """`encode` with the prompt `query`, where the model has one and no other is named."""
+        return self.encode(texts, **self._with_prompt_of(("query",), options))
+
+    def encode_document(self, texts: str | Iterable[str], **options: Any) -> SparseEmbeddings:
+        """`encode` with the prompt `document`, `passage` or `corpus`, where no other is named."""
+        return self.encode(texts, **self._with_prompt_of(DOCUMENT_PROMPTS, options))
+
+    def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> np.ndarray:
+        """How alike each embedding of `a` is to each of `b`, (a, b), by the model's own measure."""
+        return self._similarity(a.to_dense(), b.to_dense())
+
+    def decode(self, embeddings: SparseEmbeddings, top_k: int | None = None) -> list[list[tuple[str, float]]]:
+        """For each text the entries of the vocabulary that stand for it and their weights, the largest first."""
+        decoded = []
+        for indices, values in embeddings:
+            order = np.argsort(-values, kind="stable")[:top_k]
+            decoded.append([(self._tokens.token(int(indices[i])), float(values[i])) for i in order])
+        return decoded
+
+
+def _largest(row: np.ndarray, limit: int | None) -> np.ndarray:
+    """Which entries of a row (vocabulary,) are not zero, rising; of more than `limit` the largest."""
+    indices = np.flatnonzero(row)
+    if limit is not None and len(indices) > limit:
+        largest = np.argpartition(-np.abs(row[indices]), limit - 1)[:limit]
+        indices = np.sort(indices[largest])
+    return indices

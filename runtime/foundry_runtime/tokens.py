@@ -1,0 +1,127 @@
+"""The tokens that a model reads, by its tokenizer.json, as Sentence Transformers makes them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from foundry_runtime.errors import UnusableModel
+from foundry_runtime.folder import ModelFolder
+from foundry_runtime.layout import Layout, join
+from foundry_runtime.tokenizer_classes import content, overruled, pad_type, pads_left
+
+Text = str | tuple[str, str]  # or a pair
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The tokens of one text or pair, without padding."""
+
+    ids: list[int]
+    types: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tokens:
+    """A model's tokenizer. It may be used by several threads: nothing of it changes after it was made.
+
+    Raises:
+        UnusableModel: when the folder has no tokenizer.json, or says something of its tokens that is not known here.
+    """
+
+    def __init__(self, folder: ModelFolder, layout: Layout, max_seq_length: int | None = None) -> None:
+        written = folder.read(join(layout.transformer, "tokenizer.json"))
+        if written is None:
+            raise UnusableModel(
+                f"{folder.name} has no tokenizer.json, which is read here: its tokenizer is one of Python alone"
+            )
+        config = layout.tokenizer_config
+        file = json.loads(written)
+        try:
+            as_loaded = overruled(file, config, bool(layout.settings.get("do_lower_case")))
+        except UnusableModel as error:
+            raise UnusableModel(f"{folder.name}: {error}") from None
+        self._tokenizer = Tokenizer.from_str(json.dumps(as_loaded))
+        _check_added_tokens(folder, layout, self._tokenizer)
+        self.max_seq_length = max_seq_length or layout.max_seq_length
+        if self.max_seq_length is not None:
+            self._tokenizer.enable_truncation(
+                self.max_seq_length, strategy="longest_first", direction=config.get("truncation_side", "right")
+            )
+        self._special = _special_ids(file, config, self._tokenizer)
+        padding = file.get("padding") or {}
+        self.pads_left = pads_left(config, padding)
+        self.pad_id = _pad_id(self._tokenizer, config, padding, layout.config)
+        self.pad_type = pad_type(config, padding)
+        self._has_types = "token_type_ids" in config.get("model_input_names", ["token_type_ids"])
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """The tokens of each text or pair, truncated, with the special tokens."""
+        # A single one is not worth waking other threads for.
+        if len(texts) == 1:
+            encodings = [self._tokenizer.encode(*([texts[0]] if isinstance(texts[0], str) else texts[0]))]
+        else:
+            encodings = self._tokenizer.encode_batch_fast(texts)
+        return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    def pad(self, encoded: Sequence[Encoded]) -> dict[str, np.ndarray]:
+        """What a graph reads of a batch: arrays (texts, tokens) of int64 by name."""
+        shape = (len(encoded), max(map(len, encoded)))
+        ids = np.full(shape, self.pad_id, np.int64)
+        types = np.full(shape, self.pad_type if self._has_types else 0, np.int64)
+        mask = np.zeros(shape, np.int64)
+        for row, entry in enumerate(encoded):
+            place = slice(shape[1] - len(entry), None) if self.pads_left else slice(0, len(entry))
+            ids[row, place] = entry.ids
+            mask[row, place] = 1
+            if self._has_types:
+                types[row, place] = entry.types
+        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+    def prompt_length(self, prompt: str) -> int:
+        """How many tokens a prompt puts before a text, with the special ones that begin it."""
+        ids = self.encode([prompt])[0].ids
+        return len(ids) - 1 if ids and ids[-1] in self._special else len(ids)
+
+    def token(self, index: int) -> str:
+        """The entry of the vocabulary that has this id."""
+        return str(self._tokenizer.id_to_token(index))
+
+
+def _check_added_tokens(folder: ModelFolder, layout: Layout, tokenizer: Tokenizer) -> None:
+    """Whether every token that other files name is one of tokenizer.json: transformers would add what is not.
+
+    Raises:
+        UnusableModel: when one is not.
+    """
+    named = set(folder.settings(join(layout.transformer, "added_tokens.json")))
+    special = folder.settings(join(layout.transformer, "special_tokens_map.json"))
+    for value in special.values():
+        named |= {content(token) for token in (value if isinstance(value, list) else [value])}
+    wrong = {
+        content(row): int(index)
+        for index, row in layout.tokenizer_config.get("added_tokens_decoder", {}).items()
+        if tokenizer.token_to_id(content(row)) != int(index)
+    }
+    if missing := sorted(wrong) + sorted(token for token in named if tokenizer.token_to_id(token) is None):
+        raise UnusableModel(f"{folder.name}: its tokenizer.json does not have {missing[0]!r}, which other files add")
+
+
+def _special_ids(file: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Tokenizer) -> set[int]:
+    ids = {int(row["id"]) for row in file.get("added_tokens", ()) if row.get("special")}
+    return ids | {int(index) for index, row in config.get("added_tokens_decoder", {}).items() if row.get("special")}
+
+
+def _pad_id(
+    tokenizer: Tokenizer, config: Mapping[str, Any], padding: Mapping[str, Any], model_config: Mapping[str, Any]
+) -> int:
+    """The id that padding has; a model that counts positions by it must see the right one."""
+    for token in (config.get("pad_token"), padding.get("pad_token")):
+        if token is not None and (index := tokenizer.token_to_id(content(token))) is not None:
+            return int(index)
+    return int(model_config.get("pad_token_id") or 0)

@@ -1,0 +1,26 @@
+"""How texts are cut into batches."""
+
+import pytest
+from foundry_runtime.batches import cut
+
+
+@pytest.mark.parametrize("streams", [1, 4, 16])
+@pytest.mark.parametrize("batch_size", [None, 1, 5])
+def test_every_text_is_in_one_batch_with_others_of_its_length(streams: int, batch_size: int | None) -> None:
+    lengths = [3, 250, 9, 120, 700, 16, 16, 17] * 9
+    batches = cut(lengths, streams, batch_size)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    longest = [max(lengths[index] for index in batch) for batch in batches]
+    assert longest == sorted(longest, reverse=True)
+    if batch_size is not None:
+        assert {len(batch) for batch in batches[:-1]} == {batch_size}
+    else:
+        assert all(len(batch) == 1 or len(batch) * top <= 512 for batch, top in zip(batches, longest, strict=True))
+
+
+def test_every_stream_has_work() -> None:
+    assert len(cut([10] * 32, streams=1)) == 1
+    assert len(cut([10] * 32, streams=16)) == 16
+    assert len(cut([200] * 5, streams=16)) == 5
+    assert cut([], streams=4) == []
+    assert cut([0, 0], streams=4) != []

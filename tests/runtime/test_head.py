@@ -1,0 +1,187 @@
+"""What stands behind the transformer, in numpy, beside Sentence Transformers' own modules."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foundry_runtime import UnusableModel, activations, similarity
+from foundry_runtime.folder import ModelFolder
+from foundry_runtime.head import read_head
+from foundry_runtime.pooling import MODES
+
+from tests.support.graph_models import write_json
+
+WIDTH, TOKENS = 12, 9
+LENGTHS = [9, 4, 1, 6]
+
+
+def values(padding: str = "right", width: int = WIDTH) -> dict[str, np.ndarray]:
+    """Random vectors for tokens, and a mask with padding on one side."""
+    mask = np.array([[1] * length + [0] * (TOKENS - length) for length in LENGTHS])
+    tokens = np.random.default_rng(1).normal(size=(len(LENGTHS), TOKENS, width)).astype(np.float32)
+    return {"token_embeddings": tokens, "attention_mask": mask if padding == "right" else mask[:, ::-1].copy()}
+
+
+def by_both(
+    folder: Path, modules: list[Any], given: dict[str, np.ndarray], output: str = "sentence_embedding"
+) -> list[np.ndarray]:
+    """The same by Sentence Transformers' modules, and by the runtime from what these write into a folder."""
+    import torch
+
+    features: dict[str, Any] = {
+        name: torch.tensor(value) if value.ndim else int(value) for name, value in given.items()
+    }
+    rows = []
+    for index, module in enumerate(modules):
+        path = f"{index}_{type(module).__name__}"
+        (folder / path).mkdir(parents=True)
+        module.save(str(folder / path))
+        rows.append({"path": path, "type": f"sentence_transformers.models.{type(module).__name__}"})
+        with torch.no_grad():
+            features = module.eval()(features)
+    head = read_head(opened(folder), rows)
+    return [features[output].numpy(), head.compute(dict(given), output)]
+
+
+def opened(folder: Path) -> ModelFolder:
+    def find(name: str) -> Path | None:
+        return folder / name if (folder / name).is_file() else None
+
+    return ModelFolder(str(folder), find, verify=False)
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_every_pooling_and_every_two_of_them(tmp_path: Path, padding: str) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    assert set(MODES) == set(Pooling.POOLING_MODES)
+    combinations = [*((mode,) for mode in MODES), *itertools.permutations(MODES, 2), tuple(MODES)]
+    for number, modes in enumerate(combinations):
+        expected, actual = by_both(tmp_path / str(number), [Pooling(WIDTH, modes)], values(padding))
+        assert actual.shape == (len(LENGTHS), WIDTH * len(modes))
+        assert abs(actual - expected).max() < 1e-5, modes
+
+
+def test_poolings_as_old_models_write_them(tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    rows = [{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]
+    # In another order than that in which they are put side by side.
+    settings = {"word_embedding_dimension": WIDTH, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True,
+                "pooling_mode_cls_token": True, "pooling_mode_lasttoken": False}  # fmt: skip
+    write_json(tmp_path / "1_Pooling/config.json", settings)
+    actual = read_head(opened(tmp_path), rows).compute(values(), "sentence_embedding")
+    expected, _ = by_both(tmp_path / "new", [Pooling(WIDTH, ("cls", "max", "mean"))], values())
+    assert abs(actual - expected).max() < 1e-5
+    write_json(tmp_path / "1_Pooling/config.json", {"word_embedding_dimension": WIDTH})
+    actual = read_head(opened(tmp_path), rows).compute(values(), "sentence_embedding")
+    assert abs(actual - expected[:, 2 * WIDTH :]).max() < 1e-5
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_a_prompt_that_does_not_count(tmp_path: Path, padding: str) -> None:
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
+    for number, mode in enumerate(("mean", "cls", "weightedmean")):
+        given = values(padding) | {"prompt_length": np.array(2)}
+        given["attention_mask"][2, :] = given["attention_mask"][1, :]  # no text is shorter than the prompt
+        modules = [Pooling(WIDTH, mode, include_prompt=False), Normalize()]
+        expected, actual = by_both(tmp_path / str(number), modules, given)
+        assert abs(actual - expected).max() < 1e-5, mode
+        plain, _ = by_both(tmp_path / f"{number} with", [Pooling(WIDTH, mode), Normalize()], given)
+        assert abs(plain - expected).max() > 0.01
+
+
+def test_dense_with_every_activation(tmp_path: Path) -> None:
+    import torch
+    from sentence_transformers.base.modules import Dense
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    torch.manual_seed(0)
+    for name in activations.FUNCTIONS:
+        activation = getattr(torch.nn, name)()
+        for bias in (True, False):
+            modules = [Pooling(WIDTH, "mean"), Dense(WIDTH, 5, bias, activation)]
+            expected, actual = by_both(tmp_path / f"{name}{bias}", modules, values())
+            assert actual.dtype == np.float32
+            assert abs(actual - expected).max() < 1e-5, name
+    extreme = np.array([-1e4, -50, -1e-7, 0, 1e-7, 50, 1e4], np.float32)
+    for name, function in activations.FUNCTIONS.items():
+        assert np.allclose(function(extreme), getattr(torch.nn, name)()(torch.tensor(extreme)).numpy(), atol=1e-6), name
+
+
+def test_dense_on_tokens_and_layer_norm(tmp_path: Path) -> None:
+    import torch
+    from sentence_transformers.base.modules import Dense
+    from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Normalize, Pooling
+
+    torch.manual_seed(0)
+    norm = LayerNorm(2 * 7)
+    torch.nn.init.normal_(norm.norm.weight)
+    torch.nn.init.normal_(norm.norm.bias)
+    modules = [
+        Dense(WIDTH, 7, module_input_name="token_embeddings"), Pooling(7, ("max", "mean")), Dropout(0.5), norm,
+        Dense(14, 3, activation_function=torch.nn.Identity()), Normalize(),
+    ]  # fmt: skip
+    expected, actual = by_both(tmp_path / "a", modules, values())
+    assert actual.shape == (len(LENGTHS), 3)
+    assert abs(actual - expected).max() < 1e-5
+    scores = Dense(7, 1, activation_function=torch.nn.Identity(), module_output_name="scores")
+    modules = [Dense(WIDTH, 7, module_input_name="token_embeddings"), Pooling(7, "cls"), scores]
+    expected, actual = by_both(tmp_path / "b", modules, values(), "scores")
+    assert abs(actual - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
+def test_weights_of_other_types(tmp_path: Path, kind: str) -> None:
+    import torch
+    from sentence_transformers.base.modules import Dense
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    torch.manual_seed(0)
+    dense = Dense(WIDTH, 5).to(getattr(torch, kind))
+    (tmp_path / "1_Dense").mkdir()
+    dense.save(str(tmp_path / "1_Dense"))
+    write_json(tmp_path / "0_Pooling/config.json", {"pooling_mode": "mean"})
+    rows = [{"path": f"{i}_{name}", "type": f"sentence_transformers.models.{name}"} for i, name in
+            enumerate(("Pooling", "Dense"))]  # fmt: skip
+    actual = read_head(opened(tmp_path), rows).compute(values(), "sentence_embedding")
+    expected, _ = by_both(tmp_path / "f32", [Pooling(WIDTH, "mean"), dense.float()], values())
+    assert abs(actual - expected).max() < 1e-5
+    content = (tmp_path / "1_Dense/model.safetensors").read_bytes()
+    for damaged in (b"", content[:20], content[:-4], content.replace(b"data_offsets", b"data_0ffsets")):
+        (tmp_path / "1_Dense/model.safetensors").write_bytes(damaged)
+        with pytest.raises(UnusableModel, match=r"1_Dense/model.safetensors is damaged"):
+            read_head(opened(tmp_path), rows)
+    (tmp_path / "1_Dense/model.safetensors").write_bytes(content.replace(b"linear.weight", b"linear.Weight"))
+    with pytest.raises(UnusableModel, match=r"1_Dense/model.safetensors has no linear.weight; it has"):
+        read_head(opened(tmp_path), rows)
+    (tmp_path / "1_Dense/model.safetensors").unlink()
+    with pytest.raises(UnusableModel, match=r"has no 1_Dense/model.safetensors"):
+        read_head(opened(tmp_path), rows)
+
+
+@pytest.mark.parametrize("strategy", ["max", "sum"])
+@pytest.mark.parametrize("activation", ["relu", "log1p_relu"])
+def test_splade_pooling(tmp_path: Path, strategy: str, activation: str) -> None:
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    expected, actual = by_both(tmp_path, [SpladePooling(strategy, activation)], values(width=50))
+    assert (expected == 0).any()
+    assert abs(actual - expected).max() < 1e-5
+
+
+def test_similarities(tmp_path: Path) -> None:
+    from sentence_transformers.util import SimilarityFunction
+
+    random = np.random.default_rng(0)
+    a, b = (random.normal(size=(n, WIDTH)).astype(np.float32) for n in (5, 3))
+    for name in similarity.FUNCTIONS:
+        expected = SimilarityFunction.to_similarity_fn(name)(a, b).numpy()
+        assert np.allclose(similarity.by_name(name)(a, b), expected, atol=1e-5), name
+        assert np.allclose(similarity.by_name(name)(a[0], b), expected[:1], atol=1e-5), name
+    assert set(similarity.FUNCTIONS) == set(SimilarityFunction.possible_values())
+    with pytest.raises(UnusableModel, match="similarity 'jaccard' is not known"):
+        similarity.by_name("jaccard")

@@ -1,0 +1,62 @@
+"""Sentence Transformers' own classes with graphs that foundry_runtime loads for it, in the place of optimum."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foundry.loading import loader
+from tests.support.texts import documents
+
+TEXTS = documents()[:3]
+
+
+@pytest.fixture
+def installed() -> Iterator[None]:
+    """Sentence Transformers loads graphs by foundry_runtime, until the test is over."""
+    from foundry_runtime import sentence_transformers as without_optimum
+    from sentence_transformers.models import Transformer
+
+    names: dict[str, Any] = Transformer._load_model.__globals__
+    before = {name: names[name] for name in without_optimum.LOADERS}
+    without_optimum.install()
+    without_optimum.install()  # may be called again
+    assert {name: names[name] for name in before} != before
+    yield
+    names.update(before)
+
+
+@pytest.mark.parametrize("variant", ["onnx", "onnx_O2", "openvino", "openvino_fp16"])
+def test_the_same_embeddings_as_by_optimum(tiny: Path, variant: str, request: pytest.FixtureRequest) -> None:
+    by_optimum = loader.load(tiny / variant, variant)
+    expected = by_optimum.encode(TEXTS)
+    request.getfixturevalue("installed")
+    loaded = loader.load(tiny / variant, variant)
+    assert "foundry_runtime" in type(loaded.model[0].auto_model).__module__
+    assert "foundry_runtime" not in type(by_optimum.model[0].auto_model).__module__
+    assert np.allclose(loaded.encode(TEXTS), expected, atol=1e-6)
+    assert loaded.graph_inputs == by_optimum.graph_inputs
+
+
+@pytest.mark.usefixtures("installed")
+def test_nothing_is_exported(tiny: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = Path(shutil.copytree(tiny / "torch", tmp_path / "torch"))
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(FileNotFoundError, match=r"has no model.onnx, also not in onnx/"):
+        SentenceTransformer(str(folder), backend="onnx", device="cpu")
+    with pytest.raises(ValueError, match="export=True needs optimum"):
+        SentenceTransformer(str(folder), backend="openvino", device="cpu", model_kwargs={"export": True})
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_another_version_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from foundry_runtime import sentence_transformers as without_optimum
+
+    monkeypatch.setattr(without_optimum, "LOADERS", ("load_onnx_model", "load_by_another_name"))
+    with pytest.raises(ImportError, match="has no load_by_another_name where Transformer loads its model"):
+        without_optimum.install()
