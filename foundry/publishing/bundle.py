@@ -8,7 +8,7 @@ from typing import Any
 from foundry.base import files
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.publishing import card, provenance, signature, standalone, tokenizer_files, verification
+from foundry.publishing import card, provenance, readers, signature, standalone, tokenizer_files, verification
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
@@ -166,6 +166,7 @@ class Bundle:
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
     lowest_cosine: dict[str, float]  # that each variant was validated for
+    dimensions: int  # of the embeddings; of a CrossEncoder, how many scores
     signed: bool
 
     @property
@@ -182,7 +183,10 @@ class Bundle:
     def write_card(self, where: str, existing: str | None) -> None:
         """Write the model card: `existing`, or the checkpoint's own, with the section on the variants."""
         source = self.source["source"]
-        section = card.section(self.rows, self.host, where, self.charts, self.answers, source)
+        tools = readers.readers(
+            self.folder, where, self.variants, self.rows[0], self.dimensions, self.embed_left_out is None
+        )
+        section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
         section = provenance.without_local_paths(section)
         backends = {naming.backend(name) for name in self.graphs}
         base_model = source.get("hub") if source.get("hub") != where else None
@@ -292,5 +296,6 @@ def assemble(
         variants=variants,
         left_out=verdicts.left_out,
         lowest_cosine=lowest_cosine,
+        dimensions=expected.embeddings.shape[-1],
         signed=settings.sign,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from foundry.benchmarking.timings import Ratio
 from foundry.publishing import front_matter
+from foundry.publishing.readers import Reader
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text, render
 from foundry.reporting.rows import Row, ratio_to_torch
@@ -88,6 +89,7 @@ def section(
     charts: list[str],
     answers: Sequence[Answer],
     source: dict[str, Any],
+    readers: Sequence[Reader],
 ) -> str:
     """The marked section: each variant that was published, its figures, what to deploy, and how to load it.
 
@@ -97,8 +99,9 @@ def section(
         charts: Their paths in the repository.
         answers: What the report recommends.
         source: Where the checkpoint comes from.
+        readers: The tools beside Sentence Transformers with optimum that load them, and how.
     """
     return render(
         "card.md.j2", rows=rows, groups=groups(rows), host=host, where=where, charts=charts, answers=answers,
-        source=source, **FORMATS,
+        source=source, readers=readers, **FORMATS,
     )  # fmt: skip

@@ -5,9 +5,10 @@ compared with torch.
 """
 
 import runpy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
@@ -44,12 +45,17 @@ def why_not(folder: Path, variants: Collection[str], tokenizer: TokenizerRecord 
             return f"module {module['path']} is a {module['type']}"
         path = folder / module["path"] / "config.json"
         settings = files.read_json(path) if name == "Pooling" and path.is_file() else {}
-        old = [key for key in OLD_MODES if settings.get(f"pooling_mode_{key}")]
-        modes = settings.get("pooling_mode") or [key.replace("_tokens", "").replace("_token", "") for key in old]
-        modes = [modes] if isinstance(modes, str) else modes
+        modes = pooling_modes(settings)
         if len(modes) > 1 or not set(modes) <= set(MODES) or not settings.get("include_prompt", True):
             return f"module {module['path']} pools by {', '.join(modes)}, or without the prompt"
     return None
+
+
+def pooling_modes(settings: Mapping[str, Any]) -> list[str]:
+    """How a Pooling's config.json says that it pools, also as models of years ago say it; nothing where it does not."""
+    old = [key for key in OLD_MODES if settings.get(f"pooling_mode_{key}")]
+    modes = settings.get("pooling_mode") or [key.replace("_tokens", "").replace("_token", "") for key in old]
+    return [modes] if isinstance(modes, str) else list(modes)
 
 
 def add(folder: Path, expected: Reference, texts: Sequence[str], lowest_cosine: float) -> None:

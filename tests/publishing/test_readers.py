@@ -1,0 +1,115 @@
+"""The card's lines for other tools, as they stand there, give torch's embeddings: short, long and nasty texts."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from foundry.reference.closeness import cosines
+from tests.support.nasty_texts import nasty_texts
+from tests.support.projects import ROOT
+from tests.support.texts import documents
+
+TEXTS = ["a text", "another", *documents()[:8], *nasty_texts(40), " ".join(documents()[:6])]
+EXPORTED = 0.99999  # the lowest cosine of what computes the exported graph, which is within 1e-5 of torch
+
+
+def blocks(published: Path) -> dict[str, str]:
+    """The card's lines by tool."""
+    card = (published / "README.md").read_text()
+    found = re.findall(r"<summary>Load by (.+?)</summary>\n+```\w+\n(.+?)```", card, re.DOTALL)
+    return dict(found)
+
+
+@pytest.fixture(scope="module")
+def expected(published: Path) -> np.ndarray:
+    from sentence_transformers import SentenceTransformer
+
+    embeddings: np.ndarray = SentenceTransformer(str(published), device="cpu").encode(TEXTS)
+    return embeddings
+
+
+@pytest.fixture
+def folder(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The published folder where the card's lines look for it: below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "tiny"
+    shutil.copytree(published, target)
+    return target
+
+
+def run(lines: str, then: str) -> np.ndarray:
+    """What the lines leave in `model`, asked for the texts in a process of its own."""
+    program = (
+        f"import json, sys\nTEXTS = json.load(sys.stdin)\n{lines}\nprint(json.dumps([row.tolist() for row in {then}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(TEXTS), capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(ROOT / "runtime"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return np.array(json.loads(done.stdout.splitlines()[-1]), np.float32)
+
+
+def test_every_tool_is_there(published: Path) -> None:
+    assert [name.split(",")[0].split(" ")[0] for name in blocks(published)] == [
+        "foundry_runtime", "Sentence", "embed.py", "fastembed", "transformers.js",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", ["foundry_runtime, without torch", "Sentence Transformers 6, without optimum"])
+def test_python(folder: Path, published: Path, expected: np.ndarray, tool: str) -> None:
+    rows = run(blocks(published)[tool], "model.encode(TEXTS)")
+    lowest = EXPORTED if tool.startswith("Sentence") else 0.999  # the runtime takes the variant that is recommended
+    assert cosines(rows, expected).min() >= lowest
+
+
+def test_fastembed(folder: Path, published: Path, expected: np.ndarray) -> None:
+    pytest.importorskip("fastembed")
+    lines = blocks(published)["fastembed"]
+    named = re.sub(r'TextEmbedding\("([^"]+)"\)', r'TextEmbedding("\1", specific_model_path="\1")', lines)
+    assert named != lines  # a folder needs the path that the comment names
+    rows = run(named, "list(model.embed(TEXTS))")
+    assert cosines(rows, expected).min() >= EXPORTED
+
+
+def test_transformers_js(folder: Path, published: Path, expected: np.ndarray) -> None:
+    modules = next((path for path in (ROOT / "node_modules", Path("/usr/lib/node_modules"))
+                    if (path / "@huggingface/transformers").is_dir()), None)  # fmt: skip
+    if modules is None or shutil.which("node") is None:
+        pytest.skip("needs Node and @huggingface/transformers: `npm install @huggingface/transformers`")
+    (folder.parent / "node_modules").symlink_to(modules)
+    lines = blocks(published)["transformers.js"]
+    program = (
+        'import { env } from "@huggingface/transformers";\n'
+        "env.allowRemoteModels = false; env.localModelPath = './';\n"
+        + lines.replace('["a text", "another"]', json.dumps(TEXTS))
+        + "\nconsole.log(JSON.stringify(embeddings.tolist()));\n"
+    )
+    path = folder.parent / "run.mjs"
+    path.write_text(program)
+    done = subprocess.run(["node", str(path)], cwd=folder.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = np.array(json.loads(done.stdout.splitlines()[-1]), np.float32)
+    # What is too long, it cuts after the last special token is in place, and so cuts that off, too.
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    cut = np.array([bool(row.overflowing) for row in tokenizer.encode_batch(TEXTS)])
+    assert cut.any()
+    assert cosines(rows[~cut], expected[~cut]).min() >= EXPORTED
+    assert 0.99 <= cosines(rows[cut], expected[cut]).min() < EXPORTED
+
+
+def test_embed(folder: Path, published: Path, expected: np.ndarray) -> None:
+    lines = blocks(published)["embed.py of this repository, without any of these"]
+    done = subprocess.run(
+        ["bash", "-c", lines.replace("python ", f"{sys.executable} ")], cwd=folder, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert cosines(np.array([json.loads(done.stdout)], np.float32), expected[:1]).min() >= EXPORTED
