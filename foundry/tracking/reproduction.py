@@ -6,6 +6,7 @@ and published after all.
 """
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,8 +29,13 @@ def build(models: Mapping[str, Sequence[str]]) -> list[str]:
         models: the variants of each model.
 
     Raises:
-        FoundryError: when DVC itself fails.
+        FoundryError: when DVC itself fails, or is not found.
     """
+    if shutil.which("dvc") is None:
+        raise FoundryError(
+            "`dvc` is not on the PATH, and `python` may be another than its stages need: `source .venv/bin/activate` "
+            "first, or `make artifacts`"
+        )
     if not run_dvc("repro", "--keep-going"):
         return []
     unbuilt = unbuilt_stages()

@@ -63,3 +63,9 @@ def test_a_conflict_ends_it_before_anything_is_built(seen: list[str]) -> None:
     with pytest.raises(FoundryError, match="has git's conflict marks"):
         build.main()
     assert seen == []
+
+
+def test_without_dvc_on_the_path_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FoundryError, match=r"`dvc` is not on the PATH.*activate"):
+        reproduction.build({"tiny": ["torch"]})
