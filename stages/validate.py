@@ -44,9 +44,4 @@ def main(
 
 
 if __name__ == "__main__":
-    command.run(
-        main,
-        libraries=list(
-            dict.fromkeys(chain.from_iterable(loader.libraries(backend) for backend in loader.WITH_OPTIMUM))
-        ),
-    )
+    command.run(main, libraries=loader.all_libraries())
