@@ -140,9 +140,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-        monkeypatch.setattr(
-            file_download, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        for module in (constants, file_download):  # the latter before huggingface_hub 2
+            if hasattr(module, "HUGGINGFACE_CO_URL_TEMPLATE"):
+                template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+                monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(retries, "WAITS", (0.0, 0.0))
         forget_connections()
         yield hub
