@@ -158,7 +158,7 @@ def test_a_busy_machine_is_said_near_the_top_of_every_form_and_nothing_is_recomm
     assert all((row["other_load_share"], row["on_busy_machine"]) == (0.4, True) for row in rows)
     shown = rendering.render(
         "card.md.j2", rows=rows[:1], groups=["short"], host=files.read_json(root / "host.json"), where="org/tiny",
-        charts=[], answers=answers, source={"path": "x"}, **card.FORMATS,
+        charts=[], answers=answers, source={"path": "x"}, readers=[], **card.FORMATS,
     )  # fmt: skip
     assert "**The speeds were measured on a busy machine: not to be relied on.**" in shown
 
