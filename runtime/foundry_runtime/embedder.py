@@ -6,14 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from foundry_runtime import similarity
 from foundry_runtime.head import normalize as at_length_one
-from foundry_runtime.model import Model, check_texts
+from foundry_runtime.model import check_texts
+from foundry_runtime.text_model import TextModel
 
-DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the first of these that a model has is that of documents
 
-
-class Embedder(Model):
+class Embedder(TextModel[np.ndarray]):
     """A SentenceTransformer; see `Model` for the arguments.
 
     Args:
@@ -21,18 +19,16 @@ class Embedder(Model):
     """
 
     kind: ClassVar[str] = "SentenceTransformer"
-    _output: ClassVar[str] = "sentence_embedding"
     _finished_outputs = ("sentence_embedding",)
-    _default_prompts = {"query": "", "document": ""}  # noqa: RUF012  as Sentence Transformers has them
+    _default_similarity: ClassVar[str] = "cosine"
 
     def __init__(
         self, model: str | Path, variant: str | None = None, *, truncate_dim: int | None = None, **options: Any
     ) -> None:
         super().__init__(model, variant, **options)
-        saved = self._layout.model_settings
-        self.truncate_dim = truncate_dim if truncate_dim is not None else saved.get("truncate_dim")
-        self.similarity_fn_name = saved.get("similarity_fn_name") or "cosine"
-        self._similarity = similarity.by_name(self.similarity_fn_name)
+        self.truncate_dim = (
+            truncate_dim if truncate_dim is not None else self._layout.model_settings.get("truncate_dim")
+        )
 
     def encode(
         self,
@@ -75,14 +71,6 @@ class Embedder(Model):
                 embeddings = np.zeros((len(listed), kept.shape[-1]), np.float32)
             embeddings[places] = at_length_one(kept) if normalize else kept
         return embeddings
-
-    def encode_query(self, texts: str | Iterable[str], **options: Any) -> np.ndarray:
-        """`encode` with the prompt `query`, where the model has one and no other is named."""
-        return self.encode(texts, **self._with_prompt_of(("query",), options))
-
-    def encode_document(self, texts: str | Iterable[str], **options: Any) -> np.ndarray:
-        """`encode` with the prompt `document`, `passage` or `corpus`, where no other is named."""
-        return self.encode(texts, **self._with_prompt_of(DOCUMENT_PROMPTS, options))
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """How alike each embedding of `a` is to each of `b`, (a, b), by the model's own measure."""

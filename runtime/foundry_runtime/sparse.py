@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from foundry_runtime import similarity
-from foundry_runtime.embedder import DOCUMENT_PROMPTS
-from foundry_runtime.model import Model, check_texts
+from foundry_runtime.model import check_texts
+from foundry_runtime.text_model import TextModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class SparseEmbeddings:
         return dense
 
 
-class SparseEmbedder(Model):
+class SparseEmbedder(TextModel[SparseEmbeddings]):
     """A SparseEncoder; see `Model` for the arguments.
 
     Args:
@@ -52,18 +51,15 @@ class SparseEmbedder(Model):
     """
 
     kind: ClassVar[str] = "SparseEncoder"
-    _output: ClassVar[str] = "sentence_embedding"
     _finished_outputs = ("sparse_embedding", "sentence_embedding")
-    _default_prompts = {"query": "", "document": ""}  # noqa: RUF012  as Sentence Transformers has them
+    _default_similarity: ClassVar[str] = "dot"
 
     def __init__(
         self, model: str | Path, variant: str | None = None, *, max_active_dims: int | None = None, **options: Any
     ) -> None:
         super().__init__(model, variant, **options)
-        saved = self._layout.model_settings
-        self.max_active_dims = max_active_dims if max_active_dims is not None else saved.get("max_active_dims")
-        self.similarity_fn_name = saved.get("similarity_fn_name") or "dot"
-        self._similarity = similarity.by_name(self.similarity_fn_name)
+        saved = self._layout.model_settings.get("max_active_dims")
+        self.max_active_dims = max_active_dims if max_active_dims is not None else saved
 
     def encode(
         self,
@@ -94,14 +90,6 @@ class SparseEmbedder(Model):
         starts = np.cumsum([0, *(len(indices) for indices, _ in found)])
         indices, values = (np.concatenate([pair[part] for pair in found]) for part in (0, 1))
         return SparseEmbeddings(starts, indices, values, (len(listed), width))
-
-    def encode_query(self, texts: str | Iterable[str], **options: Any) -> SparseEmbeddings:
-        """`encode` with the prompt `query`, where the model has one and no other is named."""
-        return self.encode(texts, **self._with_prompt_of(("query",), options))
-
-    def encode_document(self, texts: str | Iterable[str], **options: Any) -> SparseEmbeddings:
-        """`encode` with the prompt `document`, `passage` or `corpus`, where no other is named."""
-        return self.encode(texts, **self._with_prompt_of(DOCUMENT_PROMPTS, options))
 
     def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> np.ndarray:
         """How alike each embedding of `a` is to each of `b`, (a, b), by the model's own measure."""
