@@ -8,7 +8,16 @@ from typing import Any
 from foundry.base import files
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.publishing import card, provenance, readers, signature, standalone, tokenizer_files, verification
+from foundry.publishing import (
+    card,
+    provenance,
+    readers,
+    report_rows,
+    signature,
+    standalone,
+    tokenizer_files,
+    verification,
+)
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
@@ -21,6 +30,7 @@ from foundry.reporting.rendering import loading_lines, render
 from foundry.reporting.rows import Row
 from foundry.validation.results import Validation
 from foundry.variants import checkpoint_folder, model_card, naming, variant_folder
+from foundry.variants.facts import Facts
 
 
 @dataclass(frozen=True)
@@ -108,34 +118,6 @@ def require_hashes(actual: Mapping[str, str], expected: Mapping[str, str]) -> No
         raise FoundryError(f"{wrong[0]} changed while it was copied: nothing is published. Run `dvc repro` again")
 
 
-def report_row(rows: Sequence[Row], model: str, variant: str, verdict: Validation) -> Row:
-    """The row of the report on a variant.
-
-    Raises:
-        FoundryError: when there is none, or it is of another verdict.
-    """
-    row = next((row for row in rows if (row["model"], row["variant"]) == (model, variant)), None)
-    figures = provenance.figures(verdict["checks"])
-    in_others = {precision: judged["verdict"] for precision, judged in verdict["precisions"].items()}
-    if (
-        row is None
-        or row["verdict"] != "passed"
-        or row["precisions"] != in_others
-        or any(row["checks"].get(name) != value for name, value in figures.items())
-    ):
-        raise FoundryError(
-            f"the report is not of the verdict on {model}, {variant}. Run `dvc repro`, which writes it again"
-        )
-    return row
-
-
-def is_way_that_passed(row: Row, passed: Mapping[str, Validation]) -> bool:
-    """Whether a row of the report is a file of what is published in another precision, and passed in it."""
-    verdict = passed.get(row["setting_of"] or "")
-    judged = verdict["precisions"].get(row["inference_precision"]) if verdict else None
-    return row["verdict"] == "passed" and judged is not None and judged["verdict"] == "passed"
-
-
 def copy_charts(report: Path, model: str, target: Path) -> list[str]:
     """Copy the charts that the report has for the card; give their paths in the folder."""
     charts = []
@@ -166,6 +148,7 @@ class Bundle:
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
     lowest_cosine: dict[str, float]  # that each variant was validated for
+    facts: Facts  # of the model
     dimensions: int  # of the embeddings; of a CrossEncoder, how many scores
     signed: bool
 
@@ -183,9 +166,8 @@ class Bundle:
     def write_card(self, where: str, existing: str | None) -> None:
         """Write the model card: `existing`, or the checkpoint's own, with the section on the variants."""
         source = self.source["source"]
-        tools = readers.readers(
-            self.folder, where, self.variants, self.rows[0], self.dimensions, self.embed_left_out is None
-        )
+        fails_on = {row["variant"]: row["fails_on"] for row in self.rows if row["variant"] in self.variants}
+        tools = readers.readers(where, fails_on, self.facts, self.dimensions, self.embed_left_out is None)
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
         section = provenance.without_local_paths(section)
         backends = {naming.backend(name) for name in self.graphs}
@@ -263,7 +245,7 @@ def assemble(
         threshold = lowest_cosine[standalone.graph_variant(passed)]
         standalone.add(target, expected, validation_texts, threshold)
     measured = files.read_json(report / "report.json")
-    rows = {name: report_row(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
+    rows = {name: report_rows.of_verdict(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
         name: provenance.variant_entry(
             passed[name],
@@ -283,7 +265,7 @@ def assemble(
         rows=[
             row
             for row in measured["rows"]
-            if row["model"] == model and (row["variant"] in passed or is_way_that_passed(row, passed))
+            if row["model"] == model and (row["variant"] in passed or report_rows.is_way_that_passed(row, passed))
         ],
         host=measured["host"],
         answers=files.read_json(report / "recommendation.json")["models"][model],
@@ -296,6 +278,7 @@ def assemble(
         variants=variants,
         left_out=verdicts.left_out,
         lowest_cosine=lowest_cosine,
+        facts=expected.facts,
         dimensions=expected.embeddings.shape[-1],
         signed=settings.sign,
     )

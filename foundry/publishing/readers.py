@@ -1,14 +1,14 @@
 """How others read what is published: lines for the card, which the tests run as they stand there."""
 
-import json
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from foundry.base import files
 from foundry.publishing import standalone
-from foundry.variants import checkpoint_folder, naming
+from foundry.reporting.rendering import loading_lines, plain_pooling
+from foundry.validation.results import Family
+from foundry.variants import naming
 from foundry.variants.checkpoint_folder import Kind
+from foundry.variants.facts import Facts
 
 # foundry_runtime's class for each of Sentence Transformers', and the line that uses it.
 RUNTIME: dict[Kind, tuple[str, str]] = {
@@ -29,68 +29,43 @@ class Reader(NamedTuple):
 
 
 def readers(
-    folder: Path,
-    where: str,
-    variants: Collection[str],
-    facts: Mapping[str, Any],
-    dimensions: int,
-    standalone_file: bool,
+    where: str, variants: Mapping[str, Mapping[Family, str]], facts: Facts, dimensions: int, has_embed: bool
 ) -> list[Reader]:
-    """The tools that give Sentence Transformers' embeddings from the folder, and their lines.
+    """The tools that give Sentence Transformers' embeddings of a published model, and their lines.
 
     Args:
-        folder: What is published, complete.
         where: The repository or folder that the lines name.
-        variants: Those that are published.
-        facts: Of the report's row on any of them.
+        variants: Those that are published, with the families of processors on which each fails, and why.
+        facts: The model's, as the reference has them.
         dimensions: Of the embeddings.
-        standalone_file: Whether the folder has an embed.py: then fastembed and transformers.js can read it, too.
+        has_embed: Whether embed.py is published: then fastembed and transformers.js read the same tokens, too.
     """
-    graphs = [name for name in variants if name != "torch"]
-    if not graphs:
+    if variants.keys() <= {"torch"}:
         return []
-    kind: Kind = facts["kind"]
-    runtime, use = RUNTIME[kind]
+    runtime, use = RUNTIME[facts["kind"]]
     lines = f'from foundry_runtime import {runtime}\n\nmodel = {runtime}("{where}")\n{use}'
+    variant = standalone.graph_variant(variants)
     result = [
         Reader("foundry_runtime, without torch", "python", lines),
-        Reader("Sentence Transformers 6, without optimum", "python", _sentence_transformers(where, kind, graphs)),
+        Reader(
+            "Sentence Transformers 6, without optimum",
+            "python",
+            "import foundry_runtime.sentence_transformers\n\nfoundry_runtime.sentence_transformers.install()\n"
+            + loading_lines(where, variant, facts, fails_on=variants[variant]),
+        ),
     ]
-    if not standalone_file:
+    if not has_embed:
         return result
     result.append(
         Reader("embed.py of this repository, without any of these", "bash", 'echo "a text" | python embed.py')
     )
-    mode, normalized = _pooling(folder)
-    file = f"onnx/{naming.file_name(standalone.graph_variant(graphs))}"
+    mode, normalized = plain_pooling(facts)
     if mode in FASTEMBED_POOLING:
+        file = f"onnx/{naming.file_name(variant)}"
         result.append(Reader("fastembed", "python", _fastembed(where, mode, normalized, dimensions, file)))
-    if "onnx" in graphs and mode in TRANSFORMERS_JS_POOLING:
+    if "onnx" in variants and mode in TRANSFORMERS_JS_POOLING:
         result.append(Reader("transformers.js", "javascript", _transformers_js(where, mode, normalized)))
     return result
-
-
-def _pooling(folder: Path) -> tuple[str, bool]:
-    """The one pooling of a model that embed.py can compute, and whether Normalize follows."""
-    mode, normalized = "mean", False
-    for module in checkpoint_folder.modules(folder)[1:]:
-        name = module["type"].rpartition(".")[2]
-        normalized |= name == "Normalize"
-        path = folder / module["path"] / "config.json"
-        if name == "Pooling" and path.is_file():
-            (mode,) = standalone.pooling_modes(files.read_json(path)) or ["mean"]
-    return mode, normalized
-
-
-def _sentence_transformers(where: str, kind: Kind, graphs: Collection[str]) -> str:
-    variant = min(graphs, key=lambda name: (not name.startswith("onnx"), len(naming.file_name(name)), name))
-    backend, file = naming.backend(variant), naming.model_kwargs(variant, "f32")
-    return (
-        f"from sentence_transformers import {kind}\n"
-        "import foundry_runtime.sentence_transformers\n\n"
-        "foundry_runtime.sentence_transformers.install()\n"
-        f'model = {kind}("{where}", backend="{backend}", model_kwargs={json.dumps(file)})'
-    )
 
 
 def _fastembed(where: str, mode: str, normalized: bool, dimensions: int, file: str) -> str:

@@ -5,10 +5,9 @@ compared with torch.
 """
 
 import runpy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
@@ -45,17 +44,12 @@ def why_not(folder: Path, variants: Collection[str], tokenizer: TokenizerRecord 
             return f"module {module['path']} is a {module['type']}"
         path = folder / module["path"] / "config.json"
         settings = files.read_json(path) if name == "Pooling" and path.is_file() else {}
-        modes = pooling_modes(settings)
+        old = [key for key in OLD_MODES if settings.get(f"pooling_mode_{key}")]
+        modes = settings.get("pooling_mode") or [key.replace("_tokens", "").replace("_token", "") for key in old]
+        modes = [modes] if isinstance(modes, str) else modes
         if len(modes) > 1 or not set(modes) <= set(MODES) or not settings.get("include_prompt", True):
             return f"module {module['path']} pools by {', '.join(modes)}, or without the prompt"
     return None
-
-
-def pooling_modes(settings: Mapping[str, Any]) -> list[str]:
-    """How a Pooling's config.json says that it pools, also as models of years ago say it; nothing where it does not."""
-    old = [key for key in OLD_MODES if settings.get(f"pooling_mode_{key}")]
-    modes = settings.get("pooling_mode") or [key.replace("_tokens", "").replace("_token", "") for key in old]
-    return [modes] if isinstance(modes, str) else list(modes)
 
 
 def add(folder: Path, expected: Reference, texts: Sequence[str], lowest_cosine: float) -> None:
@@ -87,6 +81,7 @@ def add(folder: Path, expected: Reference, texts: Sequence[str], lowest_cosine: 
 
 
 def graph_variant(variants: Collection[str]) -> str:
-    """The variant whose file embed.py takes where none is named: the ONNX file with the shortest name."""
-    names = [name for name in variants if name.startswith("onnx")]
-    return min(names, key=lambda name: (len(naming.file_name(name)), naming.file_name(name)))
+    """The variant whose file is taken where none is named: of ONNX files, else of OpenVINO's, the shortest name."""
+    names = [(naming.backend(name) != "onnx", len(naming.file_name(name)), naming.file_name(name), name)
+             for name in variants if name != "torch"]  # fmt: skip
+    return min(names)[-1]

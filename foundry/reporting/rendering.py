@@ -79,6 +79,18 @@ def ratio_text(value: Ratio | None) -> str:
     return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
 
 
+def plain_pooling(facts: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """How a model pools that does nothing but that, and whether it normalizes; no pooling of a model that does more."""
+    plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
+    if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
+        return None, False
+    names = [name for name, _ in facts["modules"]]
+    mode = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
+    if names not in (["Pooling"], ["Pooling", "Normalize"]) or not isinstance(mode, str):
+        return None, False
+    return mode, "Normalize" in names
+
+
 def plain_lines(
     where: str,
     variant: str,
@@ -91,13 +103,8 @@ def plain_lines(
     `facts` are the model's, as the reference has them; `precision` is what OpenVINO is told to compute in; `fails_on`
     are the families of processors on which the variant fails.
     """
-    plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
-    if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
-        return None
-    names = [name for name, _ in facts["modules"]]
-    pooling = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
-    backend = naming.backend(variant)
-    if backend == "torch" or names not in (["Pooling"], ["Pooling", "Normalize"]) or pooling not in ("mean", "cls"):
+    (pooling, normalized), backend = plain_pooling(facts), naming.backend(variant)
+    if backend == "torch" or pooling not in ("mean", "cls"):
         return None
     graph = f"{where}/{backend}/{naming.file_name(variant)}"
     pooled = {
@@ -128,7 +135,7 @@ def plain_lines(
         runtime[2],
         pooled,
     ]
-    if "Normalize" in names:
+    if normalized:
         lines.append("embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)")
     return "\n".join(lines)
 

@@ -6,12 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from foundry.publishing import readers
 from foundry.reference.closeness import cosines
+from foundry.validation.results import Family
+from foundry.variants.facts import Facts
 from tests.support.nasty_texts import nasty_texts
 from tests.support.projects import ROOT
 from tests.support.texts import documents
@@ -113,3 +117,29 @@ def test_embed(folder: Path, published: Path, expected: np.ndarray) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert cosines(np.array([json.loads(done.stdout)], np.float32), expected[:1]).min() >= EXPORTED
+
+
+PLAIN: Facts = {
+    "kind": "SentenceTransformer", "max_seq_length": 64, "similarity": "cosine", "prompts": {}, "truncate_dim": None,
+    "trust_remote_code": False, "modules": [["Pooling", {"pooling_mode": "mean"}], ["Normalize", {}]],
+}  # fmt: skip
+
+
+def tools(facts: Facts, variants: dict[str, dict[Family, str]]) -> dict[str, str]:
+    rows = readers.readers("org/tiny", variants, facts, 32, has_embed=True)
+    return {row.tool.split(",")[0].split(" ")[0]: row.lines for row in rows}
+
+
+@pytest.mark.parametrize("change", [{"truncate_dim": 16}, {"prompts": {"query": "query: "}}])
+def test_tools_that_would_give_other_embeddings_have_no_lines(change: dict[str, Any]) -> None:
+    assert {"fastembed", "transformers.js"} <= tools(PLAIN, {"torch": {}, "onnx": {}}).keys()
+    changed = tools(cast(Facts, {**PLAIN, **change}), {"torch": {}, "onnx": {}})
+    assert list(changed) == ["foundry_runtime", "Sentence", "embed.py"]
+
+
+def test_the_lines_for_sentence_transformers_are_those_of_the_variant() -> None:
+    facts = cast(Facts, {**PLAIN, "trust_remote_code": True})
+    lines = tools(facts, {"torch": {}, "onnx_qint8_avx512": {"avx2": "sums overflow"}})["Sentence"]
+    assert "trust_remote_code=True" in lines
+    assert '"session_options": options' in lines
+    assert tools(PLAIN, {"torch": {}}) == {}

@@ -1,0 +1,36 @@
+"""The rows of the report on what is published, each of the verdict that it is published with."""
+
+from collections.abc import Mapping, Sequence
+
+from foundry.base.errors import FoundryError
+from foundry.publishing import provenance
+from foundry.reporting.rows import Row
+from foundry.validation.results import Validation
+
+
+def of_verdict(rows: Sequence[Row], model: str, variant: str, verdict: Validation) -> Row:
+    """The row of the report on a variant.
+
+    Raises:
+        FoundryError: when there is none, or it is of another verdict.
+    """
+    row = next((row for row in rows if (row["model"], row["variant"]) == (model, variant)), None)
+    figures = provenance.figures(verdict["checks"])
+    in_others = {precision: judged["verdict"] for precision, judged in verdict["precisions"].items()}
+    if (
+        row is None
+        or row["verdict"] != "passed"
+        or row["precisions"] != in_others
+        or any(row["checks"].get(name) != value for name, value in figures.items())
+    ):
+        raise FoundryError(
+            f"the report is not of the verdict on {model}, {variant}. Run `dvc repro`, which writes it again"
+        )
+    return row
+
+
+def is_way_that_passed(row: Row, passed: Mapping[str, Validation]) -> bool:
+    """Whether a row of the report is a file of what is published in another precision, and passed in it."""
+    verdict = passed.get(row["setting_of"] or "")
+    judged = verdict["precisions"].get(row["inference_precision"]) if verdict else None
+    return row["verdict"] == "passed" and judged is not None and judged["verdict"] == "passed"
