@@ -3,6 +3,9 @@
 from foundry.loading.variant import LoadedVariant
 
 REPEATED_WORDS = 10_000
+# A tokenizer keeps what it cuts off, of a pair every part of the one with every part of the other: for two texts far
+# beyond the maximum the time grows with the square of how far. 10,000 words for 64 tokens took 10 s, 1,000 took 0.05 s.
+LENGTHS_OF_A_PAIR = 16
 # Texts in scripts and shapes that ordinary text does not have. Those that depend on the tokenizer are made for each
 # model.
 HARD_TEXTS = {
@@ -22,8 +25,11 @@ def make_hard_texts(variant: LoadedVariant) -> dict[str, str]:
     word = "the"
     tokens_of_one, tokens_of_two = (len(ids) for ids in variant.token_ids([word, f"{word} {word}"]))
     tokens_per_word = max(tokens_of_two - tokens_of_one, 1)
-    texts = {"one_token": word, "repeated_words": " ".join([word] * REPEATED_WORDS)}
     max_length = variant.max_seq_length
+    repeated = REPEATED_WORDS
+    if variant.kind == "CrossEncoder" and max_length is not None:
+        repeated = min(repeated, LENGTHS_OF_A_PAIR * max_length)
+    texts = {"one_token": word, "repeated_words": " ".join([word] * repeated)}
     if max_length is not None and max_length * tokens_per_word <= REPEATED_WORDS:
         special_tokens = tokens_of_one - tokens_per_word
         words = (max_length - special_tokens) // tokens_per_word

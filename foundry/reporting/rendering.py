@@ -1,20 +1,30 @@
 """Templates, and the lines of code that they show."""
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundry.benchmarking import other_load
 from foundry.benchmarking.timings import Ratio
 from foundry.validation.results import FAMILIES, Family
 from foundry.variants import naming, precisions
 
+if TYPE_CHECKING:
+    import jinja2
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **context: Any) -> str:
     """A template of this folder with the context; a name that is not given is an error."""
+    return _environment().get_template(template).render(context)
+
+
+@functools.cache  # it keeps the templates that it has compiled
+def _environment() -> "jinja2.Environment":
+    """What the templates know beside their context."""
     import jinja2
     from rich import filesize
 
@@ -41,7 +51,7 @@ def render(template: str, **context: Any) -> str:
     environment.globals["way"] = precisions.way
     environment.globals["passed_in"] = passed_in
     environment.globals["families"] = FAMILIES
-    return environment.get_template(template).render(context)
+    return environment
 
 
 def passed_in(row: Mapping[str, Any]) -> list[str]:

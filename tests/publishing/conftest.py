@@ -1,6 +1,7 @@
 """A project that is judged and reported, from which the tests of this folder publish."""
 
 import contextlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,32 @@ def validated(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_params:
     return built_once(tmp_path_factory, "validated", judge)
 
 
+@pytest.fixture(scope="session")
+def first_report(tmp_path_factory: pytest.TempPathFactory, validated: Path, tiny_params: dict[str, Any]) -> Path:
+    """The report of what a `Project` publishes before a test changes it."""
+
+    def report(root: Path) -> None:
+        def write(change: Callable[[dict[str, Any]], Any]) -> Path:
+            raw = json.loads(json.dumps(tiny_params))
+            change(raw)
+            (root / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+            return root
+
+        shutil.copytree(validated / "validation", root / "validation")
+        with contextlib.chdir(root):
+            Project(root, write).write_params()
+            write_report(root)
+
+    return built_once(tmp_path_factory, "first_report", report) / "report"
+
+
 @pytest.fixture
-def prepared(project: Callable[..., Path], validated: Path) -> Project:
+def prepared(project: Callable[..., Path], validated: Path, first_report: Path) -> Project:
     root = project()
     for name in ("models", "texts", "reference", "validation"):
         shutil.copytree(validated / name, root / name)
-    return Project(root, project)
+    shutil.copytree(first_report, root / "report")
+    prepared = Project(root, project)
+    prepared.write_params()
+    prepared.write_lock()
+    return prepared

@@ -19,6 +19,7 @@ class Handler(BaseHTTPRequestHandler):
 
     hub: "Hub"
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one write for an answer: of two, the second waits until the client has acknowledged the first
     routes: ClassVar[list[tuple[str, str, str]]] = []  # method, pattern of the path, phase and name of the method
 
     def handle_any(self) -> None:

@@ -99,10 +99,15 @@ class Project:
         self.root, self.write = root, write
         self.variants = list(VARIANTS)
         self.settings: dict[str, Any] = {"to": "hub", "repos": {"tiny": REPO}, "licences": ["mit"]}
-        self.build()
 
     def build(self) -> None:
         """Write params.yaml, the report of the variants in it, and what dvc.lock says of all."""
+        self.write_params()
+        write_report(self.root)
+        self.write_lock()
+
+    def write_params(self) -> None:
+        """Write params.yaml, with the variants and settings of this project."""
 
         def change(raw: dict[str, Any]) -> None:
             raw["publish"] = self.settings
@@ -113,7 +118,9 @@ class Project:
             raw["validate"]["overrides"] = {}
 
         self.write(change)
-        write_report(self.root)
+
+    def write_lock(self) -> None:
+        """Write what dvc.lock says of what is published."""
         settings = settings_file("publish").parents[1]
         paths = [path for name in self.variants for path in (self.folder / name, self.validation / f"{name}.json")]
         paths += [settings, self.root / "reference/tiny"]
