@@ -1,6 +1,5 @@
 """Compare one variant with the frozen reference of torch in every way that counts, and give a verdict."""
 
-from itertools import chain
 from pathlib import Path
 
 from foundry.base import command, files, settings
@@ -45,4 +44,4 @@ def main(
 
 
 if __name__ == "__main__":
-    command.run(main, libraries=list(dict.fromkeys(chain.from_iterable(loader.LIBRARIES.values()))))
+    command.run(main, libraries=loader.all_libraries())

@@ -125,13 +125,13 @@ def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A Hub that this process takes for the real one, with org/tiny in it."""
-    from huggingface_hub import constants, file_download
-    from huggingface_hub.utils import reset_sessions
+    from huggingface_hub import constants, file_download, utils
 
     from foundry.publishing.hub import retries
     from tests.support.hub_server import Hub
     from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN
 
+    forget_connections = getattr(utils, "close_session", None) or utils.reset_sessions  # before huggingface_hub 1
     with Hub() as hub:
         hub.add_user("builder", TOKEN, organizations=["org"])
         hub.add_user("stranger", STRANGER)
@@ -140,14 +140,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-        monkeypatch.setattr(
-            file_download, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        for module in (constants, file_download):  # the latter before huggingface_hub 2
+            if hasattr(module, "HUGGINGFACE_CO_URL_TEMPLATE"):
+                template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+                monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(retries, "WAITS", (0.0, 0.0))
-        reset_sessions()
+        forget_connections()
         yield hub
         assert hub.leaks == [], "the token went to where contents are stored"
-        reset_sessions()
+        forget_connections()
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def _serve(connection: Connection, backend: str) -> None:
     import importlib
 
     command.prepare_process()
-    for library in loader.LIBRARIES[backend]:
+    for library in loader.libraries(backend):
         importlib.import_module(library)
     gc.freeze()  # Or the first collection in a child would copy every page.
     fork = multiprocessing.get_context("fork")

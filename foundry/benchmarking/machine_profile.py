@@ -1,5 +1,6 @@
 """The profile of this machine and its library versions: a benchmark holds for no other."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -50,8 +51,17 @@ def profile() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "system": platform.system(),
         "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": library_versions(),
     }
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that a benchmark depends on, of those that are installed."""
+    versions = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # optimum, which is an extra
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def family(facts: Mapping[str, Any]) -> Literal["vnni", "avx2"] | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from foundry.base import hub_client
 from foundry.base.errors import FoundryError
 
 
@@ -22,7 +23,6 @@ def snapshot(repository: str, revision: str, choose: Callable[[Sequence[str]], l
     Raises:
         FoundryError: when the Hub cannot be reached, or refuses.
     """
-    import requests
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -36,7 +36,7 @@ def snapshot(repository: str, revision: str, choose: Callable[[Sequence[str]], l
             cached = snapshot_download(repository, revision=revision, allow_patterns=names) if names else "."
     except HfHubHTTPError as error:
         raise FoundryError(f"the Hub refuses {repository} at {revision}: {error}") from error
-    except (requests.ConnectionError, requests.Timeout, OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+    except (*hub_client.connection_errors(), OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
         raise FoundryError(
             f"the Hub cannot be reached, and {repository} at {revision} comes from there "
             f"({type(error).__name__}). Connect this machine, unset HF_HUB_OFFLINE, or name a local source: "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from foundry.base import hub_client
 from foundry.base.errors import FoundryError
 from foundry.data import values
 from foundry.data.parquet_files import BATCH_ROWS
@@ -27,7 +28,6 @@ def rows(source: HubTexts, columns: Sequence[str]) -> Iterator[tuple[str, list[A
 def _load(source: HubTexts) -> Any:
     # Imported here: a build from text files alone does without the seconds that this takes.
     import datasets
-    import requests
     from huggingface_hub.errors import HfHubHTTPError
 
     from foundry.base import hub_requests
@@ -37,7 +37,7 @@ def _load(source: HubTexts) -> Any:
             return datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
     except HfHubHTTPError as error:
         raise FoundryError(f"the Hub refuses data set {source.hub} at {source.revision}: {error}") from error
-    except (requests.RequestException, ConnectionError) as error:
+    except (*hub_client.http_errors(), ConnectionError) as error:
         raise FoundryError(
             f"the Hub cannot be reached, and data set {source.hub} comes from there ({type(error).__name__}). "
             "Connect this machine, or name a local source: {path: ...} or {package: ..., path: ...}"

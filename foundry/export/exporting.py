@@ -1,9 +1,9 @@
 """Export a checkpoint to ONNX or OpenVINO, and compare the graph with torch on a few texts at once.
 
-No exporter takes every architecture, so several are tried in turn until one gives torch's numbers: optimum's, which
-knows most encoders; then the library's by tracing, whose graph ONNX Runtime's optimizer can fuse; then the library's by
-torch.export, which takes the most architectures. The folder's built.json records which exporter it was, and why those
-before it failed.
+No exporter takes every architecture, so several are tried in turn until one gives torch's numbers: optimum's where it
+is installed, which knows most encoders; then the library's by tracing, whose graph ONNX Runtime's optimizer can fuse;
+then the library's by torch.export, which takes the most architectures. The folder's built.json records which exporter
+it was, and why those before it failed.
 """
 
 import gc
@@ -58,7 +58,9 @@ def export(
     mask = None if checkpoint.task == "sequence-classification" else checkpoint.inputs["attention_mask"]
     tried: dict[str, str] = {}
     for name, (package, exporter) in EXPORTERS[format].items():
-        label = f"{name} ({package} {importlib.metadata.version(package)})"
+        if (version := installed_version(package)) is None:
+            continue
+        label = f"{name} ({package} {version})"
         files.remove(scratch)
         scratch.mkdir()
         try:
@@ -76,6 +78,14 @@ def export(
             return graph, {"exporter": label, "tried_before": tried}
         tried[label] = f"its graph is {difference:.1e} of torch's largest value away from torch"
     return None, {"tried_before": tried}
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package; None for optimum's, which need not be there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def first_line(message: str) -> str:

@@ -4,6 +4,7 @@ Asked for a file that is not there, Sentence Transformers exports the model agai
 checked or measured would not be the file.
 """
 
+import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,16 @@ from foundry.variants import checkpoint_folder, naming, variant_folder
 from foundry.variants.checkpoint_folder import Kind
 from foundry.variants.precisions import InferencePrecision
 
-# What a variant's backend imports.
-LIBRARIES = {
+# What a variant's backend imports, with optimum and without.
+WITH_OPTIMUM = {
     "torch": ("sentence_transformers",),
     "onnx": ("sentence_transformers", "optimum.onnxruntime"),
     "openvino": ("sentence_transformers", "optimum.intel.openvino"),
+}
+WITHOUT_OPTIMUM = {
+    "torch": ("sentence_transformers",),
+    "onnx": ("foundry_runtime.sentence_transformers", "onnxruntime"),
+    "openvino": ("foundry_runtime.sentence_transformers", "openvino"),
 }
 CLASSES: dict[Kind, type[LoadedVariant]] = {
     "SentenceTransformer": EmbeddingVariant,
@@ -54,6 +60,10 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
         model_kwargs["export"] = False
     if backend == "onnx":
         model_kwargs["provider"] = "CPUExecutionProvider"
+    if backend != "torch" and not has_optimum():
+        from foundry_runtime import sentence_transformers as graphs_without_optimum
+
+        graphs_without_optimum.install()
     kind = checkpoint_folder.kind(folder)
     with errors_only(logging.getLogger("sentence_transformers")):
         model = getattr(sentence_transformers, kind)(
@@ -67,6 +77,21 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
     if options.get("compile"):
         model.compile(dynamic=True)
     return CLASSES[kind](model)
+
+
+def has_optimum() -> bool:
+    """Whether Sentence Transformers can load graphs by itself; without optimum, foundry_runtime does it for it."""
+    return importlib.util.find_spec("optimum") is not None
+
+
+def libraries(backend: str) -> tuple[str, ...]:
+    """What a variant of a backend imports here."""
+    return (WITH_OPTIMUM if has_optimum() else WITHOUT_OPTIMUM)[backend]
+
+
+def all_libraries() -> list[str]:
+    """What variants of any backend import here."""
+    return [*dict.fromkeys(name for backend in WITH_OPTIMUM for name in libraries(backend))]
 
 
 @contextmanager

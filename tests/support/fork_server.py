@@ -136,7 +136,8 @@ def serve(address: str) -> socket.socket | None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     gc.disable()
     for name in LIBRARIES:
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):  # optimum and NNCF, which are an extra
+            importlib.import_module(name)
     gc.freeze()  # a collection in a fork would copy every page that it looks at
     gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from foundry.base import hub_client
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 from foundry.base.failing import chain, is_disk_full
@@ -20,10 +21,8 @@ E = TypeVar("E", bound=BaseException)
 
 def client_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises when the Hub does not do as it is asked."""
-    import requests
-
     # RuntimeError: an upload in a thread. ValueError: a quota, or a card that the Hub finds invalid.
-    return (requests.RequestException, OSError, RuntimeError, ValueError)
+    return (*hub_client.http_errors(), OSError, RuntimeError, ValueError)
 
 
 def cause(error: BaseException, kind: type[E]) -> E | None:
@@ -39,9 +38,7 @@ def response(error: BaseException) -> Any:
 
 def is_offline(error: BaseException) -> bool:
     """Whether no answer came at all."""
-    import requests
-
-    broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    broken = hub_client.connection_errors()
     return any(isinstance(part, broken) and response(part) is None for part in chain(error))
 
 
