@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from foundry.base import hub_client, hub_requests
+from foundry.base import hub_client, time_limits
 from foundry.base.errors import FoundryError
-from foundry.base.hub_requests import Clock, seconds_for
+from foundry.base.time_limits import Clock, seconds_for
 
 _clock: ContextVar[Clock] = ContextVar("clock")  # of the request that is being sent
 
@@ -41,7 +41,7 @@ def _begin(request: Any) -> None:
     seconds = seconds_for(request.method)
     _clock.set(Clock(seconds))
     given = request.extensions.get("timeout") or {}
-    limits = {"connect": hub_requests.CONNECT_SECONDS, "read": seconds, "write": seconds, "pool": seconds}
+    limits = {"connect": time_limits.CONNECT_SECONDS, "read": seconds, "write": seconds, "pool": seconds}
     request.extensions["timeout"] = {name: given.get(name) or limit for name, limit in limits.items()}
 
 
@@ -85,7 +85,7 @@ class LimitedStream:
             return step(left if timeout is None else min(timeout, left))
         except core.TimeoutException:
             try:
-                hub_requests.give_up(time.monotonic() - self.clock.started)
+                time_limits.give_up(time.monotonic() - self.clock.started)
             except TimeoutError as error:
                 raise core.ReadTimeout("timed out") from error
         except TimeoutError as error:

@@ -10,8 +10,8 @@ import urllib3.connection
 import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
 
-from foundry.base import hub_requests
-from foundry.base.hub_requests import Clock, seconds_for
+from foundry.base import time_limits
+from foundry.base.time_limits import Clock, seconds_for
 
 
 class LimitedReader(io.RawIOBase):
@@ -109,7 +109,7 @@ class LimitedAdapter(HTTPAdapter):
         proxies: Any = None,
     ) -> requests.Response:  # fmt: skip
         """Send a request, which has a limit for the connection and between two bytes, too."""
-        limits = timeout if timeout is not None else (hub_requests.CONNECT_SECONDS, seconds_for(request.method))
+        limits = timeout if timeout is not None else (time_limits.CONNECT_SECONDS, seconds_for(request.method))
         return super().send(request, stream, limits, verify, cert, proxies)
 
 

@@ -28,6 +28,9 @@ def snapshot(repository: str, revision: str, choose: Callable[[Sequence[str]], l
 
     from foundry.base import hub_requests
 
+    no_answer: tuple[type[Exception], ...] = (
+        *hub_client.connection_errors(), OfflineModeIsEnabled, LocalEntryNotFoundError
+    )  # fmt: skip
     try:
         with hub_requests.limited():
             info = HfApi().model_info(repository, revision=revision)
@@ -36,7 +39,7 @@ def snapshot(repository: str, revision: str, choose: Callable[[Sequence[str]], l
             cached = snapshot_download(repository, revision=revision, allow_patterns=names) if names else "."
     except HfHubHTTPError as error:
         raise FoundryError(f"the Hub refuses {repository} at {revision}: {error}") from error
-    except (*hub_client.connection_errors(), OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+    except no_answer as error:
         raise FoundryError(
             f"the Hub cannot be reached, and {repository} at {revision} comes from there "
             f"({type(error).__name__}). Connect this machine, unset HF_HUB_OFFLINE, or name a local source: "

@@ -32,12 +32,13 @@ def _load(source: HubTexts) -> Any:
 
     from foundry.base import hub_requests
 
+    no_answer: tuple[type[Exception], ...] = (*hub_client.http_errors(), ConnectionError)
     try:
         with hub_requests.limited():
             return datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
     except HfHubHTTPError as error:
         raise FoundryError(f"the Hub refuses data set {source.hub} at {source.revision}: {error}") from error
-    except (*hub_client.http_errors(), ConnectionError) as error:
+    except no_answer as error:
         raise FoundryError(
             f"the Hub cannot be reached, and data set {source.hub} comes from there ({type(error).__name__}). "
             "Connect this machine, or name a local source: {path: ...} or {package: ..., path: ...}"

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from foundry.base import hub_client, hub_requests
+from foundry.base import hub_client, hub_requests, time_limits
 from foundry.base.errors import FoundryError
 from foundry.publishing.hub import retries
 
@@ -43,8 +43,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(retries, "WAITS", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(hub_requests, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(hub_requests, "WRITE_SECONDS", 0.3)
+    monkeypatch.setattr(time_limits, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(time_limits, "WRITE_SECONDS", 0.3)
     listening: list[socket.socket] = []
 
     def start(behaviour: str) -> str:
@@ -86,13 +86,13 @@ def test_a_server_that_does_not_answer(serve: Callable[[str], str], behaviour: s
 
 def test_what_moves_fast_enough_may_take_long() -> None:
     left, right = socket.socketpair()
-    clock = hub_requests.Clock(seconds=0.1)
-    clock.bytes = 10 * hub_requests.SLOWEST_BYTES_PER_SECOND
+    clock = time_limits.Clock(seconds=0.1)
+    clock.bytes = 10 * time_limits.SLOWEST_BYTES_PER_SECOND
     sleep(0.2)
     with left, right, clock.limit(left):
         assert left.gettimeout() == pytest.approx(9.9, abs=0.5)
     clock.bytes = 0
-    with pytest.raises((TimeoutError, hub_requests.Unanswered)), clock.limit(left):
+    with pytest.raises((TimeoutError, time_limits.Unanswered)), clock.limit(left):
         pass
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foundry.base import hub_requests
+from foundry.base import time_limits
 from foundry.base.errors import FoundryError
 from foundry.publishing import provenance, signature, verification
 from foundry.tracking import lock
@@ -448,7 +448,7 @@ def test_a_server_that_takes_the_connection_and_never_answers(
 
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
     for name in ("READ_SECONDS", "WRITE_SECONDS"):
-        monkeypatch.setattr(hub_requests, name, 0.6)
+        monkeypatch.setattr(time_limits, name, 0.6)
     over = threading.Event()
     server.on(phase, *[over.wait] * 100)
     try:
