@@ -1,6 +1,6 @@
 """What a graph gives beside what Sentence Transformers asks it for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,29 @@ class WatchedModel:
         return values
 
 
+class WatchedGraph:
+    """A graph of foundry_runtime whose outputs are shown to `watch` on every run, by each of their names."""
+
+    def __init__(self, graph: Any, watch: Callable[[Outputs], None]) -> None:
+        self._graph, self._watch = graph, watch
+        self.inputs, self.outputs = graph.inputs, graph.outputs
+        nodes = getattr(graph, "compiled", None)
+        names = [sorted(node.get_names()) for node in nodes.outputs] if nodes else [[name] for name in self.outputs]
+        self._names = dict(zip(self.outputs, names, strict=True))
+
+    def run(self, values: Outputs, outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Run the graph, for all outputs."""
+        results: dict[str, np.ndarray] = self._graph.run(values)
+        self._watch({name: results[output] for output, names in self._names.items() for name in names})
+        return results if outputs is None else {name: results[name] for name in outputs}
+
+
 def watch_outputs(variant: LoadedVariant, watch: Callable[[Outputs], None]) -> None:
     """Show every output of an ONNX or OpenVINO graph to `watch`, on each batch that the variant embeds."""
     graph = variant.model[0].auto_model
-    if hasattr(graph, "session"):
+    if hasattr(graph, "graph"):  # by foundry_runtime; otherwise by optimum
+        graph.graph = WatchedGraph(graph.graph, watch)
+    elif hasattr(graph, "session"):
         graph.session = WatchedSession(graph.session, watch)
     else:
         graph.compile()

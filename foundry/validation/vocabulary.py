@@ -95,7 +95,9 @@ def _lookups(
     if backend == "onnx":
         yield from onnx_lookups.find(variant_folder.weights_path(folder, variant), rows)
     elif backend == "openvino":
-        yield from openvino_lookups.find(loaded.model[0].auto_model.model, rows)
+        import openvino
+
+        yield from openvino_lookups.find(openvino.Core().read_model(variant_folder.weights_path(folder, variant)), rows)
     else:
         for name, module in tables.lookups(loaded).items():
             yield name, lambda start, end, module=module: [tables.read_rows(module, start, end)]  # type: ignore[misc]

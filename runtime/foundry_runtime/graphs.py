@@ -48,14 +48,14 @@ class OnnxGraph:
         if threads is not None:
             session_options = session_options or onnxruntime.SessionOptions()
             session_options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(str(path), session_options, providers=list(providers))
-        self.inputs = tuple(node.name for node in self._session.get_inputs())
-        self.outputs = tuple(node.name for node in self._session.get_outputs())
+        self.session = onnxruntime.InferenceSession(str(path), session_options, providers=list(providers))
+        self.inputs = tuple(node.name for node in self.session.get_inputs())
+        self.outputs = tuple(node.name for node in self.session.get_outputs())
 
     def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """See `Graph.run`."""
         names = self.outputs if outputs is None else tuple(outputs)
-        arrays = self._session.run(list(names), _taken(self.inputs, values))
+        arrays = self.session.run(list(names), _taken(self.inputs, values))
         return dict(zip(names, arrays, strict=True))
 
 
@@ -73,10 +73,10 @@ class OpenVinoGraph:
         """Compile a graph for so many runs at once, each with `threads` threads, by default one for each core."""
         import openvino
 
-        settings: dict[str, Any] = {**FULL_PRECISION, **(config or {})}
+        self.config: dict[str, Any] = {**FULL_PRECISION, **(config or {})}
         if threads is not None:
-            settings |= {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
-        self.compiled = openvino.Core().compile_model(str(path), device, settings)
+            self.config |= {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
+        self.compiled = openvino.Core().compile_model(str(path), device, self.config)
         self.inputs = tuple(_name(node) for node in self.compiled.inputs)
         self.outputs = tuple(_name(node) for node in self.compiled.outputs)
         # A request is used by one thread at a time.

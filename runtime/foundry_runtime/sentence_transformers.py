@@ -24,7 +24,8 @@ PLACE = {"token": "token", "cache_dir": "cache_folder", "revision": "revision", 
 class GraphModule(torch.nn.Module):
     """A graph as what Sentence Transformers' Transformer takes for a model of transformers.
 
-    `path`, `input_names` and, with OpenVINO, `request` are what optimum's models have under these names.
+    `path`, `input_names`, with ONNX Runtime `session`, and with OpenVINO `request` and `ov_config` are what optimum's
+    models have under these names.
     """
 
     dtype = torch.float32
@@ -33,7 +34,13 @@ class GraphModule(torch.nn.Module):
         super().__init__()
         self.graph, self.config, self.path = graph, config, path
         self.input_names = graph.inputs
-        self.request = getattr(graph, "compiled", None)
+        if isinstance(graph, OnnxGraph):
+            self.session = graph.session
+        if isinstance(graph, OpenVinoGraph):
+            self.request, self.ov_config = graph.compiled, graph.config
+
+    def compile(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the graph is compiled. torch would compile what surrounds it."""
 
     def forward(
         self,
