@@ -17,8 +17,11 @@ from foundry.variants import checkpoint_folder
 Text = str | tuple[str, str]
 Fields = dict[str, np.ndarray]  # by the input's name, (1, tokens) of int64
 
-# Classes of transformers that change nothing of the file but its normalizer, which `is_plain` compares.
+PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}  # of transformers; the second since 5
+# Classes that change nothing of the file but its normalizer, which `is_plain` compares.
 BERT_CLASSES = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"}
+# Settings by which some version of transformers changes a file of these classes.
+OVERRULING = {"auto_map", "add_bos_token", "add_eos_token", "split_special_tokens"}
 PLAIN_SETTINGS = {
     "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "model_args",
     "model_kwargs", "config_args", "config_kwargs", "unpad_inputs",
@@ -41,10 +44,14 @@ def is_plain(folder: Path) -> bool:
     added = tokenizer_config.get("added_tokens_decoder", {}).items()
     if any(known.get(row["content"]) != int(number) for number, row in added) or _has_more_tokens(transformer, known):
         return False
+    pre_tokenizer = tokenizer.get("pre_tokenizer") or {}
+    has_prefix_space = pre_tokenizer.get("add_prefix_space", False)  # transformers 4 goes by the config, 5 by the file
+    if has_prefix_space != tokenizer_config.get("add_prefix_space", False) or OVERRULING & tokenizer_config.keys():
+        return False
     if tokenizer_config.get("truncation_side", "right") != "right":
         return False
     name = tokenizer_config.get("tokenizer_class")
-    return name == "PreTrainedTokenizerFast" or (name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer))
+    return name in PLAIN_CLASSES or (name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer))
 
 
 def _has_more_tokens(transformer: Path, known: dict[str, int]) -> bool:
@@ -58,7 +65,15 @@ def _has_more_tokens(transformer: Path, known: dict[str, int]) -> bool:
 
 
 def _is_bert(tokenizer_config: dict[str, Any], tokenizer: dict[str, Any]) -> bool:
-    """Whether BertTokenizerFast would leave the file's normalizer as it is."""
+    """Whether BertTokenizerFast would leave the file's normalizer as it is; and transformers 5, which takes no more
+    than the vocabulary from the file, would make the same of it."""
+    model = tokenizer["model"]
+    if (tokenizer.get("pre_tokenizer") or {}).get("type") != "BertPreTokenizer" or model.get("type") not in (
+        None, "WordPiece"
+    ):  # fmt: skip
+        return False
+    if (model.get("continuing_subword_prefix"), model.get("max_input_chars_per_word")) != ("##", 100):
+        return False
     normalizer = tokenizer.get("normalizer") or {}
     pairs = (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None),
              ("tokenize_chinese_chars", "handle_chinese_chars", True))  # fmt: skip

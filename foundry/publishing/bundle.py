@@ -235,7 +235,7 @@ def assemble(
     passed = verdicts.passed
     copied = copy_files(models_folder, passed, target)
     tokenizer, rewritten = tokenizer_files.align(target, expected, validation_texts)
-    originals = {name: copied.files[name] for name in rewritten}
+    originals = {name: copied.files[name] for name in rewritten if name in copied.files}
     copied.files.update({name: files.sha256(target / name) for name in rewritten})
     lowest_cosine = {
         name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")

@@ -1,10 +1,13 @@
-"""The published tokenizer says itself where texts are cut and how they are padded, so that every reader does the same.
+"""The published tokenizer.json says everything that has a say in the tokens, so that every reader has the same ones.
 
 Sentence Transformers cuts texts by a setting of its own, which no other library reads: fastembed, transformers.js and
 the like go by tokenizer.json and tokenizer_config.json, where many checkpoints have other lengths, and give other
-embeddings for long texts. Only those values are changed, and the ids that come out are compared with torch's.
+embeddings for long texts. And the classes of transformers overrule the file, each in its own way, and those of
+transformers 4 otherwise than those of 5. So where the file is not all that has a say, the tokenizer is written as it
+is once loaded, for a class that changes nothing. The ids that come out are compared with those that torch read.
 """
 
+import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +22,8 @@ from foundry.variants import checkpoint_folder
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 LENGTHS = ("model_max_length", "max_length")  # of tokenizer_config.json; the second is written by some versions alone
+PLAIN_CLASS = "PreTrainedTokenizerFast"  # in every version of transformers, the class that changes nothing
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 BATCH = 8  # texts that are tokenized at once, so that padding is seen, too
 
 
@@ -28,26 +33,30 @@ class TokenizerRecord(TypedDict):
     max_length: int | None  # tokens after which a text is cut
     texts: int  # whose ids were compared with those of torch
     same_by_file: int  # of them, those to which tokenizer.json alone, as anybody reads it, gives the same ids
+    transformers: str  # the version whose reading of the checkpoint's tokenizer these ids are
 
 
 def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[TokenizerRecord | None, list[str]]:
-    """Write the model's maximum length and its padding into the tokenizer's files of a folder that is published.
+    """Write the tokenizer's files of a folder that is published so that they say everything.
 
-    Returns what is known of the tokenizer, None where it has no tokenizer.json, and the names of the changed files.
+    Returns what is known of the tokenizer, None where tokenizer.json cannot say it, and the names of the changed files.
 
     Raises:
         FoundryError: when Sentence Transformers would read other ids than torch did when it was frozen.
     """
     transformer = folder / checkpoint_folder.transformer_path(folder)
-    if not (transformer / FILE).is_file():
-        return None, []
-    has_config = (transformer / CONFIG).is_file()
-    config = files.read_json(transformer / CONFIG) if has_config else {}
     limit = checkpoint_folder.max_seq_length(folder)
     was_plain = tokenization.is_plain(folder)
+    if was_plain:
+        file, config = files.read_json(transformer / FILE), files.read_json(transformer / CONFIG)
+    else:
+        tokenizer = tokenization.transformer_without_weights(folder).tokenizer
+        if not tokenizer.is_fast or checkpoint_folder.trusts_code(folder):
+            return None, []
+        file, config = as_loaded(tokenizer)
     changed = [
-        _rewrite(transformer / FILE, tokenizer_changes(files.read_json(transformer / FILE), config, limit, was_plain)),
-        _rewrite(transformer / CONFIG, config_changes(config, limit)) if has_config else None,
+        _write(transformer / FILE, file | tokenizer_changes(file, config, limit)),
+        _write(transformer / CONFIG, config | config_changes(config, limit)),
     ]
     kind = expected.facts["kind"]
     items = [*make_items(texts, kind), *make_items(list(expected.hard_texts.values()), kind)]
@@ -55,22 +64,46 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     ids = by_file_as_it_is(transformer / FILE, inputs)
     same = sum(mine == frozen for mine, frozen in zip(ids, expected.tokens, strict=True))
     if not (was_plain and same == len(inputs)):
-        # Something else than the file has a say in the tokens: what Sentence Transformers then reads is looked at.
+        # Sentence Transformers has settings of its own, and versions of transformers choose a class by the model's.
         by_model = [fields["input_ids"][0].tolist() for fields in tokenization.by_model(folder, inputs)]
         if by_model != expected.tokens:
-            raise FoundryError(f"{FILE} with a maximum length of {limit} gives Sentence Transformers other token ids")
-    record: TokenizerRecord = {"max_length": limit, "texts": len(inputs), "same_by_file": same}
+            raise FoundryError(
+                f"{FILE} with a maximum length of {limit} gives Sentence Transformers other token ids than torch read "
+                "when it was frozen: publish with the settings and the version of transformers of that time"
+            )
+    version = importlib.metadata.version("transformers")
+    record: TokenizerRecord = {"max_length": limit, "texts": len(inputs), "same_by_file": same, "transformers": version}
     return record, [path.relative_to(folder).as_posix() for path in changed if path is not None]
 
 
-def tokenizer_changes(
-    file: dict[str, Any], config: dict[str, Any], limit: int | None, is_plain: bool
-) -> dict[str, Any]:
-    """What tokenizer.json is to say of truncation and padding.
+def as_loaded(tokenizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What tokenizer.json and tokenizer_config.json say of a loaded tokenizer, so that no class has to add anything."""
+    file = json.loads(tokenizer.backend_tokenizer.to_str())
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if name in SPECIAL_TOKENS}
+    config = {
+        "tokenizer_class": PLAIN_CLASS,
+        "model_max_length": tokenizer.model_max_length,
+        "padding_side": tokenizer.padding_side,
+        "truncation_side": tokenizer.truncation_side,
+        "pad_token_type_id": tokenizer.pad_token_type_id,
+        "model_input_names": list(tokenizer.model_input_names),
+        "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
+        # transformers 4 puts it into the file's pre-tokenizer, and a missing one as False.
+        "add_prefix_space": (file["pre_tokenizer"] or {}).get("add_prefix_space", False),
+        **special,
+        "added_tokens_decoder": {
+            str(row["id"]): {key: value for key, value in row.items() if key != "id"} for row in file["added_tokens"]
+        },
+    }
+    if tokenizer.split_special_tokens:
+        config["split_special_tokens"] = True
+    if isinstance(tokenizer.chat_template, str):
+        config["chat_template"] = tokenizer.chat_template
+    return file, config
 
-    Padding stays as it is where there is no token for it; and where nothing but the tokenizer's class says on which
-    side it goes, which is the right of those that are plain alone.
-    """
+
+def tokenizer_changes(file: dict[str, Any], config: dict[str, Any], limit: int | None) -> dict[str, Any]:
+    """What tokenizer.json is to say of truncation and padding; there is no padding where there is no token for it."""
     changes: dict[str, Any] = {"truncation": None}
     if limit is not None:
         direction = str(config.get("truncation_side", "right")).capitalize()
@@ -84,8 +117,8 @@ def tokenizer_changes(
     vocabulary = file["model"].get("vocab")
     if isinstance(vocabulary, dict):
         ids = {**vocabulary, **ids}
-    side = config.get("padding_side") or before.get("direction") or ("right" if is_plain else None)
-    if content in ids and side is not None:
+    if content in ids:
+        side = config.get("padding_side") or before.get("direction") or "right"
         changes["padding"] = {
             "strategy": "BatchLongest", "direction": str(side).capitalize(), "pad_to_multiple_of": None,
             "pad_id": ids[content], "pad_type_id": config.get("pad_token_type_id", before.get("pad_type_id", 0)),
@@ -95,10 +128,14 @@ def tokenizer_changes(
 
 
 def config_changes(config: dict[str, Any], limit: int | None) -> dict[str, Any]:
-    """What tokenizer_config.json is to say of lengths; nothing where the model has no limit."""
-    if limit is None:
-        return {}
-    return {name: limit for name in LENGTHS if name == LENGTHS[0] or name in config}
+    """What tokenizer_config.json is to say of lengths, nothing where the model has no limit; and of a class that only
+    transformers 5 has."""
+    changes: dict[str, Any] = {}
+    if limit is not None:
+        changes = {name: limit for name in LENGTHS if name == LENGTHS[0] or name in config}
+    if config.get("tokenizer_class") == "TokenizersBackend":
+        changes["tokenizer_class"] = PLAIN_CLASS
+    return changes
 
 
 def by_file_as_it_is(path: Path, inputs: Sequence[tokenization.Text]) -> list[list[int]]:
@@ -116,25 +153,21 @@ def by_file_as_it_is(path: Path, inputs: Sequence[tokenization.Text]) -> list[li
     ]
 
 
-def _rewrite(path: Path, changes: dict[str, Any]) -> Path | None:
-    """Change values of a JSON file, and leave all others as they are; give its path where something changed.
+def _write(path: Path, content: dict[str, Any]) -> Path | None:
+    """Write a JSON file that does not hold this already; give its path where something changed.
 
     Raises:
-        FoundryError: when another value would change on the way, such as a number that JSON's readers round.
+        FoundryError: when a value would change on the way, such as a number that JSON has no name for.
     """
-    before = files.read_json(path)
-    after = {**before, **changes}
-    if after == before:
+    if path.is_file() and files.read_json(path) == content:
         return None
     # A vocabulary in lines would be twice as large.
     form: dict[str, Any] = {"separators": (",", ":")} if path.name == FILE else {"indent": 2}
-    content = json.dumps(after, ensure_ascii=False, **form)
     try:
-        encoded = content.encode()
+        encoded = json.dumps(content, ensure_ascii=False, **form).encode()
     except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can name and UTF-8 cannot
-        encoded = json.dumps(after, **form).encode()
-    again = json.loads(encoded)
-    if {**again, **dict.fromkeys(changes)} != {**before, **dict.fromkeys(changes)}:
+        encoded = json.dumps(content, **form).encode()
+    if json.loads(encoded) != content:
         raise FoundryError(f"{path} does not survive being read and written: a value has changed")
     with files.replacing(path) as partial:
         partial.write_bytes(encoded)

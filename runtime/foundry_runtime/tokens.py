@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.layout import Layout, join
-from foundry_runtime.tokenizer_classes import content, overruled, pad_type, pads_left
+from foundry_runtime.tokenizer_classes import as_loaded, content
 
 Text = str | tuple[str, str]  # or a pair
 
@@ -43,10 +43,10 @@ class Tokens:
         config = layout.tokenizer_config
         file = json.loads(written)
         try:
-            as_loaded = overruled(file, config, bool(layout.settings.get("do_lower_case")))
+            loaded = as_loaded(file, config, bool(layout.settings.get("do_lower_case")))
         except UnusableModel as error:
             raise UnusableModel(f"{folder.name}: {error}") from None
-        self._tokenizer = Tokenizer.from_str(json.dumps(as_loaded))
+        self._tokenizer = Tokenizer.from_str(json.dumps(loaded))
         _check_added_tokens(folder, layout, self._tokenizer)
         self.max_seq_length = max_seq_length or layout.max_seq_length
         if self.max_seq_length is not None:
@@ -55,9 +55,9 @@ class Tokens:
             )
         self._special = _special_ids(file, config, self._tokenizer)
         padding = file.get("padding") or {}
-        self.pads_left = pads_left(config, padding)
+        self.pads_left = str(config.get("padding_side") or padding.get("direction")).lower() == "left"
         self.pad_id = _pad_id(self._tokenizer, config, padding, layout.config)
-        self.pad_type = pad_type(config, padding)
+        self.pad_type = int(config.get("pad_token_type_id", padding.get("pad_type_id", 0)))
         self._has_types = "token_type_ids" in config.get("model_input_names", ["token_type_ids"])
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:

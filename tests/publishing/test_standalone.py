@@ -21,7 +21,7 @@ from foundry.reference.hard_texts import HARD_TEXTS
 from tests.support.texts import documents
 
 TEXTS = ["one text", *documents()[:5], *(text for text in HARD_TEXTS.values() if "\n" not in text)]
-ALIKE: TokenizerRecord = {"max_length": 64, "texts": 3, "same_by_file": 3}
+ALIKE: TokenizerRecord = {"max_length": 64, "texts": 3, "same_by_file": 3, "transformers": "4.57.6"}
 # Whose import is an error then.
 FORBIDDEN = ("torch", "transformers", "sentence_transformers", "foundry", "foundry_runtime", "optimum")
 

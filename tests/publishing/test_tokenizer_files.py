@@ -1,5 +1,6 @@
 """The published tokenizer cuts and pads by itself as Sentence Transformers does, and gives it the same ids."""
 
+import importlib.metadata
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from foundry.publishing import tokenizer_files
 from foundry.reference import reference as frozen_reference
 from foundry.reference.reference import Reference
 from tests.support.nasty_texts import nasty_texts
+from tests.support.odd_checkpoints import make_phobert
 
 NASTY = nasty_texts(2000)
 # What checkpoints say of lengths and padding that their makers trained with, or never looked at.
@@ -58,7 +60,8 @@ def test_every_reader_cuts_where_sentence_transformers_does(
     rest = without(folder / "tokenizer.json", "truncation", "padding")
     record, changed = tokenizer_files.align(folder, expected, texts)
     count = len(texts) + len(expected.hard_texts)
-    assert record == {"max_length": 64, "texts": count, "same_by_file": count}
+    version = importlib.metadata.version("transformers")
+    assert record == {"max_length": 64, "texts": count, "same_by_file": count, "transformers": version}
     assert changed == ["tokenizer.json", "tokenizer_config.json"]
     assert without(folder / "tokenizer.json", "truncation", "padding") == rest
     config = files.read_json(folder / "tokenizer_config.json")
@@ -87,7 +90,7 @@ def test_other_ids_than_torchs_are_an_error(folder: Path, expected: Reference, t
         tokenizer_files.align(folder, expected, texts)
 
 
-def test_a_tokenizer_that_others_read_otherwise_is_said_to_be_that(
+def test_what_others_would_read_otherwise_is_written_into_the_file(
     folder: Path, expected: Reference, texts: list[str]
 ) -> None:
     # Sentence Transformers makes lower case by a setting of its own, which no other reader knows of.
@@ -97,24 +100,49 @@ def test_a_tokenizer_that_others_read_otherwise_is_said_to_be_that(
     change(folder / "tokenizer.json", normalizer={**normalizer, "lowercase": False, "strip_accents": True})
     record, _ = tokenizer_files.align(folder, expected, texts)
     assert record is not None
-    assert 0 < record["same_by_file"] < record["texts"]
+    assert record["same_by_file"] == record["texts"] > 0
+    assert files.read_json(folder / "tokenizer.json")["normalizer"]["normalizers"][0] == {"type": "Lowercase"}
+    assert files.read_json(folder / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
-def test_padding_whose_side_is_the_classs_own_stays_as_it_is() -> None:
+def test_a_class_that_transformers_4_lacks_is_written_as_one_that_all_have(
+    folder: Path, expected: Reference, texts: list[str]
+) -> None:
+    before = files.read_json(folder / "tokenizer.json")
+    change(folder / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    record, _ = tokenizer_files.align(folder, expected, texts)
+    assert record is not None
+    assert files.read_json(folder / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert without(folder / "tokenizer.json", "truncation", "padding").items() <= before.items()
+
+
+def test_padding_is_by_the_config_or_the_file() -> None:
     file = {"model": {"vocab": {"<pad>": 7}}, "padding": None}
-    config = {"tokenizer_class": "LlamaTokenizerFast", "pad_token": {"content": "<pad>"}}
-    assert "padding" not in tokenizer_files.tokenizer_changes(file, config, 9, is_plain=False)
+    config = {"pad_token": {"content": "<pad>"}}
     for said in (config | {"padding_side": "left"}, config):
-        changes = tokenizer_files.tokenizer_changes(file, said, 9, is_plain=said is config)
-        assert changes["padding"]["direction"] == ("Right" if said is config else "Left")
-        assert (changes["padding"]["pad_id"], changes["padding"]["pad_token"]) == (7, "<pad>")
-    assert "padding" not in tokenizer_files.tokenizer_changes(file, {"pad_token": "<none>"}, 9, is_plain=True)
-    assert tokenizer_files.tokenizer_changes(file, config, None, is_plain=True)["truncation"] is None
+        padding = tokenizer_files.tokenizer_changes(file, said, 9)["padding"]
+        assert padding["direction"] == ("Right" if said is config else "Left")
+        assert (padding["pad_id"], padding["pad_token"]) == (7, "<pad>")
+    assert "padding" not in tokenizer_files.tokenizer_changes(file, {"pad_token": "<none>"}, 9)
+    assert tokenizer_files.tokenizer_changes(file, config, None)["truncation"] is None
 
 
-def test_no_tokenizer_json_is_nothing_to_change(folder: Path, expected: Reference, texts: list[str]) -> None:
+def test_a_missing_tokenizer_json_is_written(folder: Path, expected: Reference, texts: list[str]) -> None:
+    before = loader.load(folder, "onnx").token_ids(NASTY)
+    ids: dict[str, int] = files.read_json(folder / "tokenizer.json")["model"]["vocab"]
+    (folder / "vocab.txt").write_text("\n".join(sorted(ids, key=lambda entry: ids[entry])))
     (folder / "tokenizer.json").unlink()
-    assert tokenizer_files.align(folder, expected, texts) == (None, [])
+    record, changed = tokenizer_files.align(folder, expected, texts)
+    assert record is not None
+    assert record["same_by_file"] == record["texts"]
+    assert "tokenizer.json" in changed
+    assert tokenizer_files.by_file_as_it_is(folder / "tokenizer.json", NASTY) == before
+
+
+def test_a_tokenizer_of_python_alone_is_nothing_to_change(
+    expected: Reference, texts: list[str], tmp_path: Path
+) -> None:
+    assert tokenizer_files.align(make_phobert(tmp_path / "phobert"), expected, texts) == (None, [])
 
 
 def test_what_is_published_is_aligned(published: Path) -> None:
