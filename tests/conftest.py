@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from benchmarks import projects
+from foundry.loading import loader
 from tests.support import order
 from tests.support.checkpoints import make_checkpoint
 from tests.support.fork_server import ForkServer
@@ -36,7 +37,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(trylast=True)  # after those that `-m` leaves out are gone
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest tests first."""
+    """The longest tests first; and where optimum is not installed, without those that compare with it."""
+    if not loader.has_optimum():
+        for item in items:
+            if item.get_closest_marker("needs_optimum"):
+                item.add_marker(pytest.mark.skip(reason="needs optimum"))
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     items[:] = order.longest_first(items, lambda item: item.nodeid, workers)
 
@@ -63,6 +68,22 @@ def forked_children(fork_server: ForkServer) -> Iterator[None]:
     multiprocessing.set_executable(f"{fork_server.folder}/python")
     yield
     multiprocessing.set_executable(before)
+
+
+@pytest.fixture
+def graphs_load() -> Iterator[None]:
+    """Sentence Transformers loads ONNX and OpenVINO files: by optimum, or, where that is not installed, by the runtime,
+    as the model card says."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not loader.has_optimum():
+            from foundry_runtime import sentence_transformers as graphs_without_optimum
+            from sentence_transformers.models import Transformer
+
+            names: dict[str, Any] = Transformer._load_model.__globals__
+            for name in graphs_without_optimum.LOADERS:
+                patch.setitem(names, name, names[name])  # is put back
+            graphs_without_optimum.install()
+        yield
 
 
 @pytest.fixture(scope="session")

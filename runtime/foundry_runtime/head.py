@@ -13,7 +13,7 @@ import numpy as np
 from foundry_runtime import activations, weights
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
-from foundry_runtime.pooling import MODES, pool, without_prompt
+from foundry_runtime.pooling import MODES, pool
 
 Values = dict[str, np.ndarray]
 Step = Callable[[Values], None]
@@ -94,11 +94,8 @@ def _pooling(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Ste
     leaves_prompt_out = not settings.get("include_prompt", True)
 
     def step(values: Values) -> None:
-        mask = values["attention_mask"]
-        if leaves_prompt_out and "prompt_length" in values:
-            # Later modules see the mask without the prompt, too.
-            values["attention_mask"] = mask = without_prompt(mask, int(values["prompt_length"]))
-        values["sentence_embedding"] = pool(values["token_embeddings"], mask, modes)
+        prompt_length = int(values.get("prompt_length", 0)) if leaves_prompt_out else 0
+        values["sentence_embedding"] = pool(values["token_embeddings"], values["attention_mask"], modes, prompt_length)
 
     return step
 

@@ -1,19 +1,27 @@
 """From a vector for each token to one for each text, in each way that Sentence Transformers knows."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 SMALLEST_COUNT = 1e-9  # Sentence Transformers divides by no less
 
 
-def pool(tokens: np.ndarray, mask: np.ndarray, modes: Sequence[str]) -> np.ndarray:
+def pool(tokens: np.ndarray, mask: np.ndarray, modes: Sequence[str], prompt_length: int = 0) -> np.ndarray:
     """Vectors (texts, dimensions times modes) of tokens (texts, tokens, dimensions), one mode beside the other.
 
-    `mask` (texts, tokens) is 1 where a token counts. Padding may be on either side.
+    Args:
+        tokens: The vectors of the tokens.
+        mask: (texts, tokens), 0 where there is padding, which may be on either side.
+        modes: Names of `MODES`.
+        prompt_length: How many tokens at the beginning of each text do not count.
     """
     tokens = tokens.astype(np.float32, copy=False)
-    pooled = [MODES[mode](tokens, mask) for mode in modes]
+    counted = without_prompt(mask, prompt_length) if prompt_length else mask
+    # The weight of a token is its place in the text, the prompt included.
+    functions = _BY_MASK | {"weightedmean": partial(_weighted_mean, first=_first_positions(mask))}
+    pooled = [functions[mode](tokens, counted) for mode in modes]
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=-1)
 
 
@@ -57,16 +65,19 @@ def _mean_sqrt_len(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return _weighted_sum(tokens, weights) / np.sqrt(np.maximum(weights.sum(axis=1, keepdims=True), SMALLEST_COUNT))
 
 
-def _weighted_mean(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    weights = mask.astype(np.float32) * np.arange(1, mask.shape[1] + 1, dtype=np.float32)
+def _weighted_mean(tokens: np.ndarray, mask: np.ndarray, first: np.ndarray) -> np.ndarray:
+    # As Sentence Transformers 6 does. 5 counts padding on the left, too, so that a text's embedding there depends on
+    # how long the others in its batch are; alone, a text has the same in both.
+    weights = mask.astype(np.float32) * (np.arange(1, mask.shape[1] + 1) - first[:, None]).astype(np.float32)
     return _weighted_sum(tokens, weights) / np.maximum(weights.sum(axis=1, keepdims=True), SMALLEST_COUNT)
 
 
-MODES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+# Those that go by the mask alone; "weightedmean" also goes by places.
+_BY_MASK: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "cls": _cls,
     "max": _max,
     "mean": _mean,
     "mean_sqrt_len_tokens": _mean_sqrt_len,
-    "weightedmean": _weighted_mean,
     "lasttoken": _last,
 }
+MODES = (*_BY_MASK, "weightedmean")

@@ -112,6 +112,7 @@ def test_words_that_a_sparse_encoder_lost_are_seen(kind: Path, tmp_path: Path, m
     assert next(row["value"] for row in result["checks"] if row["check"] == "wrong_columns") == 3
 
 
+@pytest.mark.usefixtures("graphs_load")
 def test_the_lines_that_are_shown_load_it(kind: Path) -> None:
     scope: dict[str, Any] = {}
     facts = files.read_json(kind.parent.parent / "reference" / kind.name / "reference.json")["facts"]

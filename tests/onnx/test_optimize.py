@@ -23,6 +23,7 @@ def operators(folder: Path, variant: str) -> list[str]:
     return [node.op_type for node in onnx.load(variant_folder.weights_path(folder, variant)).graph.node]
 
 
+@pytest.mark.needs_optimum
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, level: str) -> None:
@@ -30,6 +31,7 @@ def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_tran
     assert files.sha256(ours) == files.sha256(graphs_of_sentence_transformers / f"model_{level}.onnx")
 
 
+@pytest.mark.needs_optimum
 def test_model_types_are_those_of_optimum() -> None:
     script = "import json; from optimum.onnxruntime.utils import ORTConfigManager as m; print(json.dumps(m._conf))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -26,6 +26,7 @@ from tests.support.texts import documents
 VARIANT = "onnx_own"
 
 
+@pytest.mark.needs_optimum
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", TARGETS)
 def test_same_bytes_as_sentence_transformers(real: Path, graphs_of_sentence_transformers: Path, isa: str) -> None:

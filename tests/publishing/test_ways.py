@@ -32,6 +32,7 @@ def only_what_is_tried(raw: dict[str, Any]) -> None:
     raw["benchmark"]["settings"] = {}
 
 
+@pytest.mark.usefixtures("graphs_load")
 def test_the_card_and_the_record_name_each_way_that_passed(
     project: Callable[..., Path], tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -261,6 +261,7 @@ def test_loading_lines_only_for_what_passed(written: Path) -> None:
     assert 'model_kwargs={"file_name": "model_O2.onnx"}' not in page
 
 
+@pytest.mark.usefixtures("graphs_load")
 def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
     from foundry.reporting.rendering import loading_lines, plain_lines
 
@@ -279,6 +280,7 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
             assert abs(scope["embeddings"] - embeddings).max() < 1e-5
 
 
+@pytest.mark.usefixtures("graphs_load")
 def test_the_lines_of_what_fails_on_some_processors_say_so_and_load_it_with_exact_sums(tiny: Path) -> None:
     from foundry.reporting.rendering import loading_lines, plain_lines
 

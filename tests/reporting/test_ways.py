@@ -124,6 +124,7 @@ def test_the_rows_of_the_report(measured: tuple[Any, Any]) -> None:
     assert tables.flat(table["openvino_fp16"])["verdict_in_bf16"] == "passed"
 
 
+@pytest.mark.usefixtures("graphs_load")
 def test_the_lines_that_are_shown_run_the_file_in_the_precision(tiny: Path) -> None:
     facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
     scope: dict[str, Any] = {}

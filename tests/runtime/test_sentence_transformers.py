@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from foundry.loading import loader
+from foundry.variants import variant_folder
 from tests.support.texts import documents
 
 TEXTS = documents()[:3]
@@ -29,6 +30,7 @@ def installed() -> Iterator[None]:
     names.update(before)
 
 
+@pytest.mark.needs_optimum
 @pytest.mark.parametrize("variant", ["onnx", "onnx_O2", "openvino", "openvino_fp16"])
 def test_the_same_embeddings_as_by_optimum(tiny: Path, variant: str, request: pytest.FixtureRequest) -> None:
     by_optimum = loader.load(tiny / variant, variant)
@@ -39,6 +41,18 @@ def test_the_same_embeddings_as_by_optimum(tiny: Path, variant: str, request: py
     assert "foundry_runtime" not in type(by_optimum.model[0].auto_model).__module__
     assert np.allclose(loaded.encode(TEXTS), expected, atol=1e-6)
     assert loaded.graph_inputs == by_optimum.graph_inputs
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("variant", ["onnx", "openvino"])
+def test_the_embeddings_are_torchs(tiny: Path, variant: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    expected = SentenceTransformer(str(tiny / "torch"), device="cpu").encode(TEXTS)
+    name = variant_folder.weights_path(tiny / variant, variant).name
+    loaded = SentenceTransformer(str(tiny / variant), backend=variant, device="cpu", model_kwargs={"file_name": name})
+    assert "foundry_runtime" in type(loaded[0].auto_model).__module__
+    assert np.allclose(loaded.encode(TEXTS), expected, atol=1e-5)
 
 
 @pytest.mark.usefixtures("installed")

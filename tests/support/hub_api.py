@@ -81,7 +81,8 @@ class Api(Handler):
             raise Refused(403 if user else 401, message=f"you may not create {repo_id}")
         if repo_id in self.hub.repos:
             raise Refused(409, message="You already created this model repo")
-        self.hub.make_repo(repo_id, private=bool(request.get("private")))
+        is_private = request.get("private") or request.get("visibility") == "private"  # the second since client 1
+        self.hub.make_repo(repo_id, private=bool(is_private))
         return 200, {"url": f"{self.hub.address}/{repo_id}", "name": repo_id}, {}
 
     def validate_yaml(self) -> Answer:

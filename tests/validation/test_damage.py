@@ -264,6 +264,7 @@ def test_two_vocabulary_rows_swapped(real: Path, tmp_path: Path, default_params:
     assert result["vocabulary"] == f"{len(counts)} of 30522"
 
 
+@pytest.mark.needs_optimum
 def test_sentence_transformers_own_static_recipe(real: Path, tmp_path: Path, default_params: None) -> None:
     """Its own function, on short texts instead of a data set on the Hub; it pads them to 384 tokens."""
     import optimum.intel.openvino as optimum_openvino
