@@ -43,7 +43,11 @@ def why_not(folder: Path, variants: Collection[str], tokenizer: TokenizerRecord 
         if name not in MODULES or not module["type"].startswith("sentence_transformers."):
             return f"module {module['path']} is a {module['type']}"
         path = folder / module["path"] / "config.json"
-        settings = files.read_json(path) if name == "Pooling" and path.is_file() else {}
+        settings = files.read_json(path) if path.is_file() else {}
+        if name == "Normalize" and settings.get("module_input_name", "sentence_embedding") != "sentence_embedding":
+            return f"module {module['path']} normalizes {settings['module_input_name']}"
+        if name != "Pooling":
+            continue
         old = [key for key in OLD_MODES if settings.get(f"pooling_mode_{key}")]
         modes = settings.get("pooling_mode") or [key.replace("_tokens", "").replace("_token", "") for key in old]
         modes = [modes] if isinstance(modes, str) else modes

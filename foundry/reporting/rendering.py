@@ -94,8 +94,10 @@ def plain_pooling(facts: Mapping[str, Any]) -> tuple[str | None, bool]:
     plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
     if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
         return None, False
-    names = [name for name, _ in facts["modules"]]
-    mode = dict(facts["modules"]).get("Pooling", {}).get("pooling_mode")
+    names, settings = [name for name, _ in facts["modules"]], dict(facts["modules"])
+    mode = settings.get("Pooling", {}).get("pooling_mode")
+    if settings.get("Normalize", {}).get("module_input_name", "sentence_embedding") != "sentence_embedding":
+        return None, False
     if names not in (["Pooling"], ["Pooling", "Normalize"]) or not isinstance(mode, str):
         return None, False
     return mode, "Normalize" in names

@@ -104,16 +104,26 @@ def _dense(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
     tensors = _read_weights(folder, path, ["linear.weight"])
     weight, bias = tensors["linear.weight"], tensors.get("linear.bias")
     activation = activations.by_name(settings.get("activation_function"), "Tanh")
-    source = settings.get("module_input_name") or "sentence_embedding"
-    target = settings.get("module_output_name") or source
+    source, target = _names(settings)
+    adds_input, residual = bool(settings.get("use_residual")), tensors.get("residual.weight")
 
     def step(values: Values) -> None:
         if source not in values:
             raise UnusableModel(f"{folder.name}: {path} takes {source}, which no module before it gives")
-        product = values[source].astype(np.float32, copy=False) @ weight.T
-        values[target] = activation(product if bias is None else product + bias)
+        given = values[source].astype(np.float32, copy=False)
+        product = given @ weight.T
+        result = activation(product if bias is None else product + bias)
+        if adds_input:
+            result = result + (given if residual is None else given @ residual.T)
+        values[target] = result
 
     return step
+
+
+def _names(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """The value that a module reads, and the one that it writes."""
+    source = settings.get("module_input_name") or "sentence_embedding"
+    return source, settings.get("module_output_name") or source
 
 
 def _layer_norm(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
@@ -129,9 +139,12 @@ def _layer_norm(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> 
     return step
 
 
-def _normalize(_folder: ModelFolder, _path: str, _settings: Mapping[str, Any]) -> Step:
+def _normalize(_folder: ModelFolder, _path: str, settings: Mapping[str, Any]) -> Step:
+    source, target = _names(settings)
+
     def step(values: Values) -> None:
-        values["sentence_embedding"] = normalize(values["sentence_embedding"])
+        if source in values:  # as Sentence Transformers does
+            values[target] = normalize(values[source])
 
     return step
 

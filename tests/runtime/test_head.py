@@ -10,6 +10,7 @@ from foundry_runtime import UnusableModel, activations, similarity
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.head import read_head
 from foundry_runtime.pooling import MODES
+from safetensors.torch import save_file
 
 from tests.support.graph_models import write_json
 
@@ -155,6 +156,38 @@ def test_dense_on_tokens_and_layer_norm(tmp_path: Path) -> None:
     modules = [Dense(WIDTH, 7, module_input_name="token_embeddings"), Pooling(7, "cls"), scores]
     expected, actual = by_both(tmp_path / "b", modules, values(), "scores")
     assert abs(actual - expected).max() < 1e-5
+
+
+def test_what_version_6_added_to_modules(tmp_path: Path) -> None:
+    """Dense with a residual and Normalize of tokens, as it writes them; computed by hand, since 5 has neither."""
+    import torch
+    from sentence_transformers.base.modules import Dense
+
+    torch.manual_seed(0)
+    given = values()
+    for number, (width, residual) in enumerate(((WIDTH, None), (5, torch.randn(5, WIDTH)))):
+        dense = Dense(WIDTH, width)
+        folder = tmp_path / str(number)
+        (folder / "0_Dense").mkdir(parents=True)
+        dense.save(str(folder / "0_Dense"))
+        tensors = {name: value.detach() for name, value in dense.state_dict().items()}
+        if residual is not None:
+            tensors["residual.weight"] = residual
+        save_file(tensors, folder / "0_Dense/model.safetensors")
+        settings = {**dense.get_config_dict(), "module_input_name": "token_embeddings", "use_residual": True}
+        write_json(folder / "0_Dense/config.json", {**settings, "module_output_name": "token_embeddings"})
+        write_json(folder / "1_Normalize/config.json", {"module_input_name": "token_embeddings"})
+        write_json(folder / "2_Pooling/config.json", {"pooling_mode": "mean"})
+        rows = [{"path": f"{i}_{name}", "type": f"sentence_transformers.base.modules.{name}"} for i, name in
+                enumerate(("Dense", "Normalize", "Pooling"))]  # fmt: skip
+        actual = read_head(opened(folder), rows).compute(dict(given), "sentence_embedding")
+        tokens = torch.tensor(given["token_embeddings"])
+        with torch.no_grad():
+            added = tokens if residual is None else tokens @ residual.T
+            expected = torch.nn.functional.normalize(torch.tanh(dense.linear(tokens)) + added, dim=-1)
+        mask = torch.tensor(given["attention_mask"])[..., None]
+        expected = (expected * mask).sum(1) / mask.sum(1)
+        assert abs(actual - expected.numpy()).max() < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
