@@ -70,5 +70,5 @@ clean:  ## everything that was built or installed; `dvc repro` builds it again
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Setting up .venv: 2 GB of libraries, a few minutes ..."
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[sample,dev]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[optimum,sample,dev]'
 	@touch $@

@@ -26,8 +26,7 @@ def newer_packages() -> list[NewerPackage]:
     Raises:
         FoundryError: when pip finds no index.
     """
-    requirements = map(Requirement, importlib.metadata.requires("embedding-foundry") or [])
-    wanted = {requirement.name.lower(): requirement for requirement in requirements}
+    wanted = _requirements()
     done = subprocess.run(
         [sys.executable, "-m", "pip", "list", "--outdated", "--format", "json", "--disable-pip-version-check"],
         capture_output=True, text=True, check=False,
@@ -40,8 +39,30 @@ def newer_packages() -> list[NewerPackage]:
             row["name"],
             row["version"],
             row["latest_version"],
-            wanted[row["name"].lower()].specifier.contains(row["latest_version"]),
+            all(requirement.specifier.contains(row["latest_version"]) for requirement in wanted[row["name"].lower()]),
         )
         for row in json.loads(done.stdout)
         if row["name"].lower() in wanted
     ]
+
+
+def _requirements() -> dict[str, list[Requirement]]:
+    """What pyproject.toml asks for, by package; of its extras, those that are installed: some narrow a range."""
+    requirements = [Requirement(line) for line in importlib.metadata.requires("embedding-foundry") or []]
+    extras: dict[str, list[Requirement]] = {}
+    for requirement in requirements:
+        extras.setdefault(str(requirement.marker or ""), []).append(requirement)
+    wanted: dict[str, list[Requirement]] = {}
+    for extra, rows in extras.items():
+        if not extra or all(map(_is_installed, rows)):
+            for row in rows:
+                wanted.setdefault(row.name.lower(), []).append(row)
+    return wanted
+
+
+def _is_installed(requirement: Requirement) -> bool:
+    try:
+        importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -161,7 +161,11 @@ def test_the_toolchain(
         done = subprocess.CompletedProcess([], 0, stdout=json.dumps(listing), stderr="")
         monkeypatch.setattr(toolchain.subprocess, "run", lambda *arguments, **options: done)
 
+    def asks_for(*lines: str) -> None:
+        monkeypatch.setattr(toolchain.importlib.metadata, "requires", lambda name: lines)
+
     project()
+    asks_for("transformers<5,>=4.57.6", 'pytest>=9; extra == "dev"')
     listed(("transformers", "4.57.6", "5.1"), ("no-dependency-of-ours", "1", "2"))
     outdated.main()
     listing = capsys.readouterr().out
@@ -171,6 +175,14 @@ def test_the_toolchain(
     with pytest.raises(typer.Exit):
         outdated.main()
     assert "4.57.9" in capsys.readouterr().out
+    # An extra that is installed narrows the range; one that is not says nothing.
+    listed(("transformers", "4.57.6", "5.1"))
+    asks_for("transformers<6,>=4.57.6", 'not-installed; extra == "a"', 'transformers<4.58; extra == "a"')
+    with pytest.raises(typer.Exit):
+        outdated.main()
+    asks_for("transformers<6,>=4.57.6", 'pytest>=9; extra == "a"', 'transformers<4.58; extra == "a"')
+    outdated.main()
+    assert "beyond the range" in capsys.readouterr().out
 
 
 def test_the_exit_codes(project: Callable[..., Path]) -> None:
