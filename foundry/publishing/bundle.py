@@ -13,6 +13,7 @@ from foundry.publishing import (
     provenance,
     readers,
     report_rows,
+    runtime_trial,
     signature,
     standalone,
     tokenizer_files,
@@ -143,6 +144,7 @@ class Bundle:
     copied: dict[str, str]
     originals: dict[str, str]  # the hash that the checkpoint's own file has, of those that are written anew
     tokenizer: TokenizerRecord | None
+    runtime_refuses: str | None  # why foundry_runtime does not run the model; None where it does
     embed_left_out: str | None  # why there is no embed.py; None where there is one
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
@@ -167,7 +169,9 @@ class Bundle:
         """Write the model card: `existing`, or the checkpoint's own, with the section on the variants."""
         source = self.source["source"]
         fails_on = {row["variant"]: row["fails_on"] for row in self.rows if row["variant"] in self.variants}
-        tools = readers.readers(where, fails_on, self.facts, self.dimensions, self.embed_left_out is None)
+        tools = readers.readers(
+            where, fails_on, self.facts, self.dimensions, self.runtime_refuses is None, self.embed_left_out is None
+        )
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
         section = provenance.without_local_paths(section)
         backends = {naming.backend(name) for name in self.graphs}
@@ -180,7 +184,7 @@ class Bundle:
         """Write foundry.json, the last file of the folder, and its signature."""
         record = provenance.write(
             self.folder, self.model, self.source, self.host, self.variants, self.answers, self.tokenizer,
-            self.embed_left_out, uploaded, earlier,
+            self.runtime_refuses, self.embed_left_out, uploaded, earlier,
         )  # fmt: skip
         require_hashes(record["files"], self.copied)
         if self.signed:
@@ -241,6 +245,7 @@ def assemble(
         name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
         for name, verdict in passed.items()
     }
+    runtime_refuses = runtime_trial.why_not(target, lowest_cosine, expected, validation_texts)
     if (embed_left_out := standalone.why_not(target, passed, tokenizer)) is None:
         threshold = lowest_cosine[standalone.graph_variant(passed)]
         standalone.add(target, expected, validation_texts, threshold)
@@ -273,6 +278,7 @@ def assemble(
         source=files.read_json(models_folder / "torch" / variant_folder.SOURCE_RECORD),
         originals=originals,
         tokenizer=tokenizer,
+        runtime_refuses=runtime_refuses,
         embed_left_out=embed_left_out,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,

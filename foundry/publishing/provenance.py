@@ -75,6 +75,7 @@ class Provenance(TypedDict):
     variants: dict[str, Variant]
     recommended: list[Recommendation]
     tokenizer: TokenizerRecord | None  # None where it has no tokenizer.json
+    runtime_refuses: str | None  # why foundry_runtime does not run it; None where it runs every file, as it was tried
     embed_left_out: str | None  # why there is no embed.py; None where there is one
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
@@ -136,6 +137,7 @@ def write(
     variants: dict[str, Variant],
     answers: Sequence[Answer],
     tokenizer: TokenizerRecord | None,
+    runtime_refuses: str | None,
     embed_left_out: str | None,
     uploaded: list[str],
     earlier: Provenance | None,
@@ -155,6 +157,7 @@ def write(
         "variants": without_local_paths(variants),
         "recommended": recommendations(answers, variants),
         "tokenizer": tokenizer,
+        "runtime_refuses": runtime_refuses,
         "embed_left_out": embed_left_out,
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,

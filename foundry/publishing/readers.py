@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from foundry_runtime.model import CLASSES
+
 from foundry.publishing import standalone
 from foundry.reporting.rendering import loading_lines, plain_pooling
 from foundry.validation.results import Family
@@ -10,11 +12,11 @@ from foundry.variants import naming
 from foundry.variants.checkpoint_folder import Kind
 from foundry.variants.facts import Facts
 
-# foundry_runtime's class for each of Sentence Transformers', and the line that uses it.
-RUNTIME: dict[Kind, tuple[str, str]] = {
-    "SentenceTransformer": ("Embedder", 'embeddings = model.encode(["a text", "another"])'),
-    "SparseEncoder": ("SparseEmbedder", 'embeddings = model.encode(["a text", "another"])  # in CSR; .to_dense()'),
-    "CrossEncoder": ("Reranker", 'scores = model.predict([("a query", "a document"), ("a query", "another")])'),
+# The line that uses foundry_runtime's class of a kind.
+USES: dict[Kind, str] = {
+    "SentenceTransformer": 'embeddings = model.encode(["a text", "another"])',
+    "SparseEncoder": 'embeddings = model.encode(["a text", "another"])  # in CSR; .to_dense()',
+    "CrossEncoder": 'scores = model.predict([("a query", "a document"), ("a query", "another")])',
 }
 FASTEMBED_POOLING = {"cls": "CLS", "mean": "MEAN"}
 TRANSFORMERS_JS_POOLING = {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
@@ -29,7 +31,12 @@ class Reader(NamedTuple):
 
 
 def readers(
-    where: str, variants: Mapping[str, Mapping[Family, str]], facts: Facts, dimensions: int, has_embed: bool
+    where: str,
+    variants: Mapping[str, Mapping[Family, str]],
+    facts: Facts,
+    dimensions: int,
+    has_runtime: bool,
+    has_embed: bool,
 ) -> list[Reader]:
     """The tools that give Sentence Transformers' embeddings of a published model, and their lines.
 
@@ -38,22 +45,23 @@ def readers(
         variants: Those that are published, with the families of processors on which each fails, and why.
         facts: The model's, as the reference has them.
         dimensions: Of the embeddings.
+        has_runtime: Whether foundry_runtime runs every variant, as it was tried.
         has_embed: Whether embed.py is published: then fastembed and transformers.js read the same tokens, too.
     """
     if variants.keys() <= {"torch"}:
         return []
-    runtime, use = RUNTIME[facts["kind"]]
-    lines = f'from foundry_runtime import {runtime}\n\nmodel = {runtime}("{where}")\n{use}'
+    runtime = CLASSES[facts["kind"]]
+    lines = f'from foundry_runtime import {runtime}\n\nmodel = {runtime}("{where}")\n{USES[facts["kind"]]}'
     variant = standalone.graph_variant(variants)
-    result = [
-        Reader("foundry_runtime, without torch", "python", lines),
+    result = [Reader("foundry_runtime, without torch", "python", lines)] if has_runtime else []
+    result.append(
         Reader(
             "Sentence Transformers 6, without optimum",
             "python",
             "import foundry_runtime.sentence_transformers\n\nfoundry_runtime.sentence_transformers.install()\n"
             + loading_lines(where, variant, facts, fails_on=variants[variant]),
-        ),
-    ]
+        )
+    )
     if not has_embed:
         return result
     result.append(

@@ -126,7 +126,7 @@ PLAIN: Facts = {
 
 
 def tools(facts: Facts, variants: dict[str, dict[Family, str]]) -> dict[str, str]:
-    rows = readers.readers("org/tiny", variants, facts, 32, has_embed=True)
+    rows = readers.readers("org/tiny", variants, facts, 32, has_runtime=True, has_embed=True)
     return {row.tool.split(",")[0].split(" ")[0]: row.lines for row in rows}
 
 

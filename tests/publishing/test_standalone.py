@@ -34,7 +34,7 @@ def folder(published: Path, tmp_path: Path) -> Path:
 def test_it_is_one_file_of_at_most_eighty_lines(published: Path) -> None:
     assert len((published / standalone.NAME).read_text().splitlines()) <= 80
     record = files.read_json(published / "foundry.json")
-    assert record["embed_left_out"] is None
+    assert record["embed_left_out"] is record["runtime_refuses"] is None
     assert standalone.NAME in record["files"]
     assert not (published / "__pycache__").exists()
 

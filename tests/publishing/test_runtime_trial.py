@@ -1,0 +1,71 @@
+"""foundry_runtime on what is to be published: torch's tokens and rows of every kind, or a reason, or an error."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.export import exporting
+from foundry.export.settings import OnnxExport
+from foundry.loading import loader
+from foundry.publishing import readers, runtime_trial
+from foundry.reference.freezing import freeze_reference
+from foundry.reference.reference import Reference
+from foundry.variants.checkpoint_folder import Kind
+from tests.support.checkpoints import make_kind
+from tests.support.texts import documents
+
+TEXTS = [*documents()[:8], "a few words", "and a few more"]
+LIMITS = {"torch": 0.9999, "onnx": 0.9999}
+
+
+def built(root: Path, kind: Kind, prompts: dict[str, str] | None = None) -> tuple[Path, Reference]:
+    """A model's ONNX export, and torch's reference of it."""
+    checkpoint = make_kind(root / "checkpoint", kind)
+    if prompts:
+        path = checkpoint / "config_sentence_transformers.json"
+        files.write_json(path, {**files.read_json(path), "prompts": prompts})
+    exporting.build("onnx", checkpoint, OnnxExport(), root / "onnx")
+    torch = loader.load(checkpoint, "torch")
+    return root / "onnx", freeze_reference(torch, checkpoint, TEXTS, {}, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompts"),
+    [
+        ("SentenceTransformer", None),
+        ("SentenceTransformer", {"query": "a query: ", "document": "a long document: "}),
+        ("SparseEncoder", None),
+        ("CrossEncoder", None),
+    ],
+)
+def test_it_gives_what_torch_gives(kind: Kind, prompts: dict[str, str] | None, tmp_path: Path) -> None:
+    folder, expected = built(tmp_path, kind, prompts)
+    assert runtime_trial.why_not(folder, LIMITS, expected, TEXTS) is None
+    turned = dataclasses.replace(expected, embeddings=expected.embeddings[::-1])
+    with pytest.raises(FoundryError, match=r"gives onnx a cosine of [-\d.]+ to torch, must be >= 0.9999"):
+        runtime_trial.why_not(folder, LIMITS, turned, TEXTS)
+    turned = dataclasses.replace(expected, tokens=[[*expected.tokens[0], 5], *expected.tokens[1:]])
+    with pytest.raises(FoundryError, match="gives onnx other tokens than torch for 1 texts"):
+        runtime_trial.why_not(folder, LIMITS, turned, TEXTS)
+    (folder / "onnx/model.onnx").write_bytes(b"damaged")
+    with pytest.raises(FoundryError, match="foundry_runtime does not load onnx: InvalidProtobuf"):
+        runtime_trial.why_not(folder, LIMITS, expected, TEXTS)
+
+
+def test_a_model_that_it_refuses_has_a_reason_and_no_lines(tmp_path: Path) -> None:
+    folder, expected = built(tmp_path, "SentenceTransformer")
+    modules = files.read_json(folder / "modules.json")
+    files.write_json(folder / "modules.json", [*modules, {"idx": 3, "path": "3_Own", "type": "own.Module"}])
+    reason = runtime_trial.why_not(folder, LIMITS, expected, TEXTS)
+    assert reason is not None
+    assert "own.Module" in reason
+    assert str(tmp_path) not in reason
+    tools = readers.readers(
+        "org/tiny", {"torch": {}, "onnx": {}}, expected.facts, 32, has_runtime=False, has_embed=True
+    )
+    assert tools[0].tool.startswith("Sentence Transformers 6")
+    assert not any("from foundry_runtime import" in row.lines for row in tools)
+    assert runtime_trial.why_not(folder, {"torch": 1.0}, expected, TEXTS) is None  # there is nothing to run
