@@ -1,7 +1,24 @@
 # The two commands are `make artifacts` and `make test`; each makes .venv by itself when it is missing or stale.
 
 PYTHON ?= python3
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# `optimum` builds; the same tests also run with current transformers and Sentence Transformers, which optimum has no
+# release for, by `make test TOOLCHAIN=transformers5`.
+TOOLCHAIN ?= optimum
+ifeq ($(TOOLCHAIN),optimum)
+VENV := .venv
+CONSTRAINTS := constraints.txt
+EXTRAS := optimum,peers,sample,dev
+else ifeq ($(TOOLCHAIN),transformers5)
+VENV := .venv-transformers5
+CONSTRAINTS := constraints-transformers5.txt
+EXTRAS := sample,dev
+ifneq ($(filter-out test test-all $(VENV)/installed,$(or $(MAKECMDGOALS),artifacts)),)
+$(error TOOLCHAIN=transformers5 runs tests. What is built is built with optimum: dvc.lock does not know toolchains apart)
+endif
+else
+$(error TOOLCHAIN is $(TOOLCHAIN), must be optimum or transformers5)
+endif
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export DVC_NO_ANALYTICS := 1
 # How many processes run tests, and which tests `make test` runs; `make test TESTS=slow` runs those that it leaves out.
@@ -14,61 +31,61 @@ YES ?=
 
 .PHONY: artifacts test test-all check check-params audit prune rebuild bundle unbundle propose publish clean
 
-artifacts: .venv/installed check-params  ## build, check, measure and publish everything that params.yaml names
+artifacts: $(VENV)/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	foundry build
 	foundry audit --skip-remote
 	@echo "The report: artifacts/report/index.html   What passed: artifacts/hub/"
 
-test: .venv/installed  ## every test but those marked slow
+test: $(VENV)/installed  ## every test but those marked slow
 	pytest -n $(WORKERS) --dist worksteal -m "$(TESTS)"
 
-test-all: .venv/installed  ## every test, also those marked slow: on the real model, and by real processes
+test-all: $(VENV)/installed  ## every test, also those marked slow: on the real model, and by real processes
 	pytest -n $(WORKERS) --dist worksteal
 
-check: .venv/installed  ## what a change must pass before review
+check: $(VENV)/installed  ## what a change must pass before review
 	ruff format --check .
 	ruff check .
 	mypy
 
-check-params: .venv/installed  ## every mistake in params.yaml at once
+check-params: $(VENV)/installed  ## every mistake in params.yaml at once
 	foundry check-params
 
-audit: .venv/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
+audit: $(VENV)/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
 	foundry audit
 
-prune: .venv/installed  ## show what no longer stands in params.yaml, in artifacts, dvc.lock and the cache; YES=1 removes it
+prune: $(VENV)/installed  ## show what no longer stands in params.yaml, in artifacts, dvc.lock and the cache; YES=1 removes it
 	foundry prune $(if $(YES),--yes)
 
-rebuild: .venv/installed check-params  ## what is scheduled: fetch, pin sources to where they are, build what is out of date, audit
+rebuild: $(VENV)/installed check-params  ## what is scheduled: fetch, pin sources to where they are, build what is out of date, audit
 	dvc pull --run-cache --allow-missing
 	foundry outdated --write --no-toolchain || test $$? -eq 3
 	dvc repro --pull report
 	foundry audit --skip-remote
 
-bundle: .venv/installed  ## what `make rebuild` made, in one file for a job that may write
+bundle: $(VENV)/installed  ## what `make rebuild` made, in one file for a job that may write
 	foundry bundle $(BUNDLE)
 
-unbundle: .venv/installed  ## that file, checked and unpacked, with the figures before and after, for `make propose`
+unbundle: $(VENV)/installed  ## that file, checked and unpacked, with the figures before and after, for `make propose`
 	dvc pull --allow-missing report
 	foundry bundle --unpack $(BUNDLE)
 	dvc checkout report
 
-propose: .venv/installed  ## what `make rebuild` changed: outputs to the remote, and a branch of its own with the figures that moved
+propose: $(VENV)/installed  ## what `make rebuild` changed: outputs to the remote, and a branch of its own with the figures that moved
 	dvc push --run-cache
 	bash .ci/propose
 
-publish: .venv/installed check-params  ## of what was merged, with nothing built: audit, then only publish runs
+publish: $(VENV)/installed check-params  ## of what was merged, with nothing built: audit, then only publish runs
 	dvc pull --run-cache --allow-missing
 	foundry audit --skip-remote --without publish
 	dvc repro --pull --single-item publish
 	dvc push
 
 clean:  ## everything that was built or installed; `dvc repro` builds it again
-	rm -rf .venv .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-* .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find artifacts -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
-.venv/installed: pyproject.toml constraints.txt
-	@echo "Setting up .venv: 2 GB of libraries, a few minutes ..."
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[optimum,sample,dev]'
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
+	@echo "Setting up $(VENV): 2 GB of libraries, a few minutes ..."
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	@touch $@
