@@ -97,6 +97,14 @@ def test_deps_are_what_the_script_imports(stage: str) -> None:
     assert code == {f"foundry/{name}" for name in folders} | {f"stages/{stage}.py"}
 
 
+def test_publish_depends_on_the_runtime_that_it_tries() -> None:
+    """The loader imports it, too, where optimum is not installed; with that, nothing is built."""
+    using = [path for path in CODE if re.search(r"^ *(import|from) foundry_runtime", path.read_text(), re.MULTILINE)]
+    assert {folder(path) for path in using if path.name != "loader.py"} == {"publishing"}
+    deps = {stage for stage in PIPELINE if "runtime/foundry_runtime" in PIPELINE[stage].get("deps", [])}
+    assert deps == {"publish"}
+
+
 def test_the_host_has_no_deps() -> None:
     assert "deps" not in PIPELINE["host"]
     assert PIPELINE["host"]["always_changed"] is True
@@ -244,9 +252,12 @@ def test_the_documents_name_every_make_target() -> None:
 
 
 def test_constraints_pin_everything_and_hold_no_address() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    assert len(lines) > 100
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
+    paths = sorted(ROOT.glob("constraints*.txt"))
+    assert len(paths) == 2
+    for path in paths:
+        lines = path.read_text().splitlines()
+        assert len(lines) > 100
+        assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
 
 
 # --- tests/ -----------------------------------------------------------------------------------------------
