@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from foundry.base.errors import FoundryError
 
@@ -17,7 +18,7 @@ class NewerPackage(NamedTuple):
     name: str
     installed: str
     latest: str
-    is_allowed: bool  # by its range in pyproject.toml
+    is_allowed: bool  # by its range in pyproject.toml, and by what is installed beside it
 
 
 def newer_packages() -> list[NewerPackage]:
@@ -26,7 +27,8 @@ def newer_packages() -> list[NewerPackage]:
     Raises:
         FoundryError: when pip finds no index.
     """
-    wanted = _requirements()
+    own = importlib.metadata.requires("embedding-foundry") or []
+    wanted = {canonicalize_name(Requirement(line).name) for line in own}
     done = subprocess.run(
         [sys.executable, "-m", "pip", "list", "--outdated", "--format", "json", "--disable-pip-version-check"],
         capture_output=True, text=True, check=False,
@@ -34,35 +36,22 @@ def newer_packages() -> list[NewerPackage]:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise FoundryError(f"pip cannot say what is newer: {last}")
+    rows = [(canonicalize_name(row["name"]), row) for row in json.loads(done.stdout)]
     return [
-        NewerPackage(
-            row["name"],
-            row["version"],
-            row["latest_version"],
-            all(requirement.specifier.contains(row["latest_version"]) for requirement in wanted[row["name"].lower()]),
-        )
-        for row in json.loads(done.stdout)
-        if row["name"].lower() in wanted
+        NewerPackage(row["name"], row["version"], row["latest_version"], is_allowed(name, row["latest_version"]))
+        for name, row in rows
+        if name in wanted
     ]
 
 
-def _requirements() -> dict[str, list[Requirement]]:
-    """What pyproject.toml asks for, by package; of its extras, those that are installed: some narrow a range."""
+def is_allowed(name: str, version: str) -> bool:
+    """Whether this project and every package that is installed would take a version of the package `name`.
+
+    With optimum installed, transformers stays where optimum can use it, although pyproject.toml allows newer ones.
+    """
     requirements = [Requirement(line) for line in importlib.metadata.requires("embedding-foundry") or []]
-    extras: dict[str, list[Requirement]] = {}
-    for requirement in requirements:
-        extras.setdefault(str(requirement.marker or ""), []).append(requirement)
-    wanted: dict[str, list[Requirement]] = {}
-    for extra, rows in extras.items():
-        if not extra or all(map(_is_installed, rows)):
-            for row in rows:
-                wanted.setdefault(row.name.lower(), []).append(row)
-    return wanted
-
-
-def _is_installed(requirement: Requirement) -> bool:
-    try:
-        importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    for distribution in importlib.metadata.distributions():
+        beside = map(Requirement, distribution.requires or [])
+        # What a package asks for with an extra, nobody may have asked it for.
+        requirements += [entry for entry in beside if entry.marker is None or entry.marker.evaluate({"extra": ""})]
+    return all(entry.specifier.contains(version) for entry in requirements if canonicalize_name(entry.name) == name)
