@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from foundry_runtime.model import CLASSES
-
 from foundry.publishing import standalone
 from foundry.reporting.rendering import loading_lines, plain_pooling
 from foundry.validation.results import Family
@@ -48,6 +46,8 @@ def readers(
         has_runtime: Whether foundry_runtime runs every variant, as it was tried.
         has_embed: Whether embed.py is published: then fastembed and transformers.js read the same tokens, too.
     """
+    from foundry_runtime.model import CLASSES
+
     if variants.keys() <= {"torch"}:
         return []
     runtime = CLASSES[facts["kind"]]
