@@ -12,7 +12,7 @@ else ifeq ($(TOOLCHAIN),transformers5)
 VENV := .venv-transformers5
 CONSTRAINTS := constraints-transformers5.txt
 EXTRAS := sample,dev
-ifneq ($(filter-out test test-all $(VENV)/installed,$(or $(MAKECMDGOALS),artifacts)),)
+ifneq ($(filter-out test test-all clean $(VENV)/installed,$(or $(MAKECMDGOALS),artifacts)),)
 $(error TOOLCHAIN=transformers5 runs tests. What is built is built with optimum: dvc.lock does not know toolchains apart)
 endif
 else

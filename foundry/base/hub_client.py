@@ -25,7 +25,7 @@ def http_core() -> Any:
 def http_errors() -> tuple[type[Exception], ...]:
     """All that the library raises, whether an answer came or not."""
     library = _library()
-    return (library.RequestException if generation() == 0 else library.HTTPError,)
+    return (library.RequestException,) if generation() == 0 else (library.HTTPError, library.InvalidURL)
 
 
 def connection_errors() -> tuple[type[Exception], ...]:

@@ -22,6 +22,9 @@ PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}  # of transform
 BERT_CLASSES = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"}
 # Settings by which some version of transformers changes a file of these classes.
 OVERRULING = {"auto_map", "add_bos_token", "add_eos_token", "split_special_tokens"}
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+MORE_SPECIAL_TOKENS = ("additional_special_tokens", "extra_special_tokens")
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 PLAIN_SETTINGS = {
     "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "model_args",
     "model_kwargs", "config_args", "config_kwargs", "unpad_inputs",
@@ -40,9 +43,9 @@ def is_plain(folder: Path) -> bool:
     if any("message" in name for name in settings.get("modality_config") or {}):
         return False
     tokenizer_config, tokenizer = files.read_json(config), files.read_json(file)
-    known = {row["content"]: row["id"] for row in tokenizer["added_tokens"]}
-    added = tokenizer_config.get("added_tokens_decoder", {}).items()
-    if any(known.get(row["content"]) != int(number) for number, row in added) or _has_more_tokens(transformer, known):
+    if _has_other_tokens(tokenizer_config, tokenizer["added_tokens"]) or _has_more_tokens(
+        transformer, {row["content"] for row in tokenizer["added_tokens"]}
+    ):
         return False
     pre_tokenizer = tokenizer.get("pre_tokenizer") or {}
     has_prefix_space = pre_tokenizer.get("add_prefix_space", False)  # transformers 4 goes by the config, 5 by the file
@@ -51,17 +54,36 @@ def is_plain(folder: Path) -> bool:
     if tokenizer_config.get("truncation_side", "right") != "right":
         return False
     name = tokenizer_config.get("tokenizer_class")
-    return name in PLAIN_CLASSES or (name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer))
+    if name in PLAIN_CLASSES:  # without the names, transformers 4 gives token types and 5 does not
+        return "model_input_names" in tokenizer_config
+    return name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer)
 
 
-def _has_more_tokens(transformer: Path, known: dict[str, int]) -> bool:
+def _has_other_tokens(tokenizer_config: dict[str, Any], added_tokens: list[dict[str, Any]]) -> bool:
+    """Whether the config names a token that tokenizer.json does not have, or has with other flags."""
+    known = {row["content"]: row for row in added_tokens}
+    for number, row in tokenizer_config.get("added_tokens_decoder", {}).items():
+        same = known.get(row["content"])
+        if same is None or same["id"] != int(number):
+            return True
+        if any(bool(row.get(flag, same.get(flag))) != bool(same.get(flag)) for flag in FLAGS):
+            return True
+    named = [tokenizer_config.get(name) for name in SPECIAL_TOKENS]
+    for name in MORE_SPECIAL_TOKENS:
+        more = tokenizer_config.get(name) or []
+        named += more.values() if isinstance(more, dict) else more
+    contents = {token["content"] if isinstance(token, dict) else token for token in named if token is not None}
+    return not contents <= known.keys()
+
+
+def _has_more_tokens(transformer: Path, known: set[str]) -> bool:
     """Whether older files beside tokenizer.json name tokens that it does not."""
     added, special = transformer / "added_tokens.json", transformer / "special_tokens_map.json"
     names = set(files.read_json(added)) if added.is_file() else set()
     for value in (files.read_json(special) if special.is_file() else {}).values():
         for token in value if isinstance(value, list) else [value]:
             names.add(token["content"] if isinstance(token, dict) else token)
-    return not names <= set(known)
+    return not names <= known
 
 
 def _is_bert(tokenizer_config: dict[str, Any], tokenizer: dict[str, Any]) -> bool:
@@ -78,7 +100,30 @@ def _is_bert(tokenizer_config: dict[str, Any], tokenizer: dict[str, Any]) -> boo
     pairs = (("do_lower_case", "lowercase", True), ("strip_accents", "strip_accents", None),
              ("tokenize_chinese_chars", "handle_chinese_chars", True))  # fmt: skip
     is_same = all(tokenizer_config.get(key, default) == normalizer.get(name) for key, name, default in pairs)
-    return normalizer.get("type") == "BertNormalizer" and is_same
+    if not is_same or normalizer.get("type") != "BertNormalizer" or not normalizer.get("clean_text", True):
+        return False
+    unknown, first, last = (
+        _content(tokenizer_config.get(f"{name}_token", f"[{name.upper()}]")) for name in ("unk", "cls", "sep")
+    )
+    if model.get("unk_token") != unknown:
+        return False
+    return _puts_around(tokenizer.get("post_processor") or {}, first, last)
+
+
+def _content(token: Any) -> str:
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _puts_around(post_processor: dict[str, Any], first: str, last: str) -> bool:
+    """Whether a text becomes `first text last`, and a pair `first text last text last`, the second text of type 1."""
+    if post_processor.get("type") == "BertProcessing":
+        return (post_processor["cls"][0], post_processor["sep"][0]) == (first, last)
+    single = [(first, 0), ("A", 0), (last, 0)]
+    expected = {"single": single, "pair": [*single, ("B", 1), (last, 1)]}
+    return all(
+        [(part["id"], part["type_id"]) for row in post_processor.get(name, ()) for part in row.values()] == parts
+        for name, parts in expected.items()
+    )
 
 
 def by_file(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
@@ -97,10 +142,11 @@ def by_file(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
         yield {name: np.array([value], np.int64) for name, value in fields.items()}
 
 
-def by_model(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
-    """Each text or pair alone, by the model's own tokenizer, as Sentence Transformers sets it up."""
+def by_model(folder: Path, texts: Sequence[Text], has_limit: bool = True) -> Iterator[Fields]:
+    """Each text or pair alone, by the model's own tokenizer, as Sentence Transformers sets it up. With `has_limit`, a
+    model that has no maximum length is given one, which a graph can be run with."""
     module = transformer_without_weights(folder)
-    if module.max_seq_length is None or module.max_seq_length > checkpoint_folder.NO_LIMIT:
+    if has_limit and (module.max_seq_length is None or module.max_seq_length > checkpoint_folder.NO_LIMIT):
         module.max_seq_length = checkpoint_folder.longest_input(folder)
     for text in texts:
         fields = module.preprocess([text])

@@ -241,11 +241,8 @@ def assemble(
     tokenizer, rewritten = tokenizer_files.align(target, expected, validation_texts)
     originals = {name: copied.files[name] for name in rewritten if name in copied.files}
     copied.files.update({name: files.sha256(target / name) for name in rewritten})
-    lowest_cosine = {
-        name: next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine")
-        for name, verdict in passed.items()
-    }
-    runtime_refuses = runtime_trial.why_not(target, lowest_cosine, expected, validation_texts)
+    lowest_cosine = {name: runtime_trial.lowest_cosine(verdict) for name, verdict in passed.items()}
+    runtime_refuses = runtime_trial.why_not(target, passed, expected, validation_texts)
     if (embed_left_out := standalone.why_not(target, passed, tokenizer)) is None:
         threshold = lowest_cosine[standalone.graph_variant(passed)]
         standalone.add(target, expected, validation_texts, threshold)

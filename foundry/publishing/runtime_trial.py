@@ -1,7 +1,7 @@
 """foundry_runtime, tried on the folder that is to be published: the card names it only for a model that it runs.
 
 Every ONNX and OpenVINO file is loaded by it, and must give torch's tokens and, within what the file was validated for,
-torch's rows: each text alone, and all of them at once.
+torch's rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,18 @@ from foundry.loading.items import Item, Query, first_tokenizer_input, make_items
 from foundry.loading.prompts import is_query
 from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
+from foundry.validation.results import Validation, families_that_fail
 from foundry.variants import checkpoint_folder
 
 TRIED_TEXTS = 16
 
 
-def why_not(folder: Path, lowest_cosine: Mapping[str, float], expected: Reference, texts: Sequence[str]) -> str | None:
+def why_not(folder: Path, passed: Mapping[str, Validation], expected: Reference, texts: Sequence[str]) -> str | None:
     """Why foundry_runtime does not run a model; None where it runs each of its files, and gives what torch gives.
 
     Args:
         folder: What is published, complete but for the card and foundry.json.
-        lowest_cosine: That each published variant was validated for.
+        passed: The verdict of each published variant.
         expected: torch's tokens and rows of the `texts`, then of the hard texts.
         texts: The validation texts.
 
@@ -34,36 +35,61 @@ def why_not(folder: Path, lowest_cosine: Mapping[str, float], expected: Referenc
         FoundryError: when it runs a file and gives other tokens or rows.
     """
     import foundry_runtime
-    from foundry_runtime.model import CLASSES
 
     kind = checkpoint_folder.kind(folder)
-    refusals: tuple[type[Exception], ...] = (*loader.load_errors(), LookupError)
     items = [*make_items(texts, kind), *make_items(list(expected.hard_texts.values()), kind)]
     tried = items[: min(TRIED_TEXTS, len(texts))]
-    for variant, threshold in lowest_cosine.items():
+    refusals: tuple[type[Exception], ...] = (*loader.load_errors(), LookupError)
+    for variant, verdict in passed.items():
         if variant == "torch":
             continue
         try:
-            model = getattr(foundry_runtime, CLASSES[kind])(folder, variant, verify=False, streams=1)
+            ids, all_rows = _ids_and_rows(folder, variant, verdict, items, tried)
+        except foundry_runtime.FileChanged as error:
+            raise FoundryError(f"foundry_runtime does not find {variant}: {error}") from error
         except foundry_runtime.UnusableModel as error:
             return str(error).removeprefix(f"{folder}: ").replace(str(folder), "the model")
-        except refusals as error:
-            raise FoundryError(f"foundry_runtime does not load {variant}: {type(error).__name__} {error}") from error
-        try:
-            ids = model.token_ids([first_tokenizer_input(item) for item in items])
-            together = rows_of(model, tried)
-            alone = np.vstack([rows_of(model, [item]) for item in tried])
         except refusals as error:
             raise FoundryError(f"foundry_runtime fails on {variant}: {type(error).__name__} {error}") from error
         if different := sum(mine != torchs for mine, torchs in zip(ids, expected.tokens, strict=True)):
             raise FoundryError(f"foundry_runtime gives {variant} other tokens than torch for {different} texts")
-        for rows in (together, alone):
+        threshold = lowest_cosine(verdict)
+        for rows in all_rows:
+            if rows.shape != expected.embeddings[: len(rows)].shape:
+                raise FoundryError(f"foundry_runtime gives {variant} rows of another width than torch: {rows.shape}")
             cosine = float(cosines(expected.less_offsets(rows), expected.embeddings[: len(rows)]).min())
             if not cosine >= threshold:
                 raise FoundryError(
                     f"foundry_runtime gives {variant} a cosine of {cosine:.4f} to torch, must be >= {threshold:g}"
                 )
     return None
+
+
+def lowest_cosine(verdict: Validation) -> float:
+    """The lowest cosine to torch that a variant was validated for."""
+    return float(next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine"))
+
+
+def _ids_and_rows(
+    folder: Path, variant: str, verdict: Validation, items: Sequence[Item], tried: Sequence[Item]
+) -> tuple[list[list[int]], list[np.ndarray]]:
+    """The token ids of the items, and the rows of those that are tried: all at once, and each alone.
+
+    No rows of a variant that fails on some processors, of which this may be one; and none alone of int8, whose rows
+    may depend on the batch and were validated in batches.
+    """
+    import foundry_runtime
+    from foundry_runtime.model import CLASSES
+
+    kind = checkpoint_folder.kind(folder)
+    model = getattr(foundry_runtime, CLASSES[kind])(folder, variant, verify=False, streams=1)
+    ids = model.token_ids([first_tokenizer_input(item) for item in items])
+    if families_that_fail(verdict):
+        return ids, []
+    rows = [rows_of(model, tried)]
+    if "int8" not in verdict["precision"]:
+        rows.append(np.vstack([rows_of(model, [item]) for item in tried]))
+    return ids, rows
 
 
 def rows_of(model: Any, items: Sequence[Item]) -> np.ndarray:

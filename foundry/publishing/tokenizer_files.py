@@ -23,7 +23,6 @@ from foundry.variants import checkpoint_folder
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 LENGTHS = ("model_max_length", "max_length")  # of tokenizer_config.json; the second is written by some versions alone
 PLAIN_CLASS = "PreTrainedTokenizerFast"  # in every version of transformers, the class that changes nothing
-SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 BATCH = 8  # texts that are tokenized at once, so that padding is seen, too
 
 
@@ -50,8 +49,10 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     if was_plain:
         file, config = files.read_json(transformer / FILE), files.read_json(transformer / CONFIG)
     else:
+        if expected.facts["trust_remote_code"]:  # nothing of it is loaded here
+            return None, []
         tokenizer = tokenization.transformer_without_weights(folder).tokenizer
-        if not tokenizer.is_fast or checkpoint_folder.trusts_code(folder):
+        if not tokenizer.is_fast:
             return None, []
         file, config = as_loaded(tokenizer)
     changed = [
@@ -65,7 +66,9 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     same = sum(mine == frozen for mine, frozen in zip(ids, expected.tokens, strict=True))
     if not (was_plain and same == len(inputs)):
         # Sentence Transformers has settings of its own, and versions of transformers choose a class by the model's.
-        by_model = [fields["input_ids"][0].tolist() for fields in tokenization.by_model(folder, inputs)]
+        by_model = [
+            fields["input_ids"][0].tolist() for fields in tokenization.by_model(folder, inputs, has_limit=False)
+        ]
         if by_model != expected.tokens:
             raise FoundryError(
                 f"{FILE} with a maximum length of {limit} gives Sentence Transformers other token ids than torch read "
@@ -79,7 +82,9 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
 def as_loaded(tokenizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """What tokenizer.json and tokenizer_config.json say of a loaded tokenizer, so that no class has to add anything."""
     file = json.loads(tokenizer.backend_tokenizer.to_str())
-    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if name in SPECIAL_TOKENS}
+    special = {
+        name: str(token) for name, token in tokenizer.special_tokens_map.items() if name in tokenization.SPECIAL_TOKENS
+    }
     config = {
         "tokenizer_class": PLAIN_CLASS,
         "model_max_length": tokenizer.model_max_length,
@@ -97,7 +102,9 @@ def as_loaded(tokenizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     if tokenizer.split_special_tokens:
         config["split_special_tokens"] = True
-    if isinstance(tokenizer.chat_template, str):
+    if isinstance(tokenizer.chat_template, dict):
+        config["chat_template"] = [{"name": name, "template": text} for name, text in tokenizer.chat_template.items()]
+    elif tokenizer.chat_template is not None:
         config["chat_template"] = tokenizer.chat_template
     return file, config
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,11 +15,13 @@ from foundry.publishing import readers, runtime_trial
 from foundry.reference.freezing import freeze_reference
 from foundry.reference.reference import Reference
 from foundry.variants.checkpoint_folder import Kind
+from tests.support import results
 from tests.support.checkpoints import make_kind
 from tests.support.texts import documents
 
+MINIMUM = {"check": "min_cosine", "value": 1.0, "threshold": 0.9999, "relation": ">=", "passed": True}
 TEXTS = [*documents()[:8], "a few words", "and a few more"]
-LIMITS = {"torch": 0.9999, "onnx": 0.9999}
+VERDICTS = {name: results.validation(name, checks=[MINIMUM], processors={}) for name in ("torch", "onnx")}
 
 
 def built(root: Path, kind: Kind, prompts: dict[str, str] | None = None) -> tuple[Path, Reference]:
@@ -43,23 +46,29 @@ def built(root: Path, kind: Kind, prompts: dict[str, str] | None = None) -> tupl
 )
 def test_it_gives_what_torch_gives(kind: Kind, prompts: dict[str, str] | None, tmp_path: Path) -> None:
     folder, expected = built(tmp_path, kind, prompts)
-    assert runtime_trial.why_not(folder, LIMITS, expected, TEXTS) is None
+    assert runtime_trial.why_not(folder, VERDICTS, expected, TEXTS) is None
     turned = dataclasses.replace(expected, embeddings=expected.embeddings[::-1])
     with pytest.raises(FoundryError, match=r"gives onnx a cosine of [-\d.]+ to torch, must be >= 0.9999"):
-        runtime_trial.why_not(folder, LIMITS, turned, TEXTS)
+        runtime_trial.why_not(folder, VERDICTS, turned, TEXTS)
     turned = dataclasses.replace(expected, tokens=[[*expected.tokens[0], 5], *expected.tokens[1:]])
     with pytest.raises(FoundryError, match="gives onnx other tokens than torch for 1 texts"):
-        runtime_trial.why_not(folder, LIMITS, turned, TEXTS)
+        runtime_trial.why_not(folder, VERDICTS, turned, TEXTS)
+    fails_somewhere = {"avx2": {"verdict": "failed", "how": "simulated", "checks": [{**MINIMUM, "passed": False}]}}
+    elsewhere = {"onnx": {**VERDICTS["onnx"], "processors": fails_somewhere}}
+    with pytest.raises(FoundryError, match="other tokens than torch"):
+        runtime_trial.why_not(folder, cast(Any, elsewhere), turned, TEXTS)
+    turned = dataclasses.replace(expected, embeddings=expected.embeddings[::-1])
+    assert runtime_trial.why_not(folder, cast(Any, elsewhere), turned, TEXTS) is None  # this may be such a processor
     (folder / "onnx/model.onnx").write_bytes(b"damaged")
-    with pytest.raises(FoundryError, match="foundry_runtime does not load onnx: InvalidProtobuf"):
-        runtime_trial.why_not(folder, LIMITS, expected, TEXTS)
+    with pytest.raises(FoundryError, match="foundry_runtime fails on onnx: InvalidProtobuf"):
+        runtime_trial.why_not(folder, VERDICTS, expected, TEXTS)
 
 
 def test_a_model_that_it_refuses_has_a_reason_and_no_lines(tmp_path: Path) -> None:
     folder, expected = built(tmp_path, "SentenceTransformer")
     modules = files.read_json(folder / "modules.json")
     files.write_json(folder / "modules.json", [*modules, {"idx": 3, "path": "3_Own", "type": "own.Module"}])
-    reason = runtime_trial.why_not(folder, LIMITS, expected, TEXTS)
+    reason = runtime_trial.why_not(folder, VERDICTS, expected, TEXTS)
     assert reason is not None
     assert "own.Module" in reason
     assert str(tmp_path) not in reason
@@ -68,4 +77,6 @@ def test_a_model_that_it_refuses_has_a_reason_and_no_lines(tmp_path: Path) -> No
     )
     assert tools[0].tool.startswith("Sentence Transformers 6")
     assert not any("from foundry_runtime import" in row.lines for row in tools)
-    assert runtime_trial.why_not(folder, {"torch": 1.0}, expected, TEXTS) is None  # there is nothing to run
+    assert (
+        runtime_trial.why_not(folder, {"torch": VERDICTS["torch"]}, expected, TEXTS) is None
+    )  # there is nothing to run
