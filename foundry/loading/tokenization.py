@@ -54,9 +54,7 @@ def is_plain(folder: Path) -> bool:
     if tokenizer_config.get("truncation_side", "right") != "right":
         return False
     name = tokenizer_config.get("tokenizer_class")
-    if name in PLAIN_CLASSES:  # without the names, transformers 4 gives token types and 5 does not
-        return "model_input_names" in tokenizer_config
-    return name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer)
+    return name in PLAIN_CLASSES or (name in BERT_CLASSES and _is_bert(tokenizer_config, tokenizer))
 
 
 def _has_other_tokens(tokenizer_config: dict[str, Any], added_tokens: list[dict[str, Any]]) -> bool:

@@ -135,13 +135,18 @@ def tokenizer_changes(file: dict[str, Any], config: dict[str, Any], limit: int |
 
 
 def config_changes(config: dict[str, Any], limit: int | None) -> dict[str, Any]:
-    """What tokenizer_config.json is to say of lengths, nothing where the model has no limit; and of a class that only
-    transformers 5 has."""
+    """What tokenizer_config.json is to say of lengths, nothing where the model has no limit; and of a class that
+    changes nothing, by its name and with its inputs as every version reads them."""
     changes: dict[str, Any] = {}
     if limit is not None:
         changes = {name: limit for name in LENGTHS if name == LENGTHS[0] or name in config}
-    if config.get("tokenizer_class") == "TokenizersBackend":
+    if config.get("tokenizer_class") in tokenization.PLAIN_CLASSES:
         changes["tokenizer_class"] = PLAIN_CLASS
+        # Where nothing is said, transformers 4 gives a pair's second text another token type, and 5 gives none.
+        by_default = ["input_ids", "token_type_ids", "attention_mask"]
+        if int(importlib.metadata.version("transformers").partition(".")[0]) > 4:
+            by_default.remove("token_type_ids")
+        changes["model_input_names"] = config.get("model_input_names", by_default)
     return changes
 
 

@@ -106,7 +106,7 @@ def compare(folder: Path, expected: tuple[list[dict[str, Any]], dict[str, np.nda
 def publish(folder: Path, expected: tuple[list[dict[str, Any]], Any]) -> list[str]:
     """Align the folder's tokenizer as `publish` does; check what it records, and give the names of what it changed."""
     ids = [fields["input_ids"] for fields in expected[0][: len(TEXTS)]]
-    facts = cast(Any, {"kind": "SentenceTransformer"})
+    facts = cast(Any, {"kind": "SentenceTransformer", "trust_remote_code": False})
     reference = Reference(np.zeros(0), {}, np.zeros(0), ids, facts, {}, 0, cast(Any, {}), 1, [])
     record, changed = tokenizer_files.align(folder, reference, TEXTS)
     assert record is not None
