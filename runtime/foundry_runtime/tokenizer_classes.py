@@ -33,7 +33,7 @@ def as_loaded(file: Mapping[str, Any], config: Mapping[str, Any], lower_case: bo
     if kind not in (*PLAIN, *BERTS):
         raise UnusableModel(
             f"its tokenizer is a {config.get('tokenizer_class')}, which reads tokenizer.json otherwise than it stands; "
-            "what Embedding Foundry publishes says everything in tokenizer.json"
+            "published again by Embedding Foundry, tokenizer.json says everything"
         )
     if settings := [name for name in OVERRULING if config.get(name)]:
         raise UnusableModel(f"its tokenizer's settings have {settings[0]}, which overrules tokenizer.json")

@@ -27,6 +27,11 @@ class Encoded:
         return len(self.ids)
 
 
+# What of tokenizer_config.json names special tokens: one, several, or several by their roles.
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+                  "additional_special_tokens", "extra_special_tokens")  # fmt: skip
+
+
 class Tokens:
     """A model's tokenizer. It may be used by several threads: nothing of it changes after it was made.
 
@@ -47,7 +52,7 @@ class Tokens:
         except UnusableModel as error:
             raise UnusableModel(f"{folder.name}: {error}") from None
         self._tokenizer = Tokenizer.from_str(json.dumps(loaded))
-        _check_added_tokens(folder, layout, self._tokenizer)
+        _check_added_tokens(folder, layout, file, self._tokenizer)
         self.max_seq_length = max_seq_length or layout.max_seq_length
         if self.max_seq_length is not None:
             self._tokenizer.enable_truncation(
@@ -93,8 +98,9 @@ class Tokens:
         return str(self._tokenizer.id_to_token(index))
 
 
-def _check_added_tokens(folder: ModelFolder, layout: Layout, tokenizer: Tokenizer) -> None:
-    """Whether every token that other files name is one of tokenizer.json: transformers would add what is not.
+def _check_added_tokens(folder: ModelFolder, layout: Layout, file: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+    """Whether every token that other files name is one of tokenizer.json: transformers would add what is not, and find
+    a special one in a text where the file finds a word.
 
     Raises:
         UnusableModel: when one is not.
@@ -108,7 +114,14 @@ def _check_added_tokens(folder: ModelFolder, layout: Layout, tokenizer: Tokenize
         for index, row in layout.tokenizer_config.get("added_tokens_decoder", {}).items()
         if tokenizer.token_to_id(content(row)) != int(index)
     }
-    if missing := sorted(wrong) + sorted(token for token in named if tokenizer.token_to_id(token) is None):
+    added = {row["content"] for row in file.get("added_tokens", ())}
+    special_tokens: set[str] = set()
+    for name in SPECIAL_TOKENS:
+        value = layout.tokenizer_config.get(name) or []
+        value = value.values() if isinstance(value, dict) and "content" not in value else value
+        special_tokens |= {content(token) for token in ([value] if isinstance(value, (str, dict)) else value)}
+    missing = sorted(wrong) + sorted(token for token in named if tokenizer.token_to_id(token) is None)
+    if missing := missing + sorted(special_tokens - added):
         raise UnusableModel(f"{folder.name}: its tokenizer.json does not have {missing[0]!r}, which other files add")
 
 

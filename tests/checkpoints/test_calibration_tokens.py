@@ -29,6 +29,32 @@ def cased(folder: Path) -> None:
     odd.change(folder / "sentence_bert_config.json", do_lower_case=True)
 
 
+def in_file(**changes: Any) -> Callable[[Path], None]:
+    """Values of parts of tokenizer.json, such as `model={"unk_token": ...}`; None takes the part away."""
+
+    def change(folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        for part, values in changes.items():
+            tokenizer[part] = None if values is None else {**(tokenizer[part] or {}), **values}
+        path.write_text(json.dumps(tokenizer))
+
+    return change
+
+
+def in_config(**changes: Any) -> Callable[[Path], None]:
+    return lambda folder: odd.change(folder / "tokenizer_config.json", **changes)
+
+
+def with_flag(folder: Path) -> None:
+    """A token of which the two files say different things."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    row = {key: value for key, value in tokenizer["added_tokens"][0].items() if key != "id"}
+    added = {str(tokenizer["added_tokens"][0]["id"]): {**row, "lstrip": not row["lstrip"]}}
+    odd.change(folder / "tokenizer_config.json", added_tokens_decoder=added)
+
+
+SINGLE = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
 CHANGES: dict[str, tuple[bool, Callable[[Path], Any]]] = {
     "as it is": (True, lambda folder: None),
     "prompts": (True, prompts),
@@ -50,6 +76,13 @@ CHANGES: dict[str, tuple[bool, Callable[[Path], Any]]] = {
         False,
         lambda folder: odd.change(folder / "tokenizer_config.json", truncation_side="left"),
     ),
+    "a word that the config makes special": (False, in_config(additional_special_tokens=["police"])),
+    "a special token that is a word": (False, in_config(mask_token="police")),
+    "a token with other flags": (False, with_flag),
+    "another first token": (False, in_config(cls_token="[MASK]")),
+    "another unknown token": (False, in_file(model={"unk_token": "[MASK]"})),
+    "control characters stay": (False, in_file(normalizer={"clean_text": False})),
+    "no last token": (False, in_file(post_processor={"type": "TemplateProcessing", "single": SINGLE})),
 }
 
 

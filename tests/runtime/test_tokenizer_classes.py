@@ -4,16 +4,18 @@ The checkpoints here say a class, and the version of transformers that is instal
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from foundry_runtime import UnusableModel, tokenizer_classes
+from foundry_runtime import Embedder, UnusableModel, tokenizer_classes
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.layout import read_layout
 from foundry_runtime.tokens import Tokens
 
+from foundry.base import files
 from foundry.loading import tokenization
 from foundry.publishing import tokenizer_files
 from foundry.reference.reference import Reference
@@ -168,3 +170,22 @@ def test_what_has_another_say_in_the_tokens_is_refused(
 ) -> None:
     with pytest.raises(UnusableModel, match=reason):
         tokenizer_classes.as_loaded(file, config, lower_case=False)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mask_token": "police"},
+        {"additional_special_tokens": ["police"]},
+        {"extra_special_tokens": {"officer": {"content": "police", "special": True}}},
+    ],
+)
+def test_a_special_token_that_only_the_config_names_is_an_error(
+    tiny: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    folder = Path(shutil.copytree(tiny / "onnx", tmp_path / "onnx"))
+    assert Embedder(folder, "onnx", verify=False).token_ids(["the police"])
+    path = folder / "tokenizer_config.json"
+    files.write_json(path, {**files.read_json(path), **settings})
+    with pytest.raises(UnusableModel, match="does not have 'police', which other files add"):
+        Embedder(folder, "onnx", verify=False)
