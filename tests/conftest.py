@@ -146,13 +146,12 @@ def published(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A Hub that this process takes for the real one, with org/tiny in it."""
-    from huggingface_hub import constants, file_download, utils
+    from huggingface_hub import constants, file_download
 
     from foundry.publishing.hub import retries
-    from tests.support.hub_server import Hub
+    from tests.support.hub_server import Hub, forget_connections
     from tests.support.publishing import READER, REPO, STRANGER, THEIRS, TOKEN
 
-    forget_connections = getattr(utils, "close_session", None) or utils.reset_sessions  # before huggingface_hub 1
     with Hub() as hub:
         hub.add_user("builder", TOKEN, organizations=["org"])
         hub.add_user("stranger", STRANGER)

@@ -1,8 +1,6 @@
 """The profile of this machine and its library versions: a benchmark holds for no other."""
 
-import contextlib
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -12,6 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from foundry.base.packages import installed_version
 
 LIBRARIES = (
     "torch",
@@ -57,11 +57,7 @@ def profile() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """The versions of the libraries that a benchmark depends on, of those that are installed."""
-    versions = {}
-    for name in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # optimum, which is an extra
-            versions[name] = importlib.metadata.version(name)
-    return versions
+    return {name: version for name in LIBRARIES if (version := installed_version(name)) is not None}
 
 
 def family(facts: Mapping[str, Any]) -> Literal["vnni", "avx2"] | None:

@@ -7,7 +7,6 @@ it was, and why those before it failed.
 """
 
 import gc
-import importlib.metadata
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.base.packages import installed_version
 from foundry.base.progress import say
 from foundry.base.quiet import without_warnings
 from foundry.export import comparison, optimum, torch_exporters, torch_model
@@ -78,14 +78,6 @@ def export(
             return graph, {"exporter": label, "tried_before": tried}
         tried[label] = f"its graph is {difference:.1e} of torch's largest value away from torch"
     return None, {"tried_before": tried}
-
-
-def installed_version(package: str) -> str | None:
-    """The version of an installed package; None for optimum's, which need not be there."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def first_line(message: str) -> str:

@@ -70,8 +70,7 @@ def _has_other_tokens(tokenizer_config: dict[str, Any], added_tokens: list[dict[
     for name in MORE_SPECIAL_TOKENS:
         more = tokenizer_config.get(name) or []
         named += more.values() if isinstance(more, dict) else more
-    contents = {token["content"] if isinstance(token, dict) else token for token in named if token is not None}
-    return not contents <= known.keys()
+    return not {content(token) for token in named if token is not None} <= known.keys()
 
 
 def _has_more_tokens(transformer: Path, known: set[str]) -> bool:
@@ -79,8 +78,7 @@ def _has_more_tokens(transformer: Path, known: set[str]) -> bool:
     added, special = transformer / "added_tokens.json", transformer / "special_tokens_map.json"
     names = set(files.read_json(added)) if added.is_file() else set()
     for value in (files.read_json(special) if special.is_file() else {}).values():
-        for token in value if isinstance(value, list) else [value]:
-            names.add(token["content"] if isinstance(token, dict) else token)
+        names |= {content(token) for token in (value if isinstance(value, list) else [value])}
     return not names <= known
 
 
@@ -101,14 +99,15 @@ def _is_bert(tokenizer_config: dict[str, Any], tokenizer: dict[str, Any]) -> boo
     if not is_same or normalizer.get("type") != "BertNormalizer" or not normalizer.get("clean_text", True):
         return False
     unknown, first, last = (
-        _content(tokenizer_config.get(f"{name}_token", f"[{name.upper()}]")) for name in ("unk", "cls", "sep")
+        content(tokenizer_config.get(f"{name}_token", f"[{name.upper()}]")) for name in ("unk", "cls", "sep")
     )
     if model.get("unk_token") != unknown:
         return False
     return _puts_around(tokenizer.get("post_processor") or {}, first, last)
 
 
-def _content(token: Any) -> str:
+def content(token: Any) -> str:
+    """A token as settings write it: its text, or an object that has it."""
     return str(token["content"] if isinstance(token, dict) else token)
 
 

@@ -6,20 +6,17 @@ is their scores before the activation, because the activation would hide a diffe
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
 from foundry.loading.items import PASSAGES_PER_QUERY, Item, Query, first_tokenizer_input, make_items
-from foundry.loading.prompts import is_query
+from foundry.loading.prompts import Method, embed_by_role
 from foundry.variants.checkpoint_folder import Kind
 from foundry.variants.facts import Facts
 
 if TYPE_CHECKING:
     from sentence_transformers.base.model import BaseModel
-
-# How a SentenceTransformer or SparseEncoder embeds texts, by the name of its method.
-Method = Literal["encode", "encode_query", "encode_document"]
 
 
 class LoadedVariant(ABC):
@@ -108,15 +105,7 @@ class EmbeddingVariant(LoadedVariant):
         texts = cast(Sequence[str], items)
         if not self.has_prompts:
             return self.embed(texts, batch_size)
-        methods: list[Method] = ["encode_query" if is_query(text) else "encode_document" for text in texts]
-        # The queries and then the documents are embedded together, and each row goes back to the place of its text.
-        places = {method: [i for i, name in enumerate(methods) if name == method] for method in dict.fromkeys(methods)}
-        rows = np.concatenate(
-            [self.embed([texts[i] for i in indices], batch_size, method) for method, indices in places.items()]
-        )
-        order = np.argsort([i for indices in places.values() for i in indices])
-        sorted_rows: np.ndarray = rows[order]
-        return sorted_rows
+        return embed_by_role(texts, lambda method, group: self.embed(group, batch_size, method))
 
     def embed(
         self, texts: Sequence[str], batch_size: int, method: Method = "encode", prompt: str | None = None

@@ -170,7 +170,12 @@ class Bundle:
         source = self.source["source"]
         fails_on = {row["variant"]: row["fails_on"] for row in self.rows if row["variant"] in self.variants}
         tools = readers.readers(
-            where, fails_on, self.facts, self.dimensions, self.runtime_refuses is None, self.embed_left_out is None
+            where,
+            fails_on,
+            self.facts,
+            self.dimensions,
+            has_runtime=self.runtime_refuses is None,
+            has_embed=self.embed_left_out is None,
         )
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
         section = provenance.without_local_paths(section)

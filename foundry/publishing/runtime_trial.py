@@ -12,12 +12,11 @@ import numpy as np
 
 from foundry.base.errors import FoundryError
 from foundry.loading import loader
-from foundry.loading.items import Item, Query, first_tokenizer_input, make_items
-from foundry.loading.prompts import is_query
+from foundry.loading.items import Item, Query, make_items
+from foundry.loading.prompts import embed_by_role
 from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
 from foundry.validation.results import Validation, families_that_fail
-from foundry.variants import checkpoint_folder
 
 TRIED_TEXTS = 16
 
@@ -35,16 +34,21 @@ def why_not(folder: Path, passed: Mapping[str, Validation], expected: Reference,
         FoundryError: when it runs a file and gives other tokens or rows.
     """
     import foundry_runtime
+    from foundry_runtime.model import CLASSES
 
-    kind = checkpoint_folder.kind(folder)
-    items = [*make_items(texts, kind), *make_items(list(expected.hard_texts.values()), kind)]
-    tried = items[: min(TRIED_TEXTS, len(texts))]
+    model_class = getattr(foundry_runtime, CLASSES[expected.facts["kind"]])
+    ids: list[list[int]] | None = None  # by the first file: all have one tokenizer
+    tried = make_items(texts, expected.facts["kind"])[:TRIED_TEXTS]
     refusals: tuple[type[Exception], ...] = (*loader.load_errors(), LookupError)
     for variant, verdict in passed.items():
         if variant == "torch":
             continue
         try:
-            ids, all_rows = _ids_and_rows(folder, variant, verdict, items, tried)
+            model = model_class(folder, variant, verify=False, streams=1)
+            if ids is None:
+                ids = model.token_ids(expected.tokenizer_inputs(texts))
+            all_rows = _rows(model, verdict, tried)
+            del model  # before the next is loaded
         except foundry_runtime.FileChanged as error:
             raise FoundryError(f"foundry_runtime does not find {variant}: {error}") from error
         except foundry_runtime.UnusableModel as error:
@@ -70,26 +74,18 @@ def lowest_cosine(verdict: Validation) -> float:
     return float(next(row["threshold"] for row in verdict["checks"] if row["check"] == "min_cosine"))
 
 
-def _ids_and_rows(
-    folder: Path, variant: str, verdict: Validation, items: Sequence[Item], tried: Sequence[Item]
-) -> tuple[list[list[int]], list[np.ndarray]]:
-    """The token ids of the items, and the rows of those that are tried: all at once, and each alone.
+def _rows(model: Any, verdict: Validation, tried: Sequence[Item]) -> list[np.ndarray]:
+    """The rows of the items by a model of foundry_runtime: all at once, and each alone.
 
-    No rows of a variant that fails on some processors, of which this may be one; and none alone of int8, whose rows
-    may depend on the batch and were validated in batches.
+    None of a variant that fails on some processors, of which this may be one; and none alone of int8, whose rows may
+    depend on the batch and were validated in batches.
     """
-    import foundry_runtime
-    from foundry_runtime.model import CLASSES
-
-    kind = checkpoint_folder.kind(folder)
-    model = getattr(foundry_runtime, CLASSES[kind])(folder, variant, verify=False, streams=1)
-    ids = model.token_ids([first_tokenizer_input(item) for item in items])
     if families_that_fail(verdict):
-        return ids, []
+        return []
     rows = [rows_of(model, tried)]
     if "int8" not in verdict["precision"]:
         rows.append(np.vstack([rows_of(model, [item]) for item in tried]))
-    return ids, rows
+    return rows
 
 
 def rows_of(model: Any, items: Sequence[Item]) -> np.ndarray:
@@ -101,10 +97,7 @@ def rows_of(model: Any, items: Sequence[Item]) -> np.ndarray:
     texts = cast(Sequence[str], items)
     if not any(model.prompts.values()):
         return dense(model.encode(texts))
-    # Each by itself: here the methods differ by text, and a batch of one method's texts is the runtime's own affair.
-    return np.vstack(
-        [dense((model.encode_query if is_query(text) else model.encode_document)([text])) for text in texts]
-    )
+    return embed_by_role(texts, lambda method, group: dense(getattr(model, method)(group)))
 
 
 def dense(embeddings: Any) -> np.ndarray:

@@ -16,7 +16,6 @@ from typing import Any, TypedDict
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.loading import tokenization
-from foundry.loading.items import first_tokenizer_input, make_items
 from foundry.reference.reference import Reference
 from foundry.variants import checkpoint_folder
 
@@ -59,9 +58,7 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
         _write(transformer / FILE, file | tokenizer_changes(file, config, limit)),
         _write(transformer / CONFIG, config | config_changes(config, limit)),
     ]
-    kind = expected.facts["kind"]
-    items = [*make_items(texts, kind), *make_items(list(expected.hard_texts.values()), kind)]
-    inputs = [first_tokenizer_input(item) for item in items]
+    inputs = expected.tokenizer_inputs(texts)
     ids = by_file_as_it_is(transformer / FILE, inputs)
     same = sum(mine == frozen for mine, frozen in zip(ids, expected.tokens, strict=True))
     if not (was_plain and same == len(inputs)):
@@ -119,7 +116,7 @@ def tokenizer_changes(file: dict[str, Any], config: dict[str, Any], limit: int |
         }  # fmt: skip
     before = file.get("padding") or {}
     token = config.get("pad_token") or before.get("pad_token")
-    content = token["content"] if isinstance(token, dict) else token
+    content = token and tokenization.content(token)
     ids = {row["content"]: row["id"] for row in file.get("added_tokens", ())}
     vocabulary = file["model"].get("vocab")
     if isinstance(vocabulary, dict):

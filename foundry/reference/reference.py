@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from foundry.base import files
+from foundry.loading.items import first_tokenizer_input, make_items
 from foundry.reference import closeness, coverage
 from foundry.reference.coverage import Coverage
 from foundry.reference.scripts import Scripts
@@ -66,6 +67,12 @@ class Reference:
             tokens=[*self.tokens[:texts], *(self.tokens[texts + index] for index in kept)],
             hard_texts_left_out=sorted({*self.hard_texts_left_out, *left_out}),
         )
+
+    def tokenizer_inputs(self, texts: Sequence[str]) -> list[str | tuple[str, str]]:
+        """What a tokenizer takes of the validation texts and then of the hard texts: the texts or pairs of `tokens`."""
+        kind = self.facts["kind"]
+        items = [*make_items(texts, kind), *make_items(list(self.hard_texts.values()), kind)]
+        return [first_tokenizer_input(item) for item in items]
 
     @property
     def vocabulary_covered(self) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from foundry.data.labelled import Task
-from foundry.loading.variant import EmbeddingVariant, LoadedVariant, Method, PairVariant
+from foundry.loading.prompts import Method
+from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant
 
 
 class CachedEncoder:

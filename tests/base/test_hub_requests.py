@@ -11,6 +11,7 @@ import pytest
 from foundry.base import hub_client, hub_requests, time_limits
 from foundry.base.errors import FoundryError
 from foundry.publishing.hub import retries
+from tests.support.hub_server import forget_connections
 
 sleep = time.sleep  # the client's own, which is the same function, is taken away
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -97,10 +98,9 @@ def test_what_moves_fast_enough_may_take_long() -> None:
 
 
 def test_without_the_hub_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import HfApi, constants, utils
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    forget_connections = getattr(utils, "close_session", None) or utils.reset_sessions  # before huggingface_hub 1
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     forget_connections()
     with hub_requests.limited(), pytest.raises(OfflineModeIsEnabled):

@@ -26,6 +26,14 @@ from tests.support.hub_state import LFS_PATTERNS, Blob, Repo, Rule, Tree, User, 
 from tests.support.hub_storage import Storage
 
 
+def forget_connections() -> None:
+    """Let huggingface_hub make its client anew, by the address and settings of now."""
+    from huggingface_hub import utils
+
+    reset = getattr(utils, "close_session", None) or utils.reset_sessions  # the latter before huggingface_hub 1
+    reset()
+
+
 class Hub:
     """The state, and the two servers that give access to it."""
 
