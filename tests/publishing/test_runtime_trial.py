@@ -20,7 +20,7 @@ from tests.support.checkpoints import make_kind
 from tests.support.texts import documents
 
 MINIMUM = {"check": "min_cosine", "value": 1.0, "threshold": 0.9999, "relation": ">=", "passed": True}
-TEXTS = [*documents()[:8], "a few words", "and a few more"]
+TEXTS = ["a few words", *documents()[:8], "and a few more"]
 VERDICTS = {name: results.validation(name, checks=[MINIMUM], processors={}) for name in ("torch", "onnx")}
 
 
