@@ -1,22 +1,19 @@
 # The two commands are `make artifacts` and `make test`; each makes .venv by itself when it is missing or stale.
 
 PYTHON ?= python3
-# `optimum` builds; the same tests also run with current transformers and Sentence Transformers, which optimum has no
-# release for, by `make test TOOLCHAIN=transformers5`.
-TOOLCHAIN ?= optimum
-ifeq ($(TOOLCHAIN),optimum)
+# `current` has current transformers and Sentence Transformers. `optimum` has optimum's exporters and Sentence
+# Transformers' own backends, with the last versions of both that optimum allows.
+TOOLCHAIN ?= current
+ifeq ($(TOOLCHAIN),current)
 VENV := .venv
 CONSTRAINTS := constraints.txt
-EXTRAS := optimum,peers,sample,dev
-else ifeq ($(TOOLCHAIN),transformers5)
-VENV := .venv-transformers5
-CONSTRAINTS := constraints-transformers5.txt
 EXTRAS := sample,dev
-ifneq ($(filter-out test test-all clean $(VENV)/installed,$(or $(MAKECMDGOALS),artifacts)),)
-$(error TOOLCHAIN=transformers5 runs tests. What is built is built with optimum: dvc.lock does not know toolchains apart)
-endif
+else ifeq ($(TOOLCHAIN),optimum)
+VENV := .venv-optimum
+CONSTRAINTS := constraints-optimum.txt
+EXTRAS := optimum,peers,sample,dev
 else
-$(error TOOLCHAIN is $(TOOLCHAIN), must be optimum or transformers5)
+$(error TOOLCHAIN is $(TOOLCHAIN), must be current or optimum)
 endif
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 from foundry.base.errors import FoundryError
 
+# The output that says which libraries build. Nearly every stage reads it, and it is known before anything runs.
+TOOLCHAIN = "toolchain.json"
+
 
 class Task(NamedTuple):
     """One stage of the filled-in dvc.yaml."""
 
     name: str  # as DVC takes it: `export@minilm-onnx`
-    needs: tuple[str, ...]  # the stages whose outputs it reads
+    needs: tuple[str, ...]  # the stages whose outputs it reads, but for the toolchain's
     resources: dict[str, float]  # what its machine must offer
     alone: bool  # on its machine
     outs: tuple[str, ...]  # paths below the project's folder
@@ -34,10 +37,17 @@ def read_tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: I
     alone = list(alone)
     check_patterns(names, [*placement, *alone])
     root = Path(repo.root_dir)
+    waits = {stage: {dep.fs_path for dep in stage.deps if Path(dep.fs_path).name != TOOLCHAIN} for stage in steps}
     return [
         Task(
             name=stage.addressing,
-            needs=tuple(sorted(needed.addressing for needed in graph.successors(stage))),
+            needs=tuple(
+                sorted(
+                    needed.addressing
+                    for needed in graph.successors(stage)
+                    if any(_is_read(out.fs_path, waits[stage]) for out in needed.outs)
+                )
+            ),
             resources={
                 key: value
                 for pattern, row in placement.items()
@@ -51,6 +61,16 @@ def read_tasks(repo: Any, placement: Mapping[str, Mapping[str, float]], alone: I
         )
         for stage in steps
     ]
+
+
+def _is_read(out: str, deps: Collection[str]) -> bool:
+    """Whether an output is among these dependencies, holds one, or lies within one."""
+    return any(out == dep or Path(out) in Path(dep).parents or Path(dep) in Path(out).parents for dep in deps)
+
+
+def toolchain_file(tasks: Iterable[Task]) -> Path | None:
+    """Where the versions of the libraries are written, if any task writes them."""
+    return next((Path(out) for task in tasks for out in task.uncached if Path(out).name == TOOLCHAIN), None)
 
 
 def check_patterns(names: Collection[str], patterns: Iterable[str]) -> None:

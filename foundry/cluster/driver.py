@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from foundry.base import files
+from foundry.base import files, packages
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.cluster import dag
@@ -125,6 +125,8 @@ def drive(
     recovery.recover()
     repo = Repo()
     order = dag.read_tasks(repo, settings.placement, settings.alone)
+    if toolchain := dag.toolchain_file(order):  # with other libraries than those of dvc.lock, all stages have changed
+        files.write_json(toolchain, packages.toolchain())
     todo = dag.stale(dag.upstream(order, targets) if targets else order, changed_stages(repo))
     say(f"{len(todo)} of {len(order)} stages to run")
     if not todo:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from foundry.base.progress import say
 from foundry.cluster.cluster import Cluster
-from foundry.cluster.dag import Task
+from foundry.cluster.dag import Task, toolchain_file
 from foundry.cluster.view import State, View
 from foundry.cluster.workers import Job, Result, redacted
 
@@ -63,6 +63,9 @@ class Run:
             if task.name not in self.waiting
             for name in task.uncached
         }
+        self.toolchain = toolchain_file(self.everything.values())
+        if self.toolchain:
+            self.files[self.toolchain.as_posix()] = self.toolchain.read_bytes()
         self.measuring: set[str] = set()  # the machines that measure
         self.sent: dict[str, int] = {}  # how many measurements, by machine
         self.answers: dict[str, dict[str, Result]] = {}  # of a stage that says which machine it is, by machine
@@ -156,6 +159,7 @@ class Run:
             revision=self.place.revision,
             lock={name: self.entries.get(name) or self.lock[name] for name in inputs},
             files=dict(self.files),
+            toolchain=self.toolchain and self.toolchain.as_posix(),
             cache=self.place.cache,
         )
 

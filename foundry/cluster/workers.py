@@ -6,6 +6,7 @@ Ray sends this file's code to the machines, so it imports nothing of the project
 
 import ctypes
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 import yaml
 
 LOCK = "dvc.lock"
+PRINT_TOOLCHAIN = "import json; from foundry.base import packages; print(json.dumps(packages.toolchain()))"
 # Up to the last @ before the path: a password may hold one, too.
 USER_IN_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]+@")
 
@@ -38,6 +40,7 @@ class Job(NamedTuple):
     revision: str
     lock: dict[str, object]  # entries of dvc.lock for `inputs`
     files: dict[str, bytes]  # what stages before it have written and DVC does not keep
+    toolchain: str | None  # which of them has the versions of the driver's libraries
     cache: str | None  # DVC's cache, where the driver's machine is the only one; nothing is pulled or pushed then
 
 
@@ -100,6 +103,7 @@ def work(job: Job, board: Any, root: Path | None = None) -> Result:
             except Failed:  # an earlier job was killed there
                 shutil.rmtree(folder, ignore_errors=True)
                 _fresh_clone(folder, job, root / "cache", log)
+            _check_toolchain(folder, job)
             stage_seconds = _reproduce(folder, job, log)
             entry = yaml.safe_load((folder / LOCK).read_text(encoding="utf-8"))["stages"][job.stage]
             files = {name: (folder / name).read_bytes() for name in job.uncached}
@@ -208,6 +212,25 @@ def _fresh_clone(folder: Path, job: Job, cache: Path, log: Log) -> None:
     log.run(folder, "git", "clean", "-ffdxq", "--exclude=/.dvc")
     # One cache for all clones. `dvc config` would write the same, in a second.
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {job.cache or cache}\n", encoding="utf-8")
+
+
+def _check_toolchain(folder: Path, job: Job) -> None:
+    """Check that this machine builds with the libraries that dvc.lock will name.
+
+    Raises:
+        Failed: when it has others than the driver.
+    """
+    if job.toolchain is None:
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_TOOLCHAIN], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"the versions of this machine's libraries cannot be read: {done.stderr.strip()}")
+    here, there = json.loads(done.stdout), json.loads(job.files[job.toolchain])
+    if others := [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]:
+        rows = ", ".join(f"{name} {here.get(name, 'missing')} (there {there.get(name, 'missing')})" for name in others)
+        raise Failed(f"this machine has other libraries than the one that started the run: {rows}")
 
 
 def _reproduce(folder: Path, job: Job, log: Log) -> float:

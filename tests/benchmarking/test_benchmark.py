@@ -229,7 +229,7 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
 @pytest.mark.usefixtures("forked_children")
 def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
     root = project()
-    host.main(root / "host.json", root / "precisions.json")
+    host.main(root / "host.json", root / "precisions.json", root / "toolchain.json")
     name = files.read_json(root / "host.json")["host"]
     folder = tmp_path / "models"
     for variant in TINY_VARIANTS:
@@ -276,11 +276,13 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
 
 
 def test_the_host_profile_is_the_same_twice_and_names_the_toolchain(tmp_path: Path) -> None:
-    host.main(tmp_path / "a.json", tmp_path / "precisions.json")
-    host.main(tmp_path / "b.json", tmp_path / "precisions.json")
+    host.main(tmp_path / "a.json", tmp_path / "precisions.json", tmp_path / "toolchain.json")
+    host.main(tmp_path / "b.json", tmp_path / "precisions.json", tmp_path / "toolchain.json")
     assert files.sha256(tmp_path / "a.json") == files.sha256(tmp_path / "b.json")
     facts = files.read_json(tmp_path / "a.json")
-    assert facts["libraries"]["onnxruntime"]
+    versions = files.read_json(tmp_path / "toolchain.json")
+    assert versions["onnxruntime"] == facts["libraries"]["onnxruntime"]
+    assert versions["torch"] == facts["libraries"]["torch"].partition("+")[0]
     assert facts["cores"] >= 1
 
 
@@ -288,13 +290,13 @@ def test_openvino_is_asked_for_its_precisions_once_on_a_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile, known = tmp_path / "host.json", tmp_path / "precisions.json"
-    host.main(profile, known)
+    host.main(profile, known, tmp_path / "toolchain.json")
     before = files.read_json(known)
     monkeypatch.setattr(precisions, "of_processor", lambda: ["bf16"])
-    host.main(profile, known)
+    host.main(profile, known, tmp_path / "toolchain.json")
     assert files.read_json(known) == before
     files.write_json(profile, {**files.read_json(profile), "processor": "another"})
-    host.main(profile, known)
+    host.main(profile, known, tmp_path / "toolchain.json")
     assert files.read_json(known) == {"precisions": ["bf16"]}
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from foundry.base import packages
 from foundry.base.errors import FoundryError
 from foundry.cluster import dag, driver, workers
 from foundry.cluster.cluster import NOT_IN_THE_BACKGROUND
@@ -23,12 +24,13 @@ from foundry.cluster.dag import Task
 from foundry.cluster.run import Place, Run
 from tests.support.projects import ROOT
 
-# In the form of the real one: a matrix, a stage that says what the machine is, one that measures, one that joins.
+# In the form of the real one: a matrix, a stage that says what the machine is and which libraries it has, one that
+# measures, one that joins.
 PIPELINE = """
 stages:
   first:
     cmd: python work.py first out/first
-    deps: [source.txt, work.py]
+    deps: [out/toolchain.json, source.txt, work.py]
     outs: [out/first]
   middle:
     matrix:
@@ -41,6 +43,8 @@ stages:
     always_changed: true
     outs:
     - out/host:
+        cache: false
+    - out/toolchain.json:
         cache: false
   measure:
     matrix:
@@ -77,6 +81,9 @@ if name.startswith("measure"):  # adds to what it measured before
     text = (target.read_text() if target.exists() else "") + text
     (notes / f"{name}-{os.getpid()}.on").write_text(kind + os.environ.get("RAY_NODE", ""))
 pathlib.Path(target).write_text(kind if name == "host" else text + name)
+if name == "host":
+    from foundry.base import files, packages
+    files.write_json(pathlib.Path("out/toolchain.json"), packages.toolchain())
 (notes / f"{name}-{os.getpid()}.end").write_text(f"{time.time()}")
 """
 
@@ -387,6 +394,40 @@ def test_what_depends_on_what_changed_is_stale() -> None:
     assert dag.stale(order, set()) == []
     with pytest.raises(FoundryError, match="names x@"):
         dag.check_patterns(["a", "b"], ["x@*", "a"])
+
+
+def test_with_the_same_libraries_only_what_describes_the_machine_is_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequential(project)
+    alone = project.parent / "alone"
+    monkeypatch.chdir(alone)
+
+    def to_run() -> list[str]:
+        from dvc.repo import Repo
+
+        repo = Repo()
+        order = dag.read_tasks(repo, {}, [])
+        assert dag.toolchain_file(order) == Path("out/toolchain.json")
+        return [task.name for task in dag.stale(order, driver.changed_stages(repo))]
+
+    assert {*to_run()} == {"host", "measure@a", "measure@b", "join"}
+    (alone / "out/toolchain.json").write_text('{"torch": "1.0"}')
+    assert len(to_run()) == 8
+
+
+def test_a_machine_with_other_libraries_builds_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    here = packages.toolchain()
+    job = workers.Job("first", (), (), "", "", {}, {}, "out/toolchain.json", None)
+    workers._check_toolchain(project, job._replace(files={"out/toolchain.json": json.dumps(here).encode()}))
+    workers._check_toolchain(project, job._replace(toolchain=None))
+    other = json.dumps({**here, "torch": "1.0", "optimum-x": "2.0"}).encode()
+    with pytest.raises(workers.Failed) as failed:
+        workers._check_toolchain(project, job._replace(files={"out/toolchain.json": other}))
+    assert f"torch {here['torch']} (there 1.0)" in str(failed.value)
+    assert "optimum-x missing (there 2.0)" in str(failed.value)
+    assert "numpy" not in str(failed.value)
 
 
 def test_no_log_and_no_error_has_the_secrets_of_an_address(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,7 +259,7 @@ def test_the_repository_of_another_model(prepared: Project, server: Hub) -> None
 
 
 def test_publishing_is_audited_first() -> None:
-    command = ["make", "-n", "-o", ".venv/installed", "publish", "TOOLCHAIN=optimum"]
+    command = ["make", "-n", "-o", ".venv/installed", "publish", "TOOLCHAIN=current"]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     [audit, publish] = [lines.index(line) for line in lines if "foundry audit" in line or "dvc repro" in line]
     assert lines[audit].startswith("foundry audit")

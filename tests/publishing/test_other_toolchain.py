@@ -1,6 +1,6 @@
 """What one toolchain publishes loads in the other: the same tokens and rows of every file, for each kind.
 
-The other one is what `make test` sets up in the folder of the project, .venv or .venv-transformers5.
+The other one is what `make test` sets up in the folder of the project, .venv or .venv-optimum.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from tests.support.sessions import built_once
 from tests.support.stages import build
 from tests.support.texts import documents
 
-OTHER = ROOT / (".venv-transformers5" if loader.has_optimum() else ".venv") / "bin/python"
+OTHER = ROOT / (".venv" if loader.has_optimum() else ".venv-optimum") / "bin/python"
 # Not longer: for a pair of texts far beyond the model's maximum, a tokenizer takes seconds.
 TEXTS = ["a text", *documents()[:5], *(text[:2000] for text in nasty_texts(20))]
 VARIANTS = ("torch", "onnx", "onnx_qint8_static", "openvino")
@@ -43,9 +43,13 @@ for variant in variants:
 json.dump(result, open(sys.argv[1], "w"))
 """
 
-pytestmark = pytest.mark.skipif(
-    not OTHER.is_file() and not os.environ.get("CI"), reason="the other toolchain is not set up: see CONTRIBUTING.md"
-)
+pytestmark = [
+    pytest.mark.both_toolchains,
+    pytest.mark.skipif(
+        not OTHER.is_file() and not os.environ.get("CI"),
+        reason="the other toolchain is not set up: see CONTRIBUTING.md",
+    ),
+]
 
 
 @pytest.fixture(scope="module", params=["SentenceTransformer", "SparseEncoder", "CrossEncoder"])

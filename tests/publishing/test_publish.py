@@ -122,6 +122,7 @@ def test_the_card_is_kept_and_its_section_replaced(ready: Path, tmp_path: Path) 
 
 @pytest.mark.usefixtures("graphs_load")
 @pytest.mark.slow
+@pytest.mark.both_toolchains
 @pytest.mark.timeout(1800)  # sixteen validations of a real model, half a minute each
 def test_the_real_model_every_file_loads_by_its_documented_name(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
