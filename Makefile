@@ -26,7 +26,7 @@ TESTS ?= not slow
 BUNDLE ?= build/rebuild.tar
 YES ?=
 
-.PHONY: artifacts test test-all check check-params audit prune rebuild bundle unbundle propose publish clean
+.PHONY: artifacts test test-all check check-params advisories outdated audit prune rebuild bundle unbundle propose publish clean
 
 artifacts: $(VENV)/installed check-params  ## build, check, measure and publish everything that params.yaml names
 	foundry build
@@ -46,6 +46,12 @@ check: $(VENV)/installed  ## what a change must pass before review
 
 check-params: $(VENV)/installed  ## every mistake in params.yaml at once
 	foundry check-params
+
+advisories: $(VENV)/installed  ## known advisories against the pinned versions; one is an error, and so is a package nobody knows
+	pip-audit --requirement $(CONSTRAINTS) --no-deps --disable-pip --strict
+
+outdated: $(VENV)/installed  ## which sources and packages have moved on, and advisories against what is installed
+	foundry outdated
 
 audit: $(VENV)/installed  ## every output against dvc.lock, byte for byte: workspace, cache, remote
 	foundry audit

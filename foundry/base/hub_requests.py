@@ -59,7 +59,7 @@ def _limit_requests() -> Callable[[], None]:
             configure_http_backend(limited_requests.session)
         return configure_http_backend
     from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory  # type: ignore[attr-defined]  # of 1 and later
+    from huggingface_hub.utils._http import default_client_factory  # of 1 and later
 
     from foundry.base import limited_httpx
 

@@ -159,7 +159,7 @@ class Run:
             revision=self.place.revision,
             lock={name: self.entries.get(name) or self.lock[name] for name in inputs},
             files=dict(self.files),
-            toolchain=self.toolchain and self.toolchain.as_posix(),
+            toolchain=self.toolchain.as_posix() if self.toolchain else None,
             cache=self.place.cache,
         )
 

@@ -1,7 +1,8 @@
 """Show what moved on since it was pinned.
 
-That is, sources on the Hub, and the toolchain. Exit code 0 when all is as pinned, 3 when something has moved on, 1
-when that could not be found out. A package counts when its newer version is within its range in pyproject.toml.
+That is, sources on the Hub, the packages of the toolchain, and advisories against any package that is installed. Exit
+code 0 when all is as pinned, 3 when something has moved on, 1 when that could not be found out. A package counts when
+its newer or fixed version is within its range in pyproject.toml.
 A source whose Python files run here (`trust_remote_code` or `code_revision`) is never pinned anew by --write: read what
 changed there, and pin it yourself.
 """
@@ -21,7 +22,7 @@ class Row(NamedTuple):
     what: str
     pinned: str
     now: str
-    counts: bool  # not where a version is beyond the range in pyproject.toml
+    why_not: str = ""  # nothing can be done about it within the ranges of pyproject.toml
 
 
 def print_table(rows: list[Row]) -> None:
@@ -35,7 +36,7 @@ def print_table(rows: list[Row]) -> None:
     for name in ("what", "pinned", "now", ""):
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(row.what, row.pinned, row.now, "" if row.counts else "beyond the range in pyproject.toml")
+        table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -47,17 +48,26 @@ def main(
     toolchain: Annotated[bool, typer.Option(help="Look at packages, too.")] = True,
 ) -> None:
     from foundry.params import pins, reading
-    from foundry.params.toolchain import newer_packages
+    from foundry.params.toolchain import advisories, newer_packages
 
     reading.read()  # names every mistake in it
     sources = list(pins.pinned_sources(reading.read_yaml(reading.PARAMS)))
     commits = {source: pins.current_commit(source.repo, source.kind) for source in sources}
     moved = {source: commit for source, commit in commits.items() if commit != source.revision}
-    rows = [Row(f"{source.where} ({source.repo})", source.revision, commit, True) for source, commit in moved.items()]
-    rows += [Row(*package) for package in (newer_packages() if toolchain else [])]
+    rows = [Row(f"{source.where} ({source.repo})", source.revision, commit) for source, commit in moved.items()]
+    if toolchain:
+        rows += [
+            Row(name, installed, latest, "" if allowed else "beyond the range in pyproject.toml")
+            for name, installed, latest, allowed in newer_packages()
+        ]
+        rows += [
+            Row(name, installed, f"{', '.join(ids)}; fixed in {', '.join(fixed_in) or 'none yet'}",
+                "" if fixable else "fixed by no version within the range in pyproject.toml")
+            for name, installed, ids, fixed_in, fixable in advisories()
+        ]  # fmt: skip
     if rows:
         print_table(rows)
-    if not any(row.counts for row in rows):
+    if all(row.why_not for row in rows):
         say(f"{len(sources)} sources on the Hub", " and the toolchain" if toolchain else "", ": as pinned")
         return
     unread = {source: commit for source, commit in moved.items() if source.runs_code}

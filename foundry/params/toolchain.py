@@ -1,14 +1,17 @@
-"""The packages that pyproject.toml asks for, and their newer versions."""
+"""The packages that pyproject.toml asks for and their newer versions, and advisories against what is installed."""
 
 import importlib.metadata
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from foundry.base.errors import FoundryError
 
@@ -22,13 +25,23 @@ class NewerPackage(NamedTuple):
     is_allowed: bool  # by its range in pyproject.toml, and by what is installed beside it
 
 
+class Advisory(NamedTuple):
+    """What is known against a version that is installed."""
+
+    name: str
+    installed: str
+    ids: tuple[str, ...]  # CVEs where they have such numbers
+    fixed_in: tuple[str, ...]  # the first fixed versions
+    is_fixable: bool  # by a version that `is_allowed`
+
+
 def newer_packages() -> list[NewerPackage]:
     """The packages that pyproject.toml names and that have a newer version, as pip sees it.
 
     Raises:
         FoundryError: when pip finds no index.
     """
-    own = [Requirement(line) for line in importlib.metadata.requires("embedding-foundry") or []]
+    own = own_requirements()
     wanted = {canonicalize_name(entry.name) for entry in own}
     done = subprocess.run(
         [sys.executable, "-m", "pip", "list", "--outdated", "--format", "json", "--disable-pip-version-check"],
@@ -46,6 +59,55 @@ def newer_packages() -> list[NewerPackage]:
         for name, row in rows
         if name in wanted
     ]
+
+
+def own_requirements() -> list[Requirement]:
+    """What pyproject.toml asks for, with every extra."""
+    return [Requirement(line) for line in importlib.metadata.requires("embedding-foundry") or []]
+
+
+def advisories() -> list[Advisory]:
+    """The advisories that PyPI knows against what is installed, as pip-audit reads them, one for each package.
+
+    Raises:
+        FoundryError: when they cannot be read of a package that pyproject.toml names: pip-audit passes over what it
+            does not find.
+    """
+    installed = {
+        canonicalize_name(distribution.name): distribution.version.partition("+")[0]
+        for distribution in importlib.metadata.distributions()
+        if distribution.name != "embedding-foundry"
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        pins = Path(scratch) / "installed.txt"
+        pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(installed.items())))
+        done = subprocess.run(
+            [sys.executable, "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip",
+             "--format", "json", "--desc", "off", "--aliases", "on", "--progress-spinner", "off"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    try:  # with advisories the exit code is that of an error, too
+        rows: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except ValueError as error:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise FoundryError(f"pip-audit cannot read the advisories: {last}") from error
+    own = own_requirements()
+    wanted = {canonicalize_name(entry.name) for entry in own}
+    if unknown := [row["name"] for row in rows if "skip_reason" in row and row["name"] in wanted]:
+        raise FoundryError(f"no advisories can be read of {', '.join(unknown)}: the service does not know them")
+    everything = [*own, *requirements_beside()]
+    return [_advisory(row, everything) for row in rows if row.get("vulns")]
+
+
+def _advisory(row: dict[str, Any], requirements: Sequence[Requirement]) -> Advisory:
+    ids = [next((name for name in entry["aliases"] if name.startswith("CVE")), entry["id"]) for entry in row["vulns"]]
+    fixed_in = [version for entry in row["vulns"] for version in entry["fix_versions"]]
+    # One version has to be free of all of them.
+    latest = [max(entry["fix_versions"], key=Version, default=None) for entry in row["vulns"]]
+    is_fixable = None not in latest and is_allowed(row["name"], max(filter(None, latest), key=Version), requirements)
+    return Advisory(
+        row["name"], row["version"], tuple(sorted({*ids})), tuple(sorted({*fixed_in}, key=Version)), is_fixable
+    )
 
 
 def requirements_beside() -> list[Requirement]:

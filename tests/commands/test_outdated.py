@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,7 @@ def test_the_toolchain(
 
     project()
     installed = importlib.metadata.version("transformers")
+    monkeypatch.setattr(toolchain, "advisories", list)
     asks_for("transformers<9,>=4.57.6", 'pytest>=9; extra == "dev"')
     listed(("transformers", installed, "9.1"), ("no-dependency-of-ours", "1", "2"))
     outdated.main()
@@ -177,6 +180,89 @@ def test_the_toolchain(
     with pytest.raises(typer.Exit):
         outdated.main()
     assert f"{installed}.post1" in capsys.readouterr().out
+
+
+@pytest.fixture
+def osv(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """A service in the form of OSV that pip-audit asks: advisories by package."""
+    known: dict[str, list[dict[str, Any]]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps({"vulns": found} if (found := known.get(asked["package"]["name"])) else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PIP_AUDIT_VULNERABILITY_SERVICE", "osv")
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", f"http://127.0.0.1:{server.server_port}/v1/query")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield known
+    server.shutdown()
+    server.server_close()
+
+
+def vulnerability(package: str, id: str, fixed_in: str, *aliases: str) -> dict[str, Any]:
+    events = [{"introduced": "0"}, *([{"fixed": fixed_in}] if fixed_in else [])]
+    affected = {"package": {"name": package, "ecosystem": "PyPI"}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
+    return {"id": id, "aliases": [*aliases], "summary": "it runs code", "affected": [affected]}
+
+
+def test_advisories_are_named_with_what_fixes_them(
+    project: Callable[..., Path], osv: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    project()
+    monkeypatch.setattr(toolchain, "newer_packages", list)
+    assert toolchain.advisories() == []
+    outdated.main()
+    assert ": as pinned" in capsys.readouterr().out
+
+    version = importlib.metadata.version("torch").partition("+")[0]
+    osv["torch"] = [
+        vulnerability("torch", "GHSA-1", f"{version}.post1", "CVE-2026-1"),
+        vulnerability("torch", "PYSEC-2", f"{version}.post2"),
+    ]
+    osv["typer"] = [vulnerability("typer", "GHSA-3", "")]
+    osv["dvc"] = [vulnerability("dvc", "GHSA-4", "99.0", "CVE-2026-4")]
+    found = {row.name: row for row in toolchain.advisories()}
+    assert {name: (row.ids, row.is_fixable) for name, row in found.items()} == {
+        "torch": (("CVE-2026-1", "PYSEC-2"), True),
+        "typer": (("GHSA-3",), False),
+        "dvc": (("CVE-2026-4",), False),
+    }
+    with pytest.raises(typer.Exit) as moved:
+        outdated.main()
+    assert moved.value.exit_code == outdated.MOVED
+    output = capsys.readouterr().out
+    assert f"CVE-2026-1, PYSEC-2; fixed in {version}.post1, {version}.post2" in output
+    assert "GHSA-3; fixed in none yet" in output
+    assert "fixed by no version within the range" in output
+    # What cannot be mended within the ranges is named, and is no reason to build anew.
+    del osv["torch"]
+    outdated.main()
+    assert "CVE-2026-4; fixed in 99.0" in capsys.readouterr().out
+
+
+def test_advisories_that_cannot_be_read_are_an_error(
+    osv: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", "http://127.0.0.1:9/v1/query")
+    with pytest.raises(FoundryError, match=r"^pip-audit cannot read the advisories: "):
+        toolchain.advisories()
+    # A service that knows no package is no service that knows no advisory.
+    skipped = {"dependencies": [{"name": "torch", "skip_reason": "not found"}], "fixes": []}
+    done = subprocess.CompletedProcess([], 0, stdout=json.dumps(skipped), stderr="")
+    monkeypatch.setattr(toolchain.subprocess, "run", lambda *arguments, **options: done)
+    with pytest.raises(FoundryError, match=r"^no advisories can be read of torch"):
+        toolchain.advisories()
 
 
 def test_the_exit_codes(project: Callable[..., Path]) -> None:
