@@ -16,13 +16,17 @@ from foundry.onnx.settings import Optimize
 from foundry.variants import checkpoint_folder, variant_folder
 
 # ONNX Runtime's transformers optimizer has a set of fusions for each of a few model types. Which one fits an
-# architecture is optimum's choice (tests/onnx/test_optimize.py compares); an architecture that is not here has none.
-ORT_MODEL_TYPES = {
+# architecture is optimum's choice (tests/onnx/test_optimize.py compares), and where optimum does not know it, the one
+# that fuses most of it; an architecture that is not here has none.
+OPTIMUMS_MODEL_TYPES = {
     "albert": "bert", "bart": "bart", "bert": "bert", "big_bird": "bert", "bloom": "gpt2", "camembert": "bert",
     "deberta": "bert", "deberta-v2": "bert", "distilbert": "bert", "electra": "bert", "gpt2": "gpt2", "gpt_neo": "gpt2",
     "gpt_neox": "gpt2", "gptj": "gpt2", "granite": "gpt2", "llama": "gpt2", "longt5": "bert", "marian": "bart",
     "mbart": "bart", "mistral": "gpt2", "modernbert": "bert", "mpnet": "bert", "mt5": "bart", "nystromformer": "bert",
     "pegasus": "bert", "roberta": "bert", "t5": "bert", "xlm-roberta": "bert",
+}  # fmt: skip
+ORT_MODEL_TYPES = {
+    **OPTIMUMS_MODEL_TYPES, "eurobert": "bert", "gte": "bert", "jina_embeddings_v3": "bert", "nomic_bert": "bert",
 }  # fmt: skip
 # What configs of transformers call the same thing.
 HEAD_COUNT_KEYS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads")

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from foundry.loading import loader
 from tests.support import architectures
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(loader.has_optimum(), reason="the page is of the default toolchain"),
+]
 
 COMMITTED = architectures.TABLE.read_text(encoding="utf-8")
 
@@ -40,6 +44,7 @@ SAMPLE = [
     ("SentenceTransformer", "t5"),
     ("SentenceTransformer", "qwen2"),
     ("SentenceTransformer", "gemma3_text"),
+    ("SentenceTransformer", "nomic_bert"),
     ("SparseEncoder", "roberta"),
     ("CrossEncoder", "modernbert"),
 ]

@@ -86,6 +86,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         "unigram", {**DECODER, "sliding_window": 16, "use_bidirectional_attention": True, "num_hidden_layers": 6}
     ),
     "mistral": Architecture("unigram", DECODER, "lasttoken", "left", "end"),
+    # Not in transformers 4.
+    "nomic_bert": Architecture("wordpiece", token_types=True),
+    "gte": Architecture("unigram", pooling="cls"),
+    "jina_embeddings_v3": Architecture("unigram"),
+    "eurobert": Architecture("bytes", {**SMALL, "max_position_embeddings": 256}),
 }
 
 
@@ -201,7 +206,7 @@ INTRODUCTION = """# What works
 
 Every kind of Sentence Transformers model with every architecture, as tiny models with random weights: exported, every
 variant built, and validated as any other model is. Written by `python -m tests.support.architectures`;
-tests/export/test_architectures.py builds the models again and compares.
+tests/export/test_architectures.py builds the models again and compares. This is of the default toolchain.
 
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of
