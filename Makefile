@@ -89,6 +89,6 @@ clean:  ## everything that was built or installed; `dvc repro` builds it again
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@echo "Setting up $(VENV): 2 GB of libraries, a few minutes ..."
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)  # what another Python or toolchain left there would stay
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	@touch $@

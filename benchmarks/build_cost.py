@@ -1,6 +1,6 @@
 """What building costs: the pipeline's building stages against one process of Sentence Transformers' own functions.
 
-    python -m benchmarks.build_cost [--rounds 3] > build_cost.json
+    .venv-optimum/bin/python -m benchmarks.build_cost [--rounds 3] > build_cost.json
 
 The builds alternate, each in a copy of this working tree without DVC cache and outputs. Seconds of:
 

@@ -1,6 +1,6 @@
 """How close, how consistent, how large and how fast each int8 variant is, beside Sentence Transformers' own functions.
 
-    python -m benchmarks.int8_quality [--rounds 7] [--only minilm] > int8_quality.json
+    .venv-optimum/bin/python -m benchmarks.int8_quality [--rounds 7] [--only minilm] > int8_quality.json
 
 Two models: all-MiniLM-L6-v2, and a BERT of base size with random weights, of which only speed means something. Each is
 built by `dvc repro` in a copy of this working tree. Closeness is the cosine to torch on texts of domains that were used

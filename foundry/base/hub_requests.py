@@ -6,6 +6,7 @@ connection is given its limit depends on the client's generation: `limited_reque
 `limited_httpx` since 1.
 """
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,9 +60,10 @@ def _limit_requests() -> Callable[[], None]:
             configure_http_backend(limited_requests.session)
         return configure_http_backend
     from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory  # of 1 and later
 
     from foundry.base import limited_httpx
+
+    default_client_factory = importlib.import_module("huggingface_hub.utils._http").default_client_factory
 
     set_client_factory(partial(limited_httpx.client, default_client_factory))
     return partial(set_client_factory, default_client_factory)

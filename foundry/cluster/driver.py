@@ -128,6 +128,7 @@ def drive(
     if toolchain := dag.toolchain_file(order):  # with other libraries than those of dvc.lock, all stages have changed
         files.write_json(toolchain, packages.toolchain())
     todo = dag.stale(dag.upstream(order, targets) if targets else order, changed_stages(repo))
+    todo = dag.with_toolchain(order, todo)
     say(f"{len(todo)} of {len(order)} stages to run")
     if not todo:
         return 0, len(order)

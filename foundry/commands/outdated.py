@@ -33,8 +33,10 @@ def print_table(rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table(title="has moved on", title_justify="left")
-    for name in ("what", "pinned", "now", ""):
+    for name in ("what", "pinned"):
         table.add_column(name, no_wrap=True)
+    for name in ("now", ""):
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 160).print(table)

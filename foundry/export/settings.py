@@ -13,7 +13,7 @@ class OnnxExport(Section):
     """The exported ONNX graph."""
 
     opset: Annotated[int, Field(ge=11, le=21)] | None = Field(
-        default=None, description="By default what optimum chooses for the architecture."
+        default=None, description="By default what the exporter chooses: 17 when traced, 18 by torch.export."
     )
 
 

@@ -102,9 +102,14 @@ def advisories() -> list[Advisory]:
 def _advisory(row: dict[str, Any], requirements: Sequence[Requirement]) -> Advisory:
     ids = [next((name for name in entry["aliases"] if name.startswith("CVE")), entry["id"]) for entry in row["vulns"]]
     fixed_in = [version for entry in row["vulns"] for version in entry["fix_versions"]]
-    # One version has to be free of all of them.
-    latest = [max(entry["fix_versions"], key=Version, default=None) for entry in row["vulns"]]
-    is_fixable = None not in latest and is_allowed(row["name"], max(filter(None, latest), key=Version), requirements)
+    # Each may be fixed in several lines of versions: by one that is newer, and that may be installed.
+    is_fixable = all(
+        any(
+            Version(version) > Version(row["version"]) and is_allowed(row["name"], version, requirements)
+            for version in entry["fix_versions"]
+        )
+        for entry in row["vulns"]
+    )
     return Advisory(
         row["name"], row["version"], tuple(sorted({*ids})), tuple(sorted({*fixed_in}, key=Version)), is_fixable
     )

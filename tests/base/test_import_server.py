@@ -63,6 +63,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path
 
 
+WHERE = """
+from foundry.base import command
+
+def main(what: str, word: str) -> None:
+    import foundry_runtime
+    print("the runtime of", foundry_runtime.__file__, flush=True)
+
+if __name__ == "__main__":
+    command.run(main, libraries=["foundry_runtime"])
+"""
+
+
 def servers(folder: Path) -> list[psutil.Process]:
     """The servers that were started from a folder, with their guards and forks."""
     running = []
@@ -82,6 +94,16 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
 def run(folder: Path, program: str, *stages: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, program, *stages]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_stage_has_the_runtime_of_its_folder_and_not_the_one_that_is_installed(folder: Path) -> None:
+    (folder / "stages/__init__.py").write_bytes((ROOT / "stages/__init__.py").read_bytes())
+    (folder / "stages/stage.py").write_text(WHERE)
+    (folder / "runtime/foundry_runtime").mkdir(parents=True)
+    (folder / "runtime/foundry_runtime/__init__.py").touch()
+    for program in ("dvc", "no_dvc"):
+        done = run(folder, program, "nothing")
+        assert f"the runtime of {folder}/runtime/foundry_runtime/__init__.py" in done.stdout, done.stderr
 
 
 def test_below_dvc_stages_find_the_libraries_and_end_as_they_would_alone(folder: Path) -> None:

@@ -403,9 +403,9 @@ def test_with_the_same_libraries_only_what_describes_the_machine_is_asked(
     alone = project.parent / "alone"
     monkeypatch.chdir(alone)
 
-    def to_run() -> list[str]:
-        from dvc.repo import Repo
+    from dvc.repo import Repo
 
+    def to_run() -> list[str]:
         repo = Repo()
         order = dag.read_tasks(repo, {}, [])
         assert dag.toolchain_file(order) == Path("out/toolchain.json")
@@ -414,6 +414,13 @@ def test_with_the_same_libraries_only_what_describes_the_machine_is_asked(
     assert {*to_run()} == {"host", "measure@a", "measure@b", "join"}
     (alone / "out/toolchain.json").write_text('{"torch": "1.0"}')
     assert len(to_run()) == 8
+    # Targets that do not need it leave an entry of dvc.lock behind that says with what they were built.
+    order = dag.read_tasks(Repo(), {}, [])
+    [first] = [task for task in order if task.name == "first"]
+    assert [task.name for task in dag.with_toolchain(order, [first])] == [
+        task.name for task in order if task.name in ("first", "host")
+    ]
+    assert dag.with_toolchain(order, []) == []
 
 
 def test_a_machine_with_other_libraries_builds_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

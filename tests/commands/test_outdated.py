@@ -210,7 +210,7 @@ def osv(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[dict[str, An
 
 
 def vulnerability(package: str, id: str, fixed_in: str, *aliases: str) -> dict[str, Any]:
-    events = [{"introduced": "0"}, *([{"fixed": fixed_in}] if fixed_in else [])]
+    events = [{"introduced": "0"}, *({"fixed": version} for version in fixed_in.split())]
     affected = {"package": {"name": package, "ecosystem": "PyPI"}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
     return {"id": id, "aliases": [*aliases], "summary": "it runs code", "affected": [affected]}
 
@@ -228,7 +228,7 @@ def test_advisories_are_named_with_what_fixes_them(
     version = importlib.metadata.version("torch").partition("+")[0]
     osv["torch"] = [
         vulnerability("torch", "GHSA-1", f"{version}.post1", "CVE-2026-1"),
-        vulnerability("torch", "PYSEC-2", f"{version}.post2"),
+        vulnerability("torch", "PYSEC-2", f"{version}.post2 99.0"),  # also in a line of versions beyond the range
     ]
     osv["typer"] = [vulnerability("typer", "GHSA-3", "")]
     osv["dvc"] = [vulnerability("dvc", "GHSA-4", "99.0", "CVE-2026-4")]
@@ -242,7 +242,7 @@ def test_advisories_are_named_with_what_fixes_them(
         outdated.main()
     assert moved.value.exit_code == outdated.MOVED
     output = capsys.readouterr().out
-    assert f"CVE-2026-1, PYSEC-2; fixed in {version}.post1, {version}.post2" in output
+    assert f"CVE-2026-1, PYSEC-2; fixed in {version}.post1, {version}.post2, 99.0" in output
     assert "GHSA-3; fixed in none yet" in output
     assert "fixed by no version within the range" in output
     # What cannot be mended within the ranges is named, and is no reason to build anew.
