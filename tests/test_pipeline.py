@@ -197,7 +197,7 @@ def test_two_runs_at_once(built: Path) -> None:
     assert first.returncode == 0
     assert second.returncode == 0 or "is busy" in output or "Unable to acquire lock" in output, output
     assert variant_folder.built(built / "artifacts/models/tiny/onnx_qint8_static")["texts"] == 18
-    assert ran(dvc(built, "repro", "calibrate_onnx")) == set()
+    assert ran(dvc(built, "repro", "calibrate_onnx")) - {"host"} == set()  # which always runs
     checked = [sys.executable, "-m", "foundry", "audit", "--skip-remote"]
     subprocess.run(checked, cwd=built, check=True, capture_output=True)
 
