@@ -283,6 +283,15 @@ def test_constraints_pin_everything_and_hold_no_address() -> None:
 # --- tests/ -----------------------------------------------------------------------------------------------
 
 
+def test_ci_skips_no_test_of_the_other_toolchain() -> None:
+    """A marker that nothing has selects nothing, and without the variable a missing environment is a skip."""
+    script = (ROOT / ".ci/run").read_text()
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    [expression] = re.findall(r'TOOLCHAIN=optimum TESTS="(.+)"', script)
+    assert {*expression.split(" or ")} == {line.partition(":")[0] for line in markers} - {"slow"}
+    assert script.index("export BOTH_TOOLCHAINS=1") < script.index("\nmake ")
+
+
 def test_every_stage_has_a_test_file() -> None:
     assert set(PIPELINE) - WITHOUT_TEST_FILE - {path.stem.removeprefix("test_") for path in TESTS} == set()
 
