@@ -1,5 +1,6 @@
 """The shape of a checkpoint's folder: plain files alone, nothing that leads outside, and a folder for each module."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -47,9 +48,11 @@ def _walk(folder: Path, root: Path, is_linked: bool = False) -> Iterator[str]:
 
 def _check_link(path: Path, name: str, root: Path) -> None:
     try:
-        target, inside = path.resolve(), root.resolve()
-    except RuntimeError as error:
-        raise FoundryError(f"{name} of the checkpoint {root} is a symbolic link to itself; remove it") from error
+        path.stat()  # `resolve` tells a loop up to Python 3.12 alone
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FoundryError(f"{name} of the checkpoint {root} is a symbolic link to itself; remove it") from error
+    target, inside = path.resolve(), root.resolve()
     # A snapshot in the Hub's cache holds nothing but links to the blobs beside it.
     blobs = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else None
     if not target.is_relative_to(inside) and not (blobs is not None and target.parent == blobs):
