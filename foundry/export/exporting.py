@@ -23,6 +23,7 @@ from foundry.export import comparison, optimum, torch_exporters, torch_model
 from foundry.export.comparison import TOLERANCE
 from foundry.export.settings import Format, OnnxExport
 from foundry.export.torch_model import PROBES, Checkpoint
+from foundry.head import adding
 from foundry.variants import checkpoint_folder, variant_folder
 
 # What exporters, and the models inside them, raise for an architecture that they do not take. A lack of memory is none
@@ -104,6 +105,7 @@ def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
             target = variant_folder.prepare(partial, torch, format)
             for path in graph.parent.glob(f"{graph.stem}.*"):
                 path.rename(target.parent / path.name)
+            record[variant_folder.HEAD] = adding.add(partial, format)
             variant_folder.write_record(partial, torch, record)
             files.remove(partial / "exported")
     tried = "; ".join(f"{name}: {reason}" for name, reason in record["tried_before"].items())

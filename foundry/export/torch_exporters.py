@@ -6,8 +6,7 @@ from typing import Any
 
 from foundry.export import torch_model
 from foundry.export.torch_model import TASKS, Checkpoint
-from foundry.onnx import graph_files
-from foundry.variants import naming
+from foundry.variants import graph_files, naming
 
 # By torch.export, torch.onnx's default; by tracing, the newest that ONNX Runtime's fusions were written for.
 OPSET, TRACED_OPSET = 18, 17

@@ -16,6 +16,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say, track
 from foundry.data import texts
+from foundry.head import adding
 from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
 from foundry.loading import tokenization
@@ -164,5 +165,6 @@ def calibrate(
         return
     with files.replacing_folder(out) as partial:
         builder(row)(variant_folder.prepare(partial, folder, variant), frozenset())
-        variant_folder.write_record(partial, folder, {"products": len(products), "texts": len(sample)})
+        record = {"products": len(products), "texts": len(sample), variant_folder.HEAD: adding.add(partial, variant)}
+        variant_folder.write_record(partial, folder, record)
     say(f"{out}: {len(products)} products in int8, calibrated on {len(sample)} texts")

@@ -19,6 +19,7 @@ from foundry.base import files
 from foundry.base.progress import say
 from foundry.data import labelled
 from foundry.data import texts as frozen_texts
+from foundry.head import adding
 from foundry.int8.settings import Budget, SearchLimits
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
@@ -208,6 +209,7 @@ def search(
         with files.replacing_folder(out) as partial:
             graph = variant_folder.prepare(partial, folder, variant)
             builders[fastest["setting"]](graph, frozenset(fastest["in_float"]))
+            variant_folder.write_record(partial, folder, {variant_folder.HEAD: adding.add(partial, variant)})
             files.write_json(partial / variant_folder.SEARCHED, result)
     say(f"{out}: holds {goal} with {len(fastest['in_float'])} products in floating point")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from foundry.onnx import graph_files
+from foundry.variants import graph_files
 
 
 class GraphWriter:

@@ -11,9 +11,9 @@ from typing import Any
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
-from foundry.onnx import graph_files
+from foundry.head import adding, onnx_graph
 from foundry.onnx.settings import Optimize
-from foundry.variants import checkpoint_folder, variant_folder
+from foundry.variants import checkpoint_folder, graph_files, variant_folder
 
 # ONNX Runtime's transformers optimizer has a set of fusions for each of a few model types. Which one fits an
 # architecture is optimum's choice (tests/onnx/test_optimize.py compares), and where optimum does not know it, the one
@@ -91,10 +91,13 @@ def build(variant: str, onnx: Path, row: Optimize, out: Path) -> None:
         return
     with files.replacing_folder(out) as partial:
         target = variant_folder.prepare(partial, onnx, variant)
-        operators = optimize(variant_folder.weights_path(onnx, "onnx"), target, config, row)
+        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+            graph = onnx_graph.without_head(variant_folder.weights_path(onnx, "onnx"), Path(scratch))
+            operators = optimize(graph, target, config, row)
         record: dict[str, Any] = (
             {} if row.level == "O1" else {"operators": operators, "fusions": fusions(operators, config)}
         )
+        record[variant_folder.HEAD] = adding.add(partial, variant)
         variant_folder.write_record(partial, onnx, record)
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in operators.items()) or 'basic optimizations'}")
     for name, fusion in record.get("fusions", {}).items():

@@ -16,13 +16,14 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.base.quiet import without_warnings
+from foundry.head import adding, onnx_graph
 from foundry.int8 import search
 from foundry.int8.planning import quantize_rows
 from foundry.int8.saturation import safe_limits
-from foundry.onnx import graph_files, optimization, patching, tables
+from foundry.onnx import optimization, patching, tables
 from foundry.onnx.graph_writer import GraphWriter
 from foundry.onnx.settings import Optimize, Quantize
-from foundry.variants import checkpoint_folder, variant_folder
+from foundry.variants import checkpoint_folder, graph_files, variant_folder
 
 WEIGHTED = ("MatMul", "Gemm", "Attention")  # operators whose second input may be a constant weight
 DEFAULT_BLOCK_SIZE = 32
@@ -195,7 +196,7 @@ def build(variant: str, onnx: Path, row: Quantize, evaluation: search.Evaluation
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        graph = variant_folder.weights_path(onnx, "onnx")
+        graph = onnx_graph.without_head(variant_folder.weights_path(onnx, "onnx"), Path(scratch))
         if level:
             # Optimizing takes a second or two. Done here, it lets the stage depend on `onnx` alone.
             optimized = Path(scratch) / graph.name
@@ -207,7 +208,9 @@ def build(variant: str, onnx: Path, row: Quantize, evaluation: search.Evaluation
             return
         with files.replacing_folder(out) as partial:
             counts = quantize(graph, variant_folder.prepare(partial, onnx, variant), row)
-            variant_folder.write_record(partial, onnx, {"operators": counts})
+            variant_folder.write_record(
+                partial, onnx, {"operators": counts, variant_folder.HEAD: adding.add(partial, variant)}
+            )
     say(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
 
 

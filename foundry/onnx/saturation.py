@@ -14,8 +14,9 @@ import numpy as np
 
 from foundry.int8.planning import SAFE_WEIGHT
 from foundry.int8.saturation import Pairs, risky_pairs
-from foundry.onnx import graph_files, saturated_products
+from foundry.onnx import saturated_products
 from foundry.onnx.graph_writer import GraphWriter
+from foundry.variants import graph_files
 
 # Operators on integers, and which of their inputs is the weight.
 WEIGHTS = {"MatMulInteger": 1, "MatMulIntegerToFloat": 1, "DynamicQuantizeMatMul": 1, "QAttention": 1,

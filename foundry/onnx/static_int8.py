@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from foundry.head import onnx_graph
 from foundry.int8 import calibration
 from foundry.int8.planning import InputPlan, Plan, Product, QuantizedWeight
 from foundry.int8.search import EvaluationData
 from foundry.int8.settings import Calibrate
-from foundry.onnx import graph_files, optimization, tables
+from foundry.onnx import optimization, tables
 from foundry.onnx.graph_writer import GraphWriter
 from foundry.onnx.settings import Fusions, Optimize
-from foundry.variants import checkpoint_folder, variant_folder
+from foundry.variants import checkpoint_folder, graph_files, variant_folder
 
 # MultiHeadAttention leaves the products with weights as nodes of their own, so that they can be quantized.
 BASE = Optimize(level="O3", fusions=Fusions(multi_head_attention=True))
@@ -221,6 +222,6 @@ def build(
     """Make the variant's folder `out` from the exported graph in `onnx`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        exported = variant_folder.weights_path(onnx, "onnx")
+        exported = onnx_graph.without_head(variant_folder.weights_path(onnx, "onnx"), Path(scratch))
         graph = OnnxGraph.read(exported, Path(scratch), checkpoint_folder.config(onnx), row.int8_embeddings)
         calibration.calibrate(variant, graph, onnx, calibration_texts, evaluation, row, out)

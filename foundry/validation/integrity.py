@@ -6,10 +6,9 @@ from pathlib import Path
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.onnx import graph_files
 from foundry.reference.reference import Reference
 from foundry.validation.results import Check, at_most
-from foundry.variants import naming, variant_folder
+from foundry.variants import graph_files, naming, variant_folder
 from foundry.variants.facts import Facts, same_modules
 
 

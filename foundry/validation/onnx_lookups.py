@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from foundry.onnx import graph_files
 from foundry.reference.tables import Read
+from foundry.variants import graph_files
 
 LOOKUPS = {"Gather", "GatherBlockQuantized"}
 FUSED_LOOKUPS = {"EmbedLayerNormalization": (2, 3, 4)}  # which inputs are its tables

@@ -40,6 +40,11 @@ def file_name(variant: str) -> str:
     return f"{stem}{'_' if suffix else ''}{suffix}{'.onnx' if kind == 'onnx' else '.xml'}"
 
 
+def openvino_head_name(graph: str, output: str) -> str:
+    """The name of the graph with the output `output` that stands beside an OpenVINO graph and shares its weights."""
+    return f"{graph.removesuffix('.xml')}.{output}.xml"
+
+
 def model_kwargs(variant: str, precision: str = "f32") -> dict[str, Any]:
     """Sentence Transformers' `model_kwargs` to load a variant and compute in `f32`, `bf16` or `f16`.
 

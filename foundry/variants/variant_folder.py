@@ -10,7 +10,7 @@ from), `built.json` (how a graph was made), and `search.json` (what a search for
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from foundry.base import files
 from foundry.base.progress import say
@@ -23,7 +23,15 @@ SKIPPED = "skipped.json"
 SEARCHED = "search.json"
 BUILT = checkpoint_folder.BUILT
 TORCH_SETTINGS = ("attn_implementation", "dtype", "torch_dtype")
+HEAD = "head"  # the key of built.json
 RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # They describe one variant, so another one does not inherit them.
+
+
+class HeadRecord(TypedDict):
+    """What built.json says of what stands behind the transformer."""
+
+    output: str | None  # of the graph, that the head gives: `sentence_embedding`, `sparse_embedding` or `scores`
+    left_out: str | None  # why there is none
 
 
 def weights_path(folder: Path, variant: str) -> Path:
@@ -32,13 +40,14 @@ def weights_path(folder: Path, variant: str) -> Path:
 
 
 def weights_files(folder: Path, variant: str) -> list[Path]:
-    """Every file with a variant's weights: the graph with its sidecars, or torch's files."""
+    """Every file with a variant's weights: the graph with its sidecars and with the graph to the embedding that shares
+    them, or torch's files."""
     if naming.backend(variant) == "torch":
         root = folder / checkpoint_folder.transformer_path(folder)
         return sorted(path for pattern in TORCH_WEIGHTS for path in root.glob(pattern))
     graph = weights_path(folder, variant)
     sidecars = (
-        [graph.with_suffix(".bin")]
+        [graph.with_suffix(".bin"), *sorted(graph.parent.glob(f"{graph.stem}.*.xml"))]
         if naming.backend(variant) == "openvino"
         else list(graph.parent.glob(f"{graph.name}_data"))
     )

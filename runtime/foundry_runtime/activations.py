@@ -46,8 +46,8 @@ FUNCTIONS: dict[str, Activation] = {
 }
 
 
-def by_name(path: str | None, default: str) -> Activation:
-    """The function of a dotted path; `default` where there is none, or where it is no part of torch.
+def name_of(path: str | None, default: str) -> str:
+    """The name in FUNCTIONS of a dotted path; `default` where there is none, or where it is no part of torch.
 
     Sentence Transformers takes its default for what is no part of torch, too, as long as it runs no code of a model.
 
@@ -57,4 +57,4 @@ def by_name(path: str | None, default: str) -> Activation:
     name = path.rpartition(".")[2] if path is not None and path.startswith("torch.") else default
     if name not in FUNCTIONS:
         raise UnusableModel(f"activation {path} is not computed here; known are {', '.join(FUNCTIONS)}")
-    return FUNCTIONS[name]
+    return name

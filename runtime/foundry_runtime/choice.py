@@ -19,6 +19,7 @@ from foundry_runtime.layout import join
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # the package, by the beginning of a variant's name
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
 STEMS = {"onnx": "model", "openvino": "openvino_model"}
+FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of graphs that end at the embedding
 # A variant whose lowest cosine to torch is at least this is as near as rounding allows.
 NEAR = 0.9999
 PREFERRED = ("throughput", "latency")  # of the uses that a report has recommendations for
@@ -26,12 +27,17 @@ PREFERRED = ("throughput", "latency")  # of the uses that a report has recommend
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant, the file of its graph, all files that belong to it, and what its runtime is to compute in."""
+    """A variant, the file of its graph, all files that belong to it, and what its runtime is to compute in.
+
+    `finished` is the file of the graph that ends at the embedding: of ONNX the same, of OpenVINO one that shares the
+    weights of the other; None where there is none.
+    """
 
     variant: str
     graph: str
     files: tuple[str, ...]
     precision: str
+    finished: str | None = None
 
     @property
     def runtime(self) -> str:
@@ -73,8 +79,8 @@ def choose(
         raise UnusableModel(f"{folder.name}: {variant} cannot be run here: {reason}")
     _check_precision(folder, variant, precision := precision or "f32", entries[variant])
     files = tuple(entries[variant]["files"])
-    graph = next(name for name in files if name.endswith(ENDINGS[variant.partition("_")[0]]))
-    return Choice(variant, graph, files, precision)
+    graphs = sorted((name for name in files if name.endswith(ENDINGS[variant.partition("_")[0]])), key=len)
+    return Choice(variant, graphs[0], files, precision, graphs[-1])
 
 
 def _why_not(variant: str, entry: Mapping[str, Any]) -> str | None:
@@ -153,6 +159,10 @@ def _by_name(folder: ModelFolder, variant: str | None, precision: str, transform
     for place in (join(transformer, kind), transformer):
         graph = join(place, f"{stem}{ENDINGS[kind]}")
         if folder.path(graph) is not None:
-            beside = join(place, f"{stem}.bin") if kind == "openvino" else f"{graph}_data"
-            return Choice(variant, graph, (graph, beside), precision)
+            if kind == "onnx":
+                return Choice(variant, graph, (graph, f"{graph}_data"), precision, graph)
+            named = (join(place, f"{stem}.{output}.xml") for output in FINISHED_OUTPUTS)
+            finished = [name for name in named if folder.path(name) is not None]
+            files = (graph, join(place, f"{stem}.bin"), *finished)
+            return Choice(variant, graph, files, precision, finished[0] if finished else None)
     raise UnusableModel(f"{folder.name} has no {kind}/{stem}{ENDINGS[kind]}")

@@ -19,7 +19,7 @@ class Embedder(TextModel[np.ndarray]):
     """
 
     kind: ClassVar[str] = "SentenceTransformer"
-    _finished_outputs = ("sentence_embedding",)
+    _finished_output = "sentence_embedding"
     _default_similarity: ClassVar[str] = "cosine"
 
     def __init__(

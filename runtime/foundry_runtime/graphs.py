@@ -69,14 +69,20 @@ class OpenVinoGraph:
         device: str = "CPU",
         threads: int | None = None,
         streams: int = 1,
+        weights: Path | None = None,
     ) -> None:
-        """Compile a graph for so many runs at once, each with `threads` threads, by default one for each core."""
+        """Compile a graph for so many runs at once, each with `threads` threads, by default one for each core.
+
+        `weights` is its `.bin` where that has another name than the graph.
+        """
         import openvino
 
         self.config: dict[str, Any] = {**FULL_PRECISION, **(config or {})}
         if threads is not None:
             self.config |= {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
-        self.compiled = openvino.Core().compile_model(str(path), device, self.config)
+        core = openvino.Core()
+        graph = str(path) if weights is None else core.read_model(str(path), str(weights))
+        self.compiled = core.compile_model(graph, device, self.config)
         self.inputs = tuple(_name(node) for node in self.compiled.inputs)
         self.outputs = tuple(_name(node) for node in self.compiled.outputs)
         # A request is used by one thread at a time.

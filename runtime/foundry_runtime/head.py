@@ -6,7 +6,7 @@ dimensions), `attention_mask` (texts, tokens), `sentence_embedding` (texts, dime
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from foundry_runtime.folder import ModelFolder
 from foundry_runtime.pooling import MODES, pool
 
 Values = dict[str, np.ndarray]
-Step = Callable[[Values], None]
 
+LAYER_NORM_EPSILON = 1e-5  # torch's default
 SMALLEST_NORM = 1e-12  # torch.nn.functional.normalize divides by no less
 # How a saved model of years ago says how it pools, in the order in which several are put side by side.
 OLD_POOLING_KEYS = {
@@ -30,12 +30,22 @@ OLD_POOLING_KEYS = {
 }
 
 
+class Step(Protocol):
+    """One module: it reads values by name, and puts its own beside them."""
+
+    def __call__(self, values: Values) -> None: ...
+
+
 @dataclass(frozen=True)
 class Head:
     """All that follows the transformer."""
 
     steps: tuple[Step, ...]
-    without_prompt: bool  # the tokens of a prompt are left out of the pooling
+
+    @property
+    def without_prompt(self) -> bool:
+        """Whether the tokens of a prompt are left out of the pooling."""
+        return any(isinstance(step, Pooling) and step.leaves_prompt_out for step in self.steps)
 
     def compute(self, values: Values, output: str) -> np.ndarray:
         """The value named `output`, (texts, ...) in float32.
@@ -60,64 +70,67 @@ def normalize(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(norms, SMALLEST_NORM)
 
 
-def read_head(folder: ModelFolder, rows: list[Mapping[str, Any]]) -> Head:
-    """The head of a model, by the rows of its modules.json without that of the transformer.
+@dataclass(frozen=True)
+class Pooling:
+    """From a vector for each token to one for each text."""
 
-    Raises:
-        UnusableModel: for a module that is not computed here, by its name.
-    """
-    steps: list[Step] = []
-    leaves_prompt_out = False
-    for row in rows:
-        kind, path = str(row["type"]), str(row["path"])
-        name = kind.rpartition(".")[2]
-        if name not in MODULES or not kind.startswith("sentence_transformers."):
-            raise UnusableModel(
-                f"{folder.name}: module {path or name} is a {kind}, which is not computed here; "
-                f"known are {', '.join(MODULES)}"
-            )
-        settings = folder.settings(f"{path}/config.json")
-        leaves_prompt_out |= name == "Pooling" and not settings.get("include_prompt", True)
-        step = MODULES[name](folder, path, settings)
-        if step is not None:
-            steps.append(step)
-    return Head(tuple(steps), leaves_prompt_out)
+    modes: tuple[str, ...]
+    leaves_prompt_out: bool
 
-
-def _pooling(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
-    modes = settings.get("pooling_mode") or tuple(mode for key, mode in OLD_POOLING_KEYS.items() if settings.get(key))
-    modes = (modes,) if isinstance(modes, str) else tuple(modes or ("mean",))
-    if unknown := [mode for mode in modes if mode not in MODES]:
-        raise UnusableModel(
-            f"{folder.name}: {path} pools by {unknown[0]}, which is not computed here; known are {', '.join(MODES)}"
+    def __call__(self, values: Values) -> None:
+        prompt_length = int(values.get("prompt_length", 0)) if self.leaves_prompt_out else 0
+        values["sentence_embedding"] = pool(
+            values["token_embeddings"], values["attention_mask"], self.modes, prompt_length
         )
-    leaves_prompt_out = not settings.get("include_prompt", True)
 
-    def step(values: Values) -> None:
-        prompt_length = int(values.get("prompt_length", 0)) if leaves_prompt_out else 0
-        values["sentence_embedding"] = pool(values["token_embeddings"], values["attention_mask"], modes, prompt_length)
+    @classmethod
+    def read(cls, folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> "Pooling":
+        modes = settings.get("pooling_mode") or tuple(
+            mode for key, mode in OLD_POOLING_KEYS.items() if settings.get(key)
+        )
+        modes = (modes,) if isinstance(modes, str) else tuple(modes or ("mean",))
+        if unknown := [mode for mode in modes if mode not in MODES]:
+            raise UnusableModel(
+                f"{folder.name}: {path} pools by {unknown[0]}, which is not computed here; known are {', '.join(MODES)}"
+            )
+        return cls(modes, not settings.get("include_prompt", True))
 
-    return step
 
+@dataclass(frozen=True)
+class Dense:
+    """activation(rows @ weight.T + bias), with `residual` plus the rows themselves or their product with it."""
 
-def _dense(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
-    tensors = _read_weights(folder, path, ["linear.weight"])
-    weight, bias = tensors["linear.weight"], tensors.get("linear.bias")
-    activation = activations.by_name(settings.get("activation_function"), "Tanh")
-    source, target = _names(settings)
-    adds_input, residual = bool(settings.get("use_residual")), tensors.get("residual.weight")
+    where: str  # what errors call it
+    weight: np.ndarray
+    bias: np.ndarray | None
+    activation: str  # one of activations.FUNCTIONS
+    source: str
+    target: str
+    adds_input: bool
+    residual: np.ndarray | None
 
-    def step(values: Values) -> None:
-        if source not in values:
-            raise UnusableModel(f"{folder.name}: {path} takes {source}, which no module before it gives")
-        given = values[source].astype(np.float32, copy=False)
-        product = given @ weight.T
-        result = activation(product if bias is None else product + bias)
-        if adds_input:
-            result = result + (given if residual is None else given @ residual.T)
-        values[target] = result
+    def __call__(self, values: Values) -> None:
+        if self.source not in values:
+            raise UnusableModel(f"{self.where} takes {self.source}, which no module before it gives")
+        given = values[self.source].astype(np.float32, copy=False)
+        product = given @ self.weight.T
+        result = activations.FUNCTIONS[self.activation](product if self.bias is None else product + self.bias)
+        if self.adds_input:
+            result = result + (given if self.residual is None else given @ self.residual.T)
+        values[self.target] = result
 
-    return step
+    @classmethod
+    def read(cls, folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> "Dense":
+        tensors = _read_weights(folder, path, ["linear.weight"])
+        return cls(
+            f"{folder.name}: {path}",
+            tensors["linear.weight"],
+            tensors.get("linear.bias"),
+            activations.name_of(settings.get("activation_function"), "Tanh"),
+            *_names(settings),
+            bool(settings.get("use_residual")),
+            tensors.get("residual.weight"),
+        )
 
 
 def _names(settings: Mapping[str, Any]) -> tuple[str, str]:
@@ -126,50 +139,67 @@ def _names(settings: Mapping[str, Any]) -> tuple[str, str]:
     return source, settings.get("module_output_name") or source
 
 
-def _layer_norm(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
-    tensors = _read_weights(folder, path, ["norm.weight", "norm.bias"])
-    weight, bias = tensors["norm.weight"], tensors["norm.bias"]
+@dataclass(frozen=True)
+class LayerNorm:
+    """Rows with mean 0 and variance 1, times weight, plus bias."""
 
-    def step(values: Values) -> None:
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, values: Values) -> None:
         rows = values["sentence_embedding"]
         centred = rows - rows.mean(axis=-1, keepdims=True)
         variance = (centred * centred).mean(axis=-1, keepdims=True)
-        values["sentence_embedding"] = centred / np.sqrt(variance + 1e-5) * weight + bias  # 1e-5 is torch's default
+        values["sentence_embedding"] = centred / np.sqrt(variance + LAYER_NORM_EPSILON) * self.weight + self.bias
 
-    return step
-
-
-def _normalize(_folder: ModelFolder, _path: str, settings: Mapping[str, Any]) -> Step:
-    source, target = _names(settings)
-
-    def step(values: Values) -> None:
-        if source in values:  # as Sentence Transformers does
-            values[target] = normalize(values[source])
-
-    return step
+    @classmethod
+    def read(cls, folder: ModelFolder, path: str, _settings: Mapping[str, Any]) -> "LayerNorm":
+        tensors = _read_weights(folder, path, ["norm.weight", "norm.bias"])
+        return cls(tensors["norm.weight"], tensors["norm.bias"])
 
 
-def _splade_pooling(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Step:
-    strategy, activation = settings.get("pooling_strategy", "max"), settings.get("activation_function", "relu")
-    if strategy not in ("max", "sum") or activation not in ("relu", "log1p_relu"):
-        raise UnusableModel(f"{folder.name}: {path} pools by {strategy} of {activation}, which is not computed here")
+@dataclass(frozen=True)
+class Normalize:
+    """Rows at length 1."""
 
-    def step(values: Values) -> None:
+    source: str
+    target: str
+
+    def __call__(self, values: Values) -> None:
+        if self.source in values:  # as Sentence Transformers does
+            values[self.target] = normalize(values[self.source])
+
+    @classmethod
+    def read(cls, _folder: ModelFolder, _path: str, settings: Mapping[str, Any]) -> "Normalize":
+        return cls(*_names(settings))
+
+
+@dataclass(frozen=True)
+class SpladePooling:
+    """From logits for each token to a weight for each entry of the vocabulary."""
+
+    strategy: str  # max or sum, over the tokens
+    activation: str  # relu, whose logarithm is taken once, or log1p_relu, twice
+
+    def __call__(self, values: Values) -> None:
         logits, mask = values["token_embeddings"].astype(np.float32, copy=False), values["attention_mask"]
         shown = np.maximum(logits * mask[..., None].astype(np.float32), 0)
-        if strategy == "max":  # Logarithms keep the order, so that of the largest alone is enough.
+        if self.strategy == "max":  # Logarithms keep the order, so that of the largest alone is enough.
             pooled = np.log1p(shown.max(axis=1))
-            values["sentence_embedding"] = np.log1p(pooled) if activation == "log1p_relu" else pooled
+            values["sentence_embedding"] = np.log1p(pooled) if self.activation == "log1p_relu" else pooled
         else:
             shown = np.log1p(shown, out=shown)
-            shown = np.log1p(shown, out=shown) if activation == "log1p_relu" else shown
+            shown = np.log1p(shown, out=shown) if self.activation == "log1p_relu" else shown
             values["sentence_embedding"] = shown.sum(axis=1)
 
-    return step
-
-
-def _dropout(_folder: ModelFolder, _path: str, _settings: Mapping[str, Any]) -> None:
-    return None  # It does something in training alone.
+    @classmethod
+    def read(cls, folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> "SpladePooling":
+        strategy, activation = settings.get("pooling_strategy", "max"), settings.get("activation_function", "relu")
+        if strategy not in ("max", "sum") or activation not in ("relu", "log1p_relu"):
+            raise UnusableModel(
+                f"{folder.name}: {path} pools by {strategy} of {activation}, which is not computed here"
+            )
+        return cls(strategy, activation)
 
 
 def _read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict[str, np.ndarray]:
@@ -183,11 +213,36 @@ def _read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict
     return tensors
 
 
+def _read_nothing(_folder: ModelFolder, _path: str, _settings: Mapping[str, Any]) -> None:
+    """Read a module that does something in training alone."""
+
+
 MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]] = {
-    "Pooling": _pooling,
-    "Dense": _dense,
-    "LayerNorm": _layer_norm,
-    "Normalize": _normalize,
-    "Dropout": _dropout,
-    "SpladePooling": _splade_pooling,
+    "Pooling": Pooling.read,
+    "Dense": Dense.read,
+    "LayerNorm": LayerNorm.read,
+    "Normalize": Normalize.read,
+    "Dropout": _read_nothing,
+    "SpladePooling": SpladePooling.read,
 }
+
+
+def read_head(folder: ModelFolder, rows: list[Mapping[str, Any]]) -> Head:
+    """The head of a model, by the rows of its modules.json without that of the transformer.
+
+    Raises:
+        UnusableModel: for a module that is not computed here, by its name.
+    """
+    steps: list[Step] = []
+    for row in rows:
+        kind, path = str(row["type"]), str(row["path"])
+        name = kind.rpartition(".")[2]
+        if name not in MODULES or not kind.startswith("sentence_transformers."):
+            raise UnusableModel(
+                f"{folder.name}: module {path or name} is a {kind}, which is not computed here; "
+                f"known are {', '.join(MODULES)}"
+            )
+        step = MODULES[name](folder, path, folder.settings(f"{path}/config.json"))
+        if step is not None:
+            steps.append(step)
+    return Head(tuple(steps))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from foundry_runtime import activations
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 
@@ -28,6 +29,7 @@ class Layout:
     transformer: str  # where the transformer stands in the folder: "" or "0_Transformer"
     modules: list[Mapping[str, Any]]  # the rows of modules.json behind the transformer
     settings: Mapping[str, Any]  # Sentence Transformers' of the transformer
+    unknown_settings: tuple[str, ...]  # of these, the ones that may change the tokens in a way that is not known here
     config: Mapping[str, Any]  # the transformer's config.json
     tokenizer_config: Mapping[str, Any]
     model_settings: Mapping[str, Any]  # config_sentence_transformers.json: prompts, similarity
@@ -46,6 +48,28 @@ class Layout:
         # XLNet writes -1 for its positions, and transformers a number with thirty zeros for no limit.
         return min((int(limit) for limit in limits if limit is not None and 0 < limit < NO_LIMIT), default=None)
 
+    @property
+    def num_labels(self) -> int:
+        """How many scores a CrossEncoder gives for a pair."""
+        labels = self.config.get("id2label")
+        return len(labels) if labels else int(self.config.get("num_labels", 2))
+
+    @property
+    def score_activation(self) -> str:
+        """What a CrossEncoder makes of its scores, by the name in `activations.FUNCTIONS`.
+
+        Raises:
+            UnusableModel: when it is not computed here.
+        """
+        names = (
+            self.model_settings.get("activation_fn"),
+            (self.config.get("sentence_transformers") or {}).get("activation_fn"),
+            self.config.get("sbert_ce_default_activation_function"),
+        )
+        # As in Sentence Transformers: what is no part of torch is passed over.
+        name = next((name for name in names if name is not None and name.startswith("torch.")), None)
+        return activations.name_of(name, "Sigmoid" if self.num_labels == 1 else "Identity")
+
 
 def join(folder: str, name: str) -> str:
     """The name of a file in a folder of the model, which is "" for the model's own."""
@@ -56,7 +80,7 @@ def read_layout(folder: ModelFolder) -> Layout:
     """Read what a folder says of its model.
 
     Raises:
-        UnusableModel: when it is no model of Sentence Transformers, or has settings that are not known here.
+        UnusableModel: when it is no model of Sentence Transformers.
     """
     model_settings = folder.settings("config_sentence_transformers.json")
     rows = folder.json("modules.json")
@@ -70,7 +94,7 @@ def read_layout(folder: ModelFolder) -> Layout:
     if first != "Transformer" and not first.startswith("sentence_transformers."):
         raise UnusableModel(f"{folder.name}: the first module is a {first}, which is code of the model's own")
     transformer = str(rows[0]["path"])
-    settings = _transformer_settings(folder, transformer) if first != "Transformer" else {}
+    settings, unknown = _transformer_settings(folder, transformer) if first != "Transformer" else ({}, ())
     kind = _kind(folder, model_settings, rows)
     default = "sequence-classification" if kind == "CrossEncoder" else "feature-extraction"
     task = settings.get("transformer_task") or ("fill-mask" if first.endswith("MLMTransformer") else default)
@@ -82,6 +106,7 @@ def read_layout(folder: ModelFolder) -> Layout:
         transformer=transformer,
         modules=rows[1:],
         settings=settings,
+        unknown_settings=unknown,
         config=folder.settings(join(transformer, "config.json")),
         tokenizer_config=folder.settings(join(transformer, "tokenizer_config.json")),
         model_settings=model_settings,
@@ -107,7 +132,8 @@ def _bare_cross_encoder(folder: ModelFolder) -> list[dict[str, str]]:
     return [{"path": "", "type": "Transformer"}]
 
 
-def _transformer_settings(folder: ModelFolder, transformer: str) -> dict[str, Any]:
+def _transformer_settings(folder: ModelFolder, transformer: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Sentence Transformers' settings of the transformer, and which of them are not known here."""
     names = (join(transformer, f"sentence_{name}_config.json") for name in SETTINGS_NAMES)
     settings = next((value for name in names if (value := folder.settings(name))), {})
     unknown = [key for key, value in settings.items() if key not in KNOWN_SETTINGS and value]
@@ -115,6 +141,4 @@ def _transformer_settings(folder: ModelFolder, transformer: str) -> dict[str, An
     unknown += [key for key in arguments if key not in ("model_max_length", "trust_remote_code")]
     if any("message" in name for name in settings.get("modality_config") or {}):
         unknown.append("modality_config of messages")
-    if unknown:
-        raise UnusableModel(f"{folder.name}: its settings have {', '.join(unknown)}, which is not known here")
-    return settings
+    return settings, tuple(unknown)

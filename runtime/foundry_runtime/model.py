@@ -51,12 +51,12 @@ class Model:
 
     kind: ClassVar[str]
     _output: ClassVar[str]  # what the modules give that this kind is about
-    _finished_outputs: ClassVar[tuple[str, ...]]  # a graph's outputs that are just that
+    _finished_output: ClassVar[str | None]  # a graph's output that is just that, where it is taken
     _default_prompts: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | ModelFolder,
         variant: str | None = None,
         *,
         precision: str | None = None,
@@ -70,18 +70,27 @@ class Model:
         token: str | None = None,
         cache_dir: str | Path | None = None,
     ) -> None:
-        folder = open_folder(model, verify, revision, token, cache_dir)
+        folder = model if isinstance(model, ModelFolder) else open_folder(model, verify, revision, token, cache_dir)
         self._layout = layout = read_layout(folder)
         if layout.kind != self.kind:
             raise UnusableModel(f"{folder.name} is a {layout.kind}: load it with {CLASSES[layout.kind]}")
+        if layout.unknown_settings:
+            raise UnusableModel(
+                f"{folder.name}: its settings have {', '.join(layout.unknown_settings)}, which is not known here"
+            )
         chosen = choice.choose(folder, variant, precision, layout.transformer)
         self.variant, self.precision = chosen.variant, chosen.precision
         self._tokens = Tokens(folder, layout, max_seq_length)
         self._head = read_head(folder, layout.modules)
         threads = threads or machine.threads()
-        self._streams = Streams(_opener(folder, chosen), threads, streams or threads)
-        self._outputs = self._graph_outputs(folder.name, self._streams.single.outputs)
         saved = layout.model_settings
+        # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
+        is_whole = saved.get("truncate_dim") is None and not self._head.without_prompt
+        may_be_finished = self._finished_output is not None and is_whole
+        self._streams = Streams(_opener(folder, chosen, may_be_finished), threads, streams or threads)
+        outputs = self._streams.single.outputs
+        self._is_finished = may_be_finished and self._finished_output in outputs
+        self._outputs = (str(self._finished_output),) if self._is_finished else self._token_output(folder.name, outputs)
         self.prompts = {**self._default_prompts, **(saved.get("prompts") or {}), **(prompts or {})}
         self.default_prompt_name = default_prompt_name or saved.get("default_prompt_name")
         self._process = os.getpid()
@@ -95,11 +104,8 @@ class Model:
         """What the model reads of each text or pair: the ids of its tokens, truncated."""
         return [entry.ids for entry in self._tokens.encode(list(texts))]
 
-    def _graph_outputs(self, name: str, outputs: Sequence[str]) -> tuple[str, ...]:
-        """The outputs of the graph that are asked for: the finished one where there is one, else the tokens'."""
-        finished = [output for output in self._finished_outputs if output in outputs]
-        if finished and not self._head.without_prompt:
-            return (finished[0],)
+    def _token_output(self, name: str, outputs: Sequence[str]) -> tuple[str, ...]:
+        """The output of the graph that holds a vector for each token."""
         known = [output for output in TOKEN_OUTPUTS if output in outputs]
         if not known:
             raise UnusableModel(f"{name}: {self.variant} gives {', '.join(outputs)}, none of which is known here")
@@ -153,7 +159,7 @@ class Model:
     def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None) -> np.ndarray:
         """The model's rows of a batch, (texts, ...) in float32, from what the graph gave."""
         (given,) = outputs.values()
-        if self._outputs[0] in self._finished_outputs:
+        if self._is_finished:
             return given.astype(np.float32, copy=False)
         # What a classifier's own head gives are the scores already.
         name = "scores" if self._layout.task == "sequence-classification" else "token_embeddings"
@@ -163,19 +169,22 @@ class Model:
         return self._head.compute(values, self._output)
 
 
-def _opener(folder: ModelFolder, chosen: choice.Choice) -> Callable[[int, int], Graph]:
-    """What loads the chosen graph, whose files are all compared with their hashes first."""
+def _opener(folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool) -> Callable[[int, int], Graph]:
+    """What loads the chosen graph, or the one that ends at the embedding, after all its files were compared with their
+    hashes."""
     paths = {name: folder.path(name) for name in chosen.files}
-    path = paths[chosen.graph]
+    name = chosen.finished if may_be_finished and chosen.finished is not None else chosen.graph
+    path = paths[name]
     if path is None:
-        raise FileChanged(f"{folder.name}: {chosen.graph} is missing")
+        raise FileChanged(f"{folder.name}: {name} is missing")
+    weights = paths.get(chosen.graph.removesuffix(".xml") + ".bin")
 
     def open_graph(threads: int, streams: int) -> Graph:
         if chosen.runtime == "onnx":
             # Streams are threads that call, each of which works itself; the rest of the threads helps all of them.
             return OnnxGraph(path, threads=max(threads - streams + 1, 1))
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": chosen.precision}
-        return OpenVinoGraph(path, settings, threads=max(threads // streams, 1), streams=streams)
+        return OpenVinoGraph(path, settings, threads=max(threads // streams, 1), streams=streams, weights=weights)
 
     return open_graph
 

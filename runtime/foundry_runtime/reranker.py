@@ -20,7 +20,7 @@ class Reranker(Model):
 
     kind: ClassVar[str] = "CrossEncoder"
     _output: ClassVar[str] = "scores"
-    _finished_outputs = ()  # The activation may be another one than the graph's.
+    _finished_output = None  # The activation may be another one than the graph's.
 
     def __init__(
         self,
@@ -31,21 +31,8 @@ class Reranker(Model):
         **options: Any,
     ) -> None:
         super().__init__(model, variant, **options)
-        config = self._layout.config
-        self.num_labels = len(config["id2label"]) if config.get("id2label") else int(config.get("num_labels", 2))
-        self.activation_fn = activation_fn or self._saved_activation()
-
-    def _saved_activation(self) -> Callable[[np.ndarray], np.ndarray]:
-        config = self._layout.config
-        names = (
-            self._layout.model_settings.get("activation_fn"),
-            (config.get("sentence_transformers") or {}).get("activation_fn"),
-            config.get("sbert_ce_default_activation_function"),
-        )
-        default = "Sigmoid" if self.num_labels == 1 else "Identity"
-        # As in Sentence Transformers: what is no part of torch is passed over.
-        name = next((name for name in names if name is not None and name.startswith("torch.")), None)
-        return activations.by_name(name, default)
+        self.num_labels = self._layout.num_labels
+        self.activation_fn = activation_fn or activations.FUNCTIONS[self._layout.score_activation]
 
     def predict(
         self,

@@ -51,7 +51,7 @@ class SparseEmbedder(TextModel[SparseEmbeddings]):
     """
 
     kind: ClassVar[str] = "SparseEncoder"
-    _finished_outputs = ("sparse_embedding", "sentence_embedding")
+    _finished_output = "sparse_embedding"
     _default_similarity: ClassVar[str] = "dot"
 
     def __init__(

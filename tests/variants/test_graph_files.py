@@ -11,8 +11,7 @@ import pytest
 from foundry.base import files
 from foundry.export import exporting
 from foundry.loading import loader
-from foundry.onnx import graph_files
-from foundry.variants import naming, variant_folder
+from foundry.variants import graph_files, naming, variant_folder
 from stages import calibrate_onnx, export, optimize, quantize
 from tests.support.projects import TINY_VARIANTS
 from tests.support.publishing import prepare, run

@@ -1,0 +1,52 @@
+"""What a variant's folder says of all that stands behind its transformer, as the runtime reads it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from foundry_runtime.errors import UnusableModel
+from foundry_runtime.folder import open_folder
+from foundry_runtime.head import Step, read_head
+from foundry_runtime.layout import read_layout
+
+# The output that a kind of model is about, and the values of the head that it is taken from.
+OUTPUTS = {
+    "SentenceTransformer": ("sentence_embedding", "sentence_embedding"),
+    "SparseEncoder": ("sparse_embedding", "sentence_embedding"),
+    "CrossEncoder": ("scores", "scores"),
+}
+
+
+class Unsupported(Exception):
+    """The head cannot be part of a graph; the message says why."""
+
+
+class HeadOfModel(NamedTuple):
+    """All that a graph's first output goes through until it is what the model is about."""
+
+    steps: tuple[Step, ...]
+    given: str  # what the head calls the graph's first output: `token_embeddings`, or `scores` of a classifier
+    result: str  # the value of the head that is the output
+    output: str  # `sentence_embedding`, `sparse_embedding` or `scores`
+    truncate_dim: int | None
+    activation: str  # of the scores; `Identity` for other kinds
+
+
+def read(folder: Path) -> HeadOfModel:
+    """The head of the model in a folder of Sentence Transformers.
+
+    Raises:
+        Unsupported: when a module is not known, or no graph can compute it.
+    """
+    try:
+        opened = open_folder(folder, verify=False)
+        layout = read_layout(opened)
+        head = read_head(opened, layout.modules)
+        activation = layout.score_activation if layout.kind == "CrossEncoder" else "Identity"
+    except UnusableModel as error:
+        raise Unsupported(str(error).removeprefix(f"{folder}: ").replace(str(folder), "the model")) from error
+    if head.without_prompt:
+        raise Unsupported("its pooling leaves the prompt out, and a graph does not know where the prompt ends")
+    output, result = OUTPUTS[layout.kind]
+    given = "scores" if layout.task == "sequence-classification" else "token_embeddings"
+    truncate_dim = layout.model_settings.get("truncate_dim") if layout.kind == "SentenceTransformer" else None
+    return HeadOfModel(head.steps, given, result, output, truncate_dim, activation)
