@@ -10,13 +10,12 @@ from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 from foundry.publishing import (
     card,
+    names,
     provenance,
     readers,
     report_rows,
-    runtime_trial,
     signature,
     standalone,
-    tokenizer_files,
     verification,
 )
 from foundry.publishing.changes import CARD, Changes
@@ -24,12 +23,13 @@ from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
 from foundry.publishing.publishable import Verdicts
 from foundry.publishing.settings import PublishModel
-from foundry.publishing.tokenizer_files import TokenizerRecord
+from foundry.reference import tokenizer_files
 from foundry.reference.reference import Reference
+from foundry.reference.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
 from foundry.reporting.rendering import loading_lines, render
 from foundry.reporting.rows import Row
-from foundry.validation.results import Validation
+from foundry.validation.results import Validation, head_output, threshold_of
 from foundry.variants import checkpoint_folder, model_card, naming, variant_folder
 from foundry.variants.facts import Facts
 
@@ -109,6 +109,22 @@ def check_companions(
         )
 
 
+def check_tokenizer(passed: Mapping[str, Validation], rewritten: Mapping[str, str]) -> None:
+    """Check that the tokenizer's files that were written anew are those that the runtime was tried with.
+
+    Raises:
+        FoundryError: when a variant was validated with others.
+    """
+    for variant, verdict in passed.items():
+        trial = verdict["runtime"]
+        if trial is not None and trial["tokenizer"] != rewritten:
+            names = ", ".join(sorted({*trial["tokenizer"]} ^ {*rewritten}) or sorted(rewritten))
+            raise FoundryError(
+                f"{variant} was validated with another {names} than would be published: nothing is published. "
+                "Run `dvc repro` again"
+            )
+
+
 def require_hashes(actual: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """Check that files are what they were when they were validated.
 
@@ -146,6 +162,7 @@ class Bundle:
     tokenizer: TokenizerRecord | None
     runtime_refuses: str | None  # why foundry_runtime does not run the model; None where it does
     embed_left_out: str | None  # why there is no embed.py; None where there is one
+    for_others: names.Names
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
@@ -176,6 +193,8 @@ class Bundle:
             self.dimensions,
             has_runtime=self.runtime_refuses is None,
             has_embed=self.embed_left_out is None,
+            dtypes=self.for_others.dtypes,
+            has_special_tokens=any(Path(name).name == names.SPECIAL_TOKENS for name in self.names),
         )
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
         section = provenance.without_local_paths(section)
@@ -189,7 +208,8 @@ class Bundle:
         """Write foundry.json, the last file of the folder, and its signature."""
         record = provenance.write(
             self.folder, self.model, self.source, self.host, self.variants, self.answers, self.tokenizer,
-            self.runtime_refuses, self.embed_left_out, uploaded, earlier,
+            self.runtime_refuses, self.embed_left_out, self.for_others.aliases, self.for_others.left_out, uploaded,
+            earlier,
         )  # fmt: skip
         require_hashes(record["files"], self.copied)
         if self.signed:
@@ -246,11 +266,18 @@ def assemble(
     tokenizer, rewritten = tokenizer_files.align(target, expected, validation_texts)
     originals = {name: copied.files[name] for name in rewritten if name in copied.files}
     copied.files.update({name: files.sha256(target / name) for name in rewritten})
-    lowest_cosine = {name: runtime_trial.lowest_cosine(verdict) for name, verdict in passed.items()}
-    runtime_refuses = runtime_trial.why_not(target, passed, expected, validation_texts)
-    if (embed_left_out := standalone.why_not(target, passed, tokenizer)) is None:
+    check_tokenizer(passed, {name: copied.files[name] for name in rewritten})
+    lowest_cosine = {name: threshold_of(verdict, "min_cosine") for name, verdict in passed.items()}
+    trials = [verdict["runtime"] for verdict in passed.values() if verdict["runtime"] is not None]
+    runtime_refuses = next((trial["refuses"] for trial in trials if trial["refuses"] is not None), None)
+    outputs = {name: head_output(verdict) for name, verdict in passed.items()}
+    if (embed_left_out := standalone.why_not(target, outputs, tokenizer)) is None:
         threshold = lowest_cosine[standalone.graph_variant(passed)]
         standalone.add(target, expected, validation_texts, threshold)
+    for_others = names.add(
+        target, settings.names, passed, settings.variants, validation_texts, expected.facts["trust_remote_code"]
+    )
+    copied.files.update({name: copied.files[source] for name, source in for_others.aliases.items()})
     measured = files.read_json(report / "report.json")
     rows = {name: report_rows.of_verdict(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
@@ -282,6 +309,7 @@ def assemble(
         tokenizer=tokenizer,
         runtime_refuses=runtime_refuses,
         embed_left_out=embed_left_out,
+        for_others=for_others,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,
         left_out=verdicts.left_out,

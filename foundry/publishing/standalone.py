@@ -5,7 +5,7 @@ compared with torch.
 """
 
 import runpy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -13,46 +13,35 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.loading import loader
 from foundry.loading.prompts import with_prompt
-from foundry.publishing import tokenizer_files
-from foundry.publishing.tokenizer_files import TokenizerRecord
+from foundry.reference import tokenizer_files
 from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
+from foundry.reference.tokenizer_files import TokenizerRecord
 from foundry.variants import checkpoint_folder, naming
 
 NAME = "embed.py"
-MODES = ("cls", "max", "mean", "lasttoken")
-OLD_MODES = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
-MODULES = ("Pooling", "Normalize", "Dropout")
+OUTPUT = "sentence_embedding"
 CHECKED_TEXTS = 16
 
 
-def why_not(folder: Path, variants: Collection[str], tokenizer: TokenizerRecord | None) -> str | None:
-    """Why embed.py cannot compute a model's embeddings; None where it can."""
+def why_not(folder: Path, outputs: Mapping[str, str | None], tokenizer: TokenizerRecord | None) -> str | None:
+    """Why embed.py cannot compute a model's embeddings; None where it can.
+
+    `outputs` has for each variant the output that the head gives, if its graph has the head.
+    """
     if (folder / NAME).exists():
         return f"the checkpoint has an {NAME} of its own"
     if (kind := checkpoint_folder.kind(folder)) != "SentenceTransformer":
         return f"the model is a {kind}"
-    if not any(name.startswith("onnx") for name in variants):
+    of_onnx = {name: output for name, output in outputs.items() if naming.backend(name) == "onnx"}
+    if not of_onnx:
         return "no ONNX variant passed"
+    if without := [name for name, output in of_onnx.items() if output != OUTPUT]:
+        return f"the graph of {without[0]} has no output {OUTPUT}"
     if tokenizer is None or tokenizer["same_by_file"] != tokenizer["texts"]:
         return "tokenizer.json alone does not give the model's tokens"
     if files.read_json(folder / checkpoint_folder.transformer_path(folder) / tokenizer_files.FILE)["padding"] is None:
         return "tokenizer.json does not say how a batch is padded"
-    for module in checkpoint_folder.modules(folder)[1:]:
-        name = module["type"].rpartition(".")[2]
-        if name not in MODULES or not module["type"].startswith("sentence_transformers."):
-            return f"module {module['path']} is a {module['type']}"
-        path = folder / module["path"] / "config.json"
-        settings = files.read_json(path) if path.is_file() else {}
-        if name == "Normalize" and settings.get("module_input_name", "sentence_embedding") != "sentence_embedding":
-            return f"module {module['path']} normalizes {settings['module_input_name']}"
-        if name != "Pooling":
-            continue
-        old = [key for key in OLD_MODES if settings.get(f"pooling_mode_{key}")]
-        modes = settings.get("pooling_mode") or [key.replace("_tokens", "").replace("_token", "") for key in old]
-        modes = [modes] if isinstance(modes, str) else modes
-        if len(modes) > 1 or not set(modes) <= set(MODES) or not settings.get("include_prompt", True):
-            return f"module {module['path']} pools by {', '.join(modes)}, or without the prompt"
     return None
 
 

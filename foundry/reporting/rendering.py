@@ -89,67 +89,53 @@ def ratio_text(value: Ratio | None) -> str:
     return f"{value['median']:.2f}× ({value['low']:.2f}–{value['high']:.2f})"
 
 
-def plain_pooling(facts: Mapping[str, Any]) -> tuple[str | None, bool]:
-    """How a model pools that does nothing but that, and whether it normalizes; no pooling of a model that does more."""
-    plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
-    if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
-        return None, False
-    names, settings = [name for name, _ in facts["modules"]], dict(facts["modules"])
-    mode = settings.get("Pooling", {}).get("pooling_mode")
-    if settings.get("Normalize", {}).get("module_input_name", "sentence_embedding") != "sentence_embedding":
-        return None, False
-    if names not in (["Pooling"], ["Pooling", "Normalize"]) or not isinstance(mode, str):
-        return None, False
-    return mode, "Normalize" in names
-
-
 def plain_lines(
     where: str,
     variant: str,
     facts: Mapping[str, Any],
+    output: str | None,
     precision: str = "f32",
     fails_on: Mapping[Family, str] | None = None,
 ) -> str | None:
-    """The lines that run a variant without Sentence Transformers, or None where it takes more than pooling.
+    """The lines that run a variant without Sentence Transformers, or None where it takes more than its graph.
 
-    `facts` are the model's, as the reference has them; `precision` is what OpenVINO is told to compute in; `fails_on`
-    are the families of processors on which the variant fails.
+    `facts` are the model's, as the reference has them; `output` is the one that the head gives in its graph, if it has
+    the head; `precision` is what OpenVINO is told to compute in; `fails_on` are the families of processors on which the
+    variant fails.
     """
-    (pooling, normalized), backend = plain_pooling(facts), naming.backend(variant)
-    if backend == "torch" or pooling not in ("mean", "cls"):
+    backend = naming.backend(variant)
+    takes_more = facts["trust_remote_code"] or any(facts["prompts"].values())
+    if backend == "torch" or output != "sentence_embedding" or takes_more:
         return None
-    graph = f"{where}/{backend}/{naming.file_name(variant)}"
-    pooled = {
-        "mean": 'mask = inputs["attention_mask"][..., None]\n'
-        "embeddings = (tokens * mask).sum(axis=1) / mask.sum(axis=1)",
-        "cls": "embeddings = tokens[:, 0]",
-    }[pooling]
+    file = naming.file_name(variant)
     warned, options = for_processors(variant, fails_on or {})
-    runtime = {
-        "onnx": (
-            "import onnxruntime",
-            f'{warned}session = onnxruntime.InferenceSession("{graph}", {options}providers=["CPUExecutionProvider"])',
-            "tokens = session.run(None, {node.name: inputs[node.name] for node in session.get_inputs()})[0]",
-        ),
-        "openvino": (
-            "import openvino",
-            f'{warned}model = openvino.compile_model("{graph}", "CPU", {json.dumps(naming.ov_config(precision))})',
-            "tokens = model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]",
-        ),
-    }[backend]
-    lines = [
-        f"import numpy as np\n{runtime[0]}\nfrom transformers import AutoTokenizer\n",
-        f'tokenizer = AutoTokenizer.from_pretrained("{where}")',
-        f"{runtime[1]}\n",
-        'texts = ["A first text.", "And a second one."]',
-        f"inputs = tokenizer(texts, padding=True, truncation=True, max_length={facts['max_seq_length']}, "
-        'return_tensors="np")',
-        runtime[2],
-        pooled,
-    ]
-    if normalized:
-        lines.append("embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)")
-    return "\n".join(lines)
+    if backend == "onnx":
+        runtime = "onnxruntime"
+        load = (
+            f'session = onnxruntime.InferenceSession("{where}/onnx/{file}", '
+            f'{options}providers=["CPUExecutionProvider"])'
+        )
+        run = f'session.run(["{output}"], {{node.name: inputs[node.name] for node in session.get_inputs()}})[0]'
+    else:
+        runtime = "openvino"
+        graph, weights = naming.openvino_head_name(file, output), file.replace(".xml", ".bin")
+        load = (
+            "core = openvino.Core()\n"
+            f'graph = core.read_model("{where}/openvino/{graph}", "{where}/openvino/{weights}")\n'
+            f'model = core.compile_model(graph, "CPU", {json.dumps(naming.ov_config(precision))})'
+        )
+        run = "model({node.any_name: inputs[node.any_name] for node in model.inputs})[0]"
+    limit = "" if facts["max_seq_length"] is None else f"truncation=True, max_length={facts['max_seq_length']}, "
+    return "\n".join(
+        [
+            f"import {runtime}\nfrom transformers import AutoTokenizer\n",
+            f'tokenizer = AutoTokenizer.from_pretrained("{where}")',
+            f"{warned}{load}\n",
+            'texts = ["A first text.", "And a second one."]',
+            f'inputs = tokenizer(texts, padding=True, {limit}return_tensors="np")',
+            f"embeddings = {run}",
+        ]
+    )
 
 
 def for_processors(variant: str, fails_on: Mapping[Family, str]) -> tuple[str, str]:

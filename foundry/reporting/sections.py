@@ -11,7 +11,7 @@ from foundry.reporting.flowchart import flowchart
 from foundry.reporting.recommendation import Answer, recommend
 from foundry.reporting.rendering import loading_lines, passed_in, plain_lines
 from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
-from foundry.validation.results import Family, Validation
+from foundry.validation.results import Family, Validation, head_output
 
 
 class Section(TypedDict):
@@ -72,6 +72,7 @@ def build_section(
                 f"artifacts/hub/{model}",
                 row["variant"],
                 validations[row["variant"]]["facts"],
+                head_output(validations[row["variant"]]),
                 passed_in(row),
                 row["fails_on"],
             )
@@ -104,6 +105,7 @@ def loading(
     where: str,
     variant: str,
     facts: Mapping[str, Any],
+    output: str | None,
     passed_in: Sequence[str] = (),
     fails_on: Mapping[Family, str] | None = None,
 ) -> dict[str, str]:
@@ -114,6 +116,6 @@ def loading(
         lines[f"Sentence Transformers{told}"] = loading_lines(
             where, variant, facts, precision=precision, fails_on=fails_on
         )
-        if plain := plain_lines(where, variant, facts, precision, fails_on):
+        if plain := plain_lines(where, variant, facts, output, precision, fails_on):
             lines[f"{'onnxruntime' if variant.startswith('onnx') else 'openvino'}{told}"] = plain
     return lines

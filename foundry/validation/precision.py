@@ -15,7 +15,7 @@ from foundry.validation.results import Check, PrecisionVerdict
 from foundry.validation.settings import Thresholds
 from foundry.variants.precisions import FurtherPrecision
 
-Judge = Callable[[LoadedVariant, Thresholds], list[Check]]
+Judge = Callable[[LoadedVariant, Thresholds, FurtherPrecision], list[Check]]
 
 
 def verdicts(
@@ -25,7 +25,7 @@ def verdicts(
     computed_here: Collection[FurtherPrecision],
     judge: Judge,
 ) -> dict[str, PrecisionVerdict]:
-    """A verdict for each precision that has `limits`; `judge` makes the checks of a loaded variant."""
+    """A verdict for each precision that has `limits`; `judge` makes the checks of a loaded variant in it."""
     return {
         precision: verdict(folder, variant, precision, thresholds, judge)
         if precision in computed_here
@@ -42,7 +42,7 @@ def verdict(
         loaded = loader.load(folder, variant, {"precision": precision})
         if (actual := precisions.of_loaded(loaded)) != precision:
             return not_computed(f"told to compute in {precision}, the runtime computes in {actual}")
-        checks = judge(loaded, limits)
+        checks = judge(loaded, limits, precision)
     except Exception as error:  # noqa: BLE001  # as in f32: what a variant does is its own verdict
         return {"verdict": "failed", "reason": results.why_not_run(error), "checks": []}
     reason_failed = results.why_failed(checks)

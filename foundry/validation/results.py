@@ -8,6 +8,7 @@ import numpy as np
 from foundry.reference.closeness import SAME_EMBEDDING, bootstrap_interval
 from foundry.variants.facts import Facts
 from foundry.variants.search_record import Search
+from foundry.variants.variant_folder import HEAD, HeadRecord
 
 Relation = Literal[">=", "<="]
 
@@ -82,6 +83,14 @@ class Saturation(TypedDict):
     unknown: list[str]  # nodes of which nothing can be said
 
 
+class RuntimeTrial(TypedDict):
+    """What is known of a variant by foundry_runtime beside its checks."""
+
+    refuses: str | None  # why foundry_runtime does not run the model
+    error: str | None  # with which the process without torch ended
+    tokenizer: dict[str, str]  # SHA-256 of the tokenizer's files that publishing writes anew, by name
+
+
 class Validation(TypedDict):
     """artifacts/validation/<model>/<variant>.json"""
 
@@ -99,6 +108,7 @@ class Validation(TypedDict):
     precisions: dict[str, PrecisionVerdict]  # by precision beside f32 that the runtime can be told
     processors: dict[Family, OnProcessor]  # empty where nothing was checked
     saturation: Saturation | None  # of a variant that multiplies in int8
+    runtime: RuntimeTrial | None  # of a graph that loads and runs
     search: Search | None  # of a variant with a budget
     built: dict[str, Any]  # how the variant was made: by which exporter, with how many fusions
     facts: Facts  # of the model, as the reference has them
@@ -137,6 +147,17 @@ def _check(
 def value_of(validation: Validation, check: str) -> float | None:
     """The value of a check, or None where it was not made."""
     return next((row["value"] for row in validation["checks"] if row["check"] == check), None)
+
+
+def threshold_of(validation: Validation, check: str) -> float:
+    """What a check had to hold."""
+    return float(next(row["threshold"] for row in validation["checks"] if row["check"] == check))
+
+
+def head_output(validation: Validation) -> str | None:
+    """The output that the head gives in a variant's graph: `sentence_embedding` and the like; None without one."""
+    head: HeadRecord | None = validation["built"].get(HEAD)
+    return None if head is None else head["output"]
 
 
 def changes_with_batch(validation: Validation) -> float | None:

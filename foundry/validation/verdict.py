@@ -26,11 +26,12 @@ from foundry.validation import (
     precision,
     processors,
     results,
+    runtime,
     vocabulary,
 )
 from foundry.validation.measurements import Measurements
 from foundry.validation.settings import Thresholds, ValidateVariant
-from foundry.variants import variant_folder
+from foundry.variants import naming, variant_folder
 from foundry.variants.precisions import FurtherPrecision
 
 WORST_TEXTS = 10
@@ -64,6 +65,7 @@ def validate(
         "precisions": {},
         "processors": {},
         "saturation": None,
+        "runtime": None,
         "search": variant_folder.search_result(folder),
         "built": variant_folder.built(folder),
         "facts": expected.facts,
@@ -87,6 +89,12 @@ def validate(
             *checks.all_checks(measured, expected, settings.thresholds),
             *vocabulary.rows_as_torch(rows, columns),
         ]
+        if naming.backend(variant) != "torch" and measured.embeddings.shape == expected.embeddings.shape:
+            is_close = all(check["passed"] for check in against_reference)
+            result["runtime"], made = runtime.try_runtime(
+                folder, variant, loaded, texts, expected, settings.thresholds, is_close
+            )
+            against_reference += made
         verdicts, saturation = processors.judge(folder, variant, texts, tasks, expected, settings, against_reference)
     except Exception as error:  # noqa: BLE001  # whatever a variant does is its own verdict, and ends no other
         result["verdict"] = "failed"
@@ -94,11 +102,15 @@ def validate(
         return result
     if all(check["passed"] for check in against_reference):
 
-        def judge(loaded: LoadedVariant, limits: Thresholds) -> list[results.Check]:
+        def judge(loaded: LoadedVariant, limits: Thresholds, precision: FurtherPrecision) -> list[results.Check]:
             again = measurements.measure(loaded, texts, tasks, expected, settings.batch_size, all_words)
             columns = vocabulary.wrong_columns(loaded, expected.coverage, limits)
             # The rows are the file's, in whatever precision it is computed.
-            return [*checks.all_checks(again, expected, limits), *vocabulary.rows_as_torch(rows, columns)]
+            return [
+                *checks.all_checks(again, expected, limits),
+                *vocabulary.rows_as_torch(rows, columns),
+                *runtime.in_precision(folder, variant, loaded, texts, expected, limits, precision),
+            ]
 
         result["precisions"] = precision.verdicts(folder, variant, settings.precisions, computed_here, judge)
     # Hashed again after it was loaded and run: what was measured is what was hashed.

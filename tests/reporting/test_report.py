@@ -271,7 +271,7 @@ def test_the_lines_that_are_shown_load_the_variant(tiny: Path) -> None:
         exec(loading_lines(str(tiny / variant), variant, facts), scope)
         embeddings = scope["model"].encode(["A first text.", "And a second one."])
         assert embeddings.shape == (2, 32)
-        plain = plain_lines(str(tiny / variant), variant, facts)
+        plain = plain_lines(str(tiny / variant), variant, facts, "sentence_embedding")
         if variant == "torch":
             assert plain is None
         else:
@@ -287,13 +287,16 @@ def test_the_lines_of_what_fails_on_some_processors_say_so_and_load_it_with_exac
     facts = files.read_json(tiny.parent.parent / "reference/tiny/reference.json")["facts"]
     variant, fails_on = "onnx_qint8_avx512", {"avx2": "mean_cosine 0.018, must be >= 0.98"}
     scope: dict[str, Any] = {}
-    for lines in (loading_lines, plain_lines):
-        shown = lines(str(tiny / variant), variant, facts, fails_on=fails_on)
+    where = str(tiny / variant)
+    for shown in (
+        loading_lines(where, variant, facts, fails_on=fails_on),
+        plain_lines(where, variant, facts, "sentence_embedding", fails_on=fails_on),
+    ):
         assert shown is not None
         assert "mean_cosine 0.018" in shown
         exec(shown, scope)
         assert scope["options"].get_session_config_entry("session.x64quantprecision") == "1"
-        session = scope["session"] if lines is plain_lines else scope["model"][0].auto_model.session
+        session = scope["session"] if "session" in scope else scope["model"][0].auto_model.session
         assert session.get_session_options().get_session_config_entry("session.x64quantprecision") == "1"
     assert "# Not for processors x86 without VNNI" in loading_lines("x", "openvino_qint8", facts, fails_on=fails_on)
 
@@ -301,17 +304,17 @@ def test_the_lines_of_what_fails_on_some_processors_say_so_and_load_it_with_exac
 def test_plain_lines_are_not_shown_for_what_they_would_not_do() -> None:
     from foundry.reporting.rendering import plain_lines
 
-    def lines(modules: list[Any], kind: str = "SentenceTransformer", **more: Any) -> str | None:
-        facts = {"kind": kind, "max_seq_length": 8, "modules": modules, "prompts": {}, "truncate_dim": None}
-        return plain_lines("x", "onnx", facts | {"trust_remote_code": False} | more)
+    def lines(output: str | None = "sentence_embedding", variant: str = "onnx", **more: Any) -> str | None:
+        facts = {"max_seq_length": None, "prompts": {}, "trust_remote_code": False}
+        return plain_lines("x", variant, facts | more, output)
 
-    cls = ["Pooling", {"pooling_mode": "cls"}]
-    assert lines([cls]) is not None
-    assert lines([["Pooling", {"pooling_mode": "weightedmean"}]]) is None
-    assert lines([cls], prompts={"query": "query: "}) is None
-    assert lines([cls], truncate_dim=16) is None
-    assert lines([cls, ["Dense", {}]]) is None
-    assert lines([], "CrossEncoder") is None
+    assert "truncation" not in str(lines())
+    assert "truncation=True, max_length=8" in str(lines(max_seq_length=8))
+    assert lines(None) is None
+    assert lines("scores") is None
+    assert lines(variant="torch") is None
+    assert lines(prompts={"query": "query: "}) is None
+    assert lines(trust_remote_code=True) is None
 
 
 def test_a_search_for_a_budget_is_shown_with_a_chart_that_loads_nothing(written: Path) -> None:

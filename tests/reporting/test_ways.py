@@ -136,7 +136,7 @@ def test_the_lines_that_are_shown_run_the_file_in_the_precision(tiny: Path) -> N
     graph = scope["model"][0].auto_model
     assert graph.ov_config["INFERENCE_PRECISION_HINT"] == "bf16"
     embeddings = scope["model"].encode(["A first text.", "And a second one."])
-    plain = plain_lines(str(tiny / "openvino"), "openvino", facts, "bf16")
+    plain = plain_lines(str(tiny / "openvino"), "openvino", facts, "sentence_embedding", "bf16")
     assert plain is not None
     exec(plain, scope)
     assert abs(scope["embeddings"] - embeddings).max() < (1e-5 if computed == "f32" else 1e-2)

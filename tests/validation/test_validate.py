@@ -20,14 +20,9 @@ from foundry.validation.settings import Thresholds
 from foundry.variants import variant_folder
 from foundry.variants.facts import Facts
 from tests.support.projects import ROOT, TINY_VARIANTS
+from tests.support.results import LOOSE
 from tests.support.stages import validate_in
 
-LOOSE = Thresholds(
-    mean_cosine=0.9, p5_cosine=0.9, p1_cosine=0.9, min_cosine=0.9, max_abs_diff=0.1, hard_min_cosine=0.9,
-    mean_centred_cosine=0.9, p5_centred_cosine=0.9, p1_centred_cosine=0.9, min_centred_cosine=0.9,
-    consistency_mean_cosine=0.9, consistency_min_cosine=0.9, recall_at_10=0.9, similarity_spearman=0.9, task_ratio=0.9,
-    active_dimensions=0.9, passage_order=0.9,
-)  # fmt: skip
 RANDOM = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
 
 

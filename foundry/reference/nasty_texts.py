@@ -1,8 +1,7 @@
 """Texts that tokenizers stumble over, by a seed."""
 
 import random
-
-from tests.support.texts import documents
+from collections.abc import Sequence
 
 PIECES = (
     "\x00", "\r\n", "\t", "\u200b", "\ufeff", "\u202e", "\u0301", "\u0e01\u0e47", "\xad", "\u2028", "\xa0", "  ",
@@ -15,10 +14,10 @@ PIECES = (
 )  # fmt: skip
 
 
-def nasty_texts(count: int, seed: int = 0) -> list[str]:
-    """So many texts: pieces glued together with and without blanks, characters at random, and over-long ones."""
+def nasty_texts(count: int, texts: Sequence[str], seed: int = 0) -> list[str]:
+    """So many texts: pieces and words of `texts`, with and without blanks, characters at random, and over-long ones."""
     generator = random.Random(seed)
-    words = " ".join(documents()).split()
+    words = " ".join(texts).split()
     texts = []
     for number in range(count):
         pieces = [generator.choice(PIECES if generator.random() < 0.6 else words) for _ in range(number % 12 + 1)]

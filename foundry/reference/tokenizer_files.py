@@ -162,6 +162,13 @@ def by_file_as_it_is(path: Path, inputs: Sequence[tokenization.Text]) -> list[li
     ]
 
 
+def special_tokens(transformer: Path) -> dict[str, str]:
+    """The special tokens that tokenizer_config.json names, as transformers 4 wrote them to a file of their own."""
+    config = files.read_json(transformer / CONFIG)
+    named = {name: config[name] for name in tokenization.SPECIAL_TOKENS if config.get(name) is not None}
+    return {name: tokenization.content(token) for name, token in named.items()}
+
+
 def _write(path: Path, content: dict[str, Any]) -> Path | None:
     """Write a JSON file that does not hold this already; give its path where something changed.
 

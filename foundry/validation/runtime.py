@@ -1,0 +1,237 @@
+"""foundry_runtime on a variant, in a process that cannot import torch, beside Sentence Transformers on the same file.
+
+The graph's own embedding or scores must be what Sentence Transformers computes behind the transformer; and the runtime
+must give the tokens of torch, and the rows of Sentence Transformers and of torch, with the tokenizer's files as they
+will be published. Where the runtime does not know the model, the verdict says why, and the card does not name it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+import foundry
+from foundry.base import files
+from foundry.loading.items import Item, first_tokenizer_input
+from foundry.loading.variant import EmbeddingVariant, LoadedVariant
+from foundry.reference import tokenizer_files
+from foundry.reference.closeness import cosines
+from foundry.reference.reference import Reference
+from foundry.validation import torch_free
+from foundry.validation.results import Check, RuntimeTrial, at_least, at_most
+from foundry.validation.settings import Thresholds
+from foundry.variants import naming, variant_folder
+from foundry.variants.precisions import FurtherPrecision
+
+TRIED_TEXTS = 16
+ALONE = 4  # each such a one of them is also tried alone
+HEAD_ERROR = "head_error"
+# By the same file and the same runtime, rows differ by rounding alone.
+SAME_FILE_COSINE = 0.99999
+# The largest distance of what a graph gives from what Sentence Transformers makes of the same graph, as a share of the
+# length of a row: that of two embeddings with a cosine of SAME_FILE_COSINE.
+LARGEST_HEAD_ERROR = float(np.sqrt(2 * (1 - SAME_FILE_COSINE)))
+
+
+class Found(NamedTuple):
+    """What the process without torch gave."""
+
+    refuses: str | None
+    error: str | None
+    ids: list[list[int]] | None
+    rows: Mapping[str, np.ndarray]  # by the kind of batch; those of the graph itself begin with `graph `
+
+
+def try_runtime(
+    folder: Path,
+    variant: str,
+    loaded: LoadedVariant,
+    texts: Sequence[str],
+    expected: Reference,
+    limits: Thresholds,
+    is_close: bool = True,
+) -> tuple[RuntimeTrial, list[Check]]:
+    """What is said of the runtime, and the checks that could be made.
+
+    Args:
+        loaded: The variant by Sentence Transformers.
+        texts: The validation texts.
+        expected: torch's tokens and rows of these texts, then of the hard texts.
+
+        is_close: Whether the variant holds on this processor by Sentence Transformers: if not, it is no fault of the
+            runtime's that its rows are not torch's, and where sums saturate, they change with their place in a batch.
+    """
+    numbers = spread(texts)
+    items = [loaded.items(texts)[number] for number in numbers]
+    output = (variant_folder.built(folder).get(variant_folder.HEAD) or {}).get("output")
+    with tempfile.TemporaryDirectory() as scratch:
+        rewritten = align(folder, Path(scratch), expected, texts)
+        if output is not None:
+            inputs_of_graph: dict[str, Any] = graph_inputs(loaded, items)
+            np.savez(Path(scratch) / torch_free.INPUTS, **inputs_of_graph)
+        inputs = expected.tokenizer_inputs(texts)
+        found = run(Path(scratch), request(folder, variant, loaded.kind, items, inputs, rewritten, output))
+        trial: RuntimeTrial = {
+            "refuses": found.refuses,
+            "error": found.error,
+            "tokenizer": {name: files.sha256(path) for name, path in rewritten.items()},
+        }
+    if found.error is not None:
+        return trial, [at_most("runtime_errors", 1, 0)]
+    checks = [] if output is None else [at_most(HEAD_ERROR, head_error(found, loaded, items), LARGEST_HEAD_ERROR)]
+    if found.ids is None:
+        return trial, checks
+    different = sum(mine != torchs for mine, torchs in zip(found.ids, expected.tokens, strict=True))
+    checks.append(at_most("runtime_different_tokens", different, 0))
+    if not is_close:
+        return trial, checks
+    lowest = min(
+        float(cosines(found.rows["together"], loaded.encode(items, len(items))).min()),
+        float(cosines(found.rows["alone"], np.vstack([loaded.encode([item], 1) for item in items[::ALONE]])).min()),
+    )
+    return trial, [
+        *checks,
+        at_least("runtime_min_cosine", lowest, SAME_FILE_COSINE),
+        as_torch(found, numbers, expected, limits),
+    ]
+
+
+def in_precision(
+    folder: Path,
+    variant: str,
+    loaded: LoadedVariant,
+    texts: Sequence[str],
+    expected: Reference,
+    limits: Thresholds,
+    precision: FurtherPrecision,
+) -> list[Check]:
+    """The check of a variant that the runtime computes in bf16 or f16; none of torch, or of a model that it refuses.
+
+    It is told by torch's rows alone: Sentence Transformers computes what stands behind the graph in f32.
+    """
+    if naming.backend(variant) == "torch":
+        return []
+    numbers = spread(texts)
+    items = [loaded.items(texts)[number] for number in numbers]
+    with tempfile.TemporaryDirectory() as scratch:
+        rewritten = align(folder, Path(scratch), expected, texts)
+        found = run(Path(scratch), request(folder, variant, loaded.kind, items, [], rewritten, None, precision))
+    if found.error is not None:
+        return [at_most("runtime_errors", 1, 0)]
+    return [] if found.ids is None else [as_torch(found, numbers, expected, limits)]
+
+
+def as_torch(found: Found, numbers: Sequence[int], expected: Reference, limits: Thresholds) -> Check:
+    """That the runtime's rows of the texts with these numbers are as close to torch's as the file's must be."""
+    to_torch = cosines(expected.less_offsets(found.rows["together"]), expected.embeddings[list(numbers)])
+    return at_least("runtime_min_cosine_to_torch", float(to_torch.min()), limits.min_cosine)
+
+
+def spread(texts: Sequence[str]) -> list[int]:
+    """The numbers of some texts of all lengths."""
+    by_length = sorted(range(len(texts)), key=lambda number: (len(texts[number]), number))
+    places = np.linspace(0, len(texts) - 1, min(TRIED_TEXTS, len(texts))).round().astype(int)
+    return [by_length[place] for place in places]
+
+
+def align(folder: Path, scratch: Path, expected: Reference, texts: Sequence[str]) -> dict[str, Path]:
+    """Write the tokenizer's files as they will be published, below `scratch`; give where they are, by name."""
+    copy = scratch / "model"
+    variant_folder.copy_companions(folder, copy)
+    _, changed = tokenizer_files.align(copy, expected, texts)
+    return {name: copy / name for name in changed}
+
+
+def request(
+    folder: Path,
+    variant: str,
+    kind: str,
+    items: Sequence[Item],
+    inputs: Sequence[Any],
+    rewritten: Mapping[str, Path],
+    output: str | None,
+    precision: str = "f32",
+) -> dict[str, Any]:
+    """What the process is asked for."""
+    graph, weights = variant_folder.weights_path(folder, variant), None
+    if naming.backend(variant) == "openvino" and output is not None:
+        weights = str(graph.with_suffix(".bin"))
+        graph = graph.with_name(naming.openvino_head_name(graph.name, output))
+    return {
+        "folder": str(folder),
+        "variant": variant,
+        "kind": kind,
+        "precision": precision,
+        "items": items,
+        "alone": ALONE,
+        "inputs": inputs,
+        "rewritten": {name: str(path) for name, path in rewritten.items()},
+        "output": output,
+        "graph": str(graph),
+        "weights": weights,
+    }
+
+
+def run(scratch: Path, asked: Mapping[str, Any]) -> Found:
+    """Run the process, and read what it found."""
+    import foundry_runtime
+
+    (scratch / torch_free.REQUEST).write_text(json.dumps(asked), "utf-8")
+    roots = [str(Path(str(package.__file__)).parents[1]) for package in (foundry, foundry_runtime)]
+    path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", torch_free.__name__, str(scratch)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return Found(None, last[:500], None, {})
+    result = json.loads((scratch / torch_free.RESULT).read_text("utf-8"))
+    with np.load(scratch / torch_free.ROWS) as rows:
+        return Found(result["refuses"], None, result["ids"], dict(rows))
+
+
+def graph_inputs(loaded: LoadedVariant, items: Sequence[Item]) -> dict[str, np.ndarray]:
+    """What the graph takes for the items together, and for the shortest and the longest alone: arrays (texts, tokens)
+    of int64 by `<batch>:<input>`."""
+    batches = {"together": items, "first": items[:1], "last": items[-1:]}
+    found = {}
+    for batch, some in batches.items():
+        given = {name: tensor for name, tensor in loaded.tokenize(some).items() if hasattr(tensor, "numpy")}
+        ids = given["input_ids"].numpy()
+        for name in loaded.graph_inputs:
+            # A tokenizer that gives no token types means the first segment.
+            value = given[name].numpy() if name in given else np.zeros_like(ids)
+            found[f"{batch}:{name}"] = value.astype(np.int64)
+    return found
+
+
+def head_error(found: Found, loaded: LoadedVariant, items: Sequence[Item]) -> float:
+    """The largest distance of a row that the graph gives from that of Sentence Transformers, as a share of the rows'
+    mean length."""
+    largest = 0.0
+    for batch, some in {"together": items, "first": items[:1], "last": items[-1:]}.items():
+        expected = finished_rows(loaded, some)
+        given = found.rows[f"graph {batch}"].reshape(len(some), -1)
+        if given.shape != expected.shape:
+            return float("inf")
+        if (kept := getattr(loaded.model, "max_active_dims", None)) is not None:
+            smallest = np.sort(given, axis=1)[:, -kept][:, None]
+            given = np.where(given >= smallest, given, 0)
+        distance = np.linalg.norm(given - expected, axis=1).max()
+        largest = max(largest, float(distance / max(np.linalg.norm(expected, axis=1).mean(), 1e-12)))
+    return largest
+
+
+def finished_rows(loaded: LoadedVariant, items: Sequence[Item]) -> np.ndarray:
+    """What Sentence Transformers gives of the items in one batch, without a prompt: embeddings, or scores after the
+    activation of each one's first pair."""
+    inputs = [first_tokenizer_input(item) for item in items]
+    if isinstance(loaded, EmbeddingVariant):
+        return loaded.embed(cast(Sequence[str], inputs), len(inputs), prompt="")
+    scores = loaded.model.predict(inputs, batch_size=len(inputs), show_progress_bar=False)
+    return np.asarray(scores, dtype=np.float32).reshape(len(inputs), -1)

@@ -1,0 +1,115 @@
+"""Run a variant by foundry_runtime in a process that cannot import torch: `python -m foundry.validation.torch_free`.
+
+Its one argument is a folder with the request of `foundry.validation.runtime`, and what it found is written there.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any, cast
+
+REQUEST, INPUTS, ROWS, RESULT = "request.json", "inputs.npz", "rows.npz", "result.json"
+# What the runtime does without. Whoever imports one of them here ends with an error.
+FORBIDDEN = frozenset({"torch", "transformers", "sentence_transformers", "optimum"})
+
+
+class WithoutTorch(MetaPathFinder):
+    """Refuses to find the packages that the runtime does without."""
+
+    def find_spec(self, fullname: str, *_: Any) -> None:
+        if fullname.partition(".")[0] in FORBIDDEN:
+            raise ImportError(f"{fullname} is not to be imported here: foundry_runtime runs without it")
+
+
+def main(scratch: Path) -> None:
+    sys.meta_path.insert(0, WithoutTorch())
+    import numpy as np
+    from foundry_runtime.errors import UnusableModel
+
+    request = json.loads((scratch / REQUEST).read_text("utf-8"))
+    rows: dict[str, Any] = {}
+    result: dict[str, Any] = {"refuses": None, "ids": None}
+    if request["output"] is not None:
+        with np.load(scratch / INPUTS) as inputs:
+            rows |= graph_rows(request, dict(inputs))
+    try:
+        model = load(request)
+        result["ids"] = model.token_ids(as_texts(request["inputs"]))
+        items = as_items(request["items"])
+        rows["together"] = rows_of(model, items, len(items))
+        rows["alone"] = np.vstack([rows_of(model, [item], 1) for item in items[:: request["alone"]]])
+    except UnusableModel as error:
+        result["refuses"] = str(error).removeprefix(f"{request['folder']}: ").replace(request["folder"], "the model")
+    np.savez(scratch / ROWS, **rows)
+    (scratch / RESULT).write_text(json.dumps(result), "utf-8")
+
+
+def load(request: dict[str, Any]) -> Any:
+    """The variant by the class of its kind, with the tokenizer's files that will be published."""
+    import foundry_runtime
+    from foundry_runtime.folder import ModelFolder
+    from foundry_runtime.model import CLASSES
+
+    folder, rewritten = Path(request["folder"]), request["rewritten"]
+
+    def find(name: str) -> Path | None:
+        path = Path(rewritten[name]) if name in rewritten else folder / name
+        return path if path.is_file() else None
+
+    model_class = getattr(foundry_runtime, CLASSES[request["kind"]])
+    opened = ModelFolder(request["folder"], find, verify=False)
+    return model_class(opened, request["variant"], precision=request["precision"], streams=1)
+
+
+def graph_rows(request: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """What the graph itself gives for the tokens that Sentence Transformers made, of the texts together and alone."""
+    from foundry_runtime.graphs import Graph, OnnxGraph, OpenVinoGraph
+
+    graph: Graph
+    if request["weights"] is None:
+        graph = OnnxGraph(Path(request["graph"]))
+    else:
+        settings = {"INFERENCE_PRECISION_HINT": request["precision"]}
+        graph = OpenVinoGraph(Path(request["graph"]), settings, weights=Path(request["weights"]))
+    found = {}
+    for batch in sorted({name.partition(":")[0] for name in inputs}):
+        values = {name.partition(":")[2]: value for name, value in inputs.items() if name.startswith(f"{batch}:")}
+        found[f"graph {batch}"] = graph.run(values, [request["output"]])[request["output"]]
+    return found
+
+
+def as_texts(rows: Sequence[str | list[str]]) -> list[str | tuple[str, str]]:
+    """Texts and pairs, which JSON has as lists."""
+    return [row if isinstance(row, str) else (row[0], row[1]) for row in rows]
+
+
+def as_items(rows: Sequence[Any]) -> list[Any]:
+    """Items of `foundry.loading.items`, of which JSON has a query as a list."""
+    from foundry.loading.items import Query
+
+    return [row if isinstance(row, str) else Query(row[0], tuple(row[1])) for row in rows]
+
+
+def rows_of(model: Any, items: Sequence[Any], batch_size: int) -> Any:
+    """The rows (items, columns) that `LoadedVariant.encode` gives of items, by a model of foundry_runtime."""
+    from foundry.loading.items import Query
+    from foundry.loading.prompts import embed_by_role
+
+    if model.kind == "CrossEncoder":
+        pairs = [pair for query in cast(Sequence[Query], items) for pair in query.pairs]
+        scores = model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
+        return scores.reshape(len(items), -1)
+    if not any(model.prompts.values()):
+        return dense(model.encode(items, batch_size=batch_size))
+    return embed_by_role(items, lambda method, group: dense(getattr(model, method)(group, batch_size=batch_size)))
+
+
+def dense(embeddings: Any) -> Any:
+    """Embeddings of a dense or a sparse model, zeros and all."""
+    return embeddings.to_dense() if hasattr(embeddings, "to_dense") else embeddings
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
