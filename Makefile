@@ -11,7 +11,7 @@ EXTRAS := sample,dev
 else ifeq ($(TOOLCHAIN),optimum)
 VENV := .venv-optimum
 CONSTRAINTS := constraints-optimum.txt
-EXTRAS := optimum,peers,sample,dev
+EXTRAS := optimum,sample,dev
 else
 $(error TOOLCHAIN is $(TOOLCHAIN), must be current or optimum)
 endif
@@ -91,4 +91,10 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@echo "Setting up $(VENV): 2 GB of libraries, a few minutes ..."
 	$(PYTHON) -m venv --clear $(VENV)  # what another Python or toolchain left there would stay
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Other tools that read what is published, for the tests: they go with neither toolchain's client of the Hub.
+.venv-peers/installed: constraints-peers.txt
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement constraints-peers.txt
 	@touch $@

@@ -16,7 +16,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
 from foundry.publishing.recommended import Recommendation, recommendations
-from foundry.publishing.tokenizer_files import TokenizerRecord
+from foundry.reference.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
 from foundry.validation import results
 from foundry.variants import naming, variant_folder
@@ -77,6 +77,8 @@ class Provenance(TypedDict):
     tokenizer: TokenizerRecord | None  # None where it has no tokenizer.json
     runtime_refuses: str | None  # why foundry_runtime does not run it; None where it runs every file, as it was tried
     embed_left_out: str | None  # why there is no embed.py; None where there is one
+    names: dict[str, str]  # files under a name that another tool looks for, and what each is another name of
+    names_left_out: dict[str, str]  # why, by what such a tool looks for
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
 
@@ -139,6 +141,8 @@ def write(
     tokenizer: TokenizerRecord | None,
     runtime_refuses: str | None,
     embed_left_out: str | None,
+    names: dict[str, str],
+    names_left_out: dict[str, str],
     uploaded: list[str],
     earlier: Provenance | None,
 ) -> Provenance:
@@ -159,6 +163,8 @@ def write(
         "tokenizer": tokenizer,
         "runtime_refuses": runtime_refuses,
         "embed_left_out": embed_left_out,
+        "names": names,
+        "names_left_out": names_left_out,
         "files": {name: digest for name, digest in variant_folder.hashes(folder) if name not in (NAME, SIGNATURE)},
         "uploaded": uploaded,
     }

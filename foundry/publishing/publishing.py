@@ -34,6 +34,7 @@ CHECKED_TEXTS = 16  # of the validation texts, with every variant that was downl
 def compare(bundled: Bundle, revision: Revision, repo: str) -> Changes:
     """What would change in a repository as it is at one revision, foundry.json and its signature left out."""
     graphs = [name for names in bundled.graphs.values() for name in names]
+    graphs += [*bundled.for_others.aliases, *bundled.for_others.written]
 
     def sha256_in_repo(name: str) -> str:
         return reading.sha256(repo, revision.commit, name)

@@ -1,10 +1,11 @@
 """How others read what is published: lines for the card, which the tests run as they stand there."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from foundry.publishing import standalone
-from foundry.reporting.rendering import loading_lines, plain_pooling
+from foundry.reporting.rendering import loading_lines
 from foundry.validation.results import Family
 from foundry.variants import naming
 from foundry.variants.checkpoint_folder import Kind
@@ -16,6 +17,12 @@ USES: dict[Kind, str] = {
     "SparseEncoder": 'embeddings = model.encode(["a text", "another"])  # in CSR; .to_dense()',
     "CrossEncoder": 'scores = model.predict([("a query", "a document"), ("a query", "another")])',
 }
+# It takes the graph's own embedding where it is not told to pool or to normalize.
+LIGHT_EMBED = """from light_embed import TextEmbedding
+
+config = {{"onnx_file": "{file}", "normalize": False}}
+model = TextEmbedding("{where}", model_config=config)
+embeddings = model.encode(["a text", "another"])"""
 FASTEMBED_POOLING = {"cls": "CLS", "mean": "MEAN"}
 TRANSFORMERS_JS_POOLING = {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
 
@@ -35,6 +42,8 @@ def readers(
     dimensions: int,
     has_runtime: bool,
     has_embed: bool,
+    dtypes: Mapping[str, str] = MappingProxyType({}),
+    has_special_tokens: bool = False,
 ) -> list[Reader]:
     """The tools that give Sentence Transformers' embeddings of a published model, and their lines.
 
@@ -45,6 +54,8 @@ def readers(
         dimensions: Of the embeddings.
         has_runtime: Whether foundry_runtime runs every variant, as it was tried.
         has_embed: Whether embed.py is published: then fastembed and transformers.js read the same tokens, too.
+        dtypes: The variant that transformers.js takes for each dtype beside fp32.
+        has_special_tokens: Whether there is a special_tokens_map.json, without which light-embed loads nothing.
     """
     from foundry_runtime.model import CLASSES
 
@@ -67,13 +78,30 @@ def readers(
     result.append(
         Reader("embed.py of this repository, without any of these", "bash", 'echo "a text" | python embed.py')
     )
+    if has_special_tokens and not facts["trust_remote_code"] and not any(facts["prompts"].values()):
+        file = f"onnx/{naming.file_name(variant)}"
+        result.append(Reader("light-embed", "python", LIGHT_EMBED.format(where=where, file=file)))
     mode, normalized = plain_pooling(facts)
     if mode in FASTEMBED_POOLING:
         file = f"onnx/{naming.file_name(variant)}"
         result.append(Reader("fastembed", "python", _fastembed(where, mode, normalized, dimensions, file)))
     if "onnx" in variants and mode in TRANSFORMERS_JS_POOLING:
-        result.append(Reader("transformers.js", "javascript", _transformers_js(where, mode, normalized)))
+        result.append(Reader("transformers.js", "javascript", _transformers_js(where, mode, normalized, dtypes)))
     return result
+
+
+def plain_pooling(facts: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """How a model pools that does nothing but that, and whether it normalizes; no pooling of a model that does more."""
+    plain = facts["kind"] == "SentenceTransformer" and not any(facts["prompts"].values())
+    if not plain or facts["truncate_dim"] is not None or facts["trust_remote_code"]:
+        return None, False
+    names, settings = [name for name, _ in facts["modules"]], dict(facts["modules"])
+    mode = settings.get("Pooling", {}).get("pooling_mode")
+    if settings.get("Normalize", {}).get("module_input_name", "sentence_embedding") != "sentence_embedding":
+        return None, False
+    if names not in (["Pooling"], ["Pooling", "Normalize"]) or not isinstance(mode, str):
+        return None, False
+    return mode, "Normalize" in names
 
 
 def _fastembed(where: str, mode: str, normalized: bool, dimensions: int, file: str) -> str:
@@ -89,9 +117,10 @@ def _fastembed(where: str, mode: str, normalized: bool, dimensions: int, file: s
     )
 
 
-def _transformers_js(where: str, mode: str, normalized: bool) -> str:
+def _transformers_js(where: str, mode: str, normalized: bool, dtypes: Mapping[str, str]) -> str:
+    others = "".join(f'// dtype: "{dtype}" is {variant}\n' for dtype, variant in dtypes.items())
     return (
-        'import { pipeline } from "@huggingface/transformers";\n\n'
+        f'import {{ pipeline }} from "@huggingface/transformers";\n\n{others}'
         f'const extract = await pipeline("feature-extraction", "{where}", {{ dtype: "fp32" }});\n'
         f'const embeddings = await extract(["a text", "another"], {{ pooling: "{TRANSFORMERS_JS_POOLING[mode]}", '
         f"normalize: {str(normalized).lower()} }});"

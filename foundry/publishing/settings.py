@@ -6,6 +6,9 @@ from pydantic import Field
 
 from foundry.base.settings import Repo, Section, Slug
 
+# Whose names are used beside Sentence Transformers' own; foundry/publishing/names.py has what each looks for.
+Tool = Literal["transformers.js", "light-embed", "openvino"]
+
 
 class Target(Section):
     """Where what passed goes, and how."""
@@ -18,6 +21,11 @@ class Target(Section):
         description="Licences whose models may go to the Hub, as model cards name them; `unknown`: none is named.",
     )
     sign: bool = Field(default=False, description="Sign foundry.json with the key that FOUNDRY_SIGNING_KEY names.")
+    names: list[Tool] = Field(
+        default=[],
+        description="Tools whose file names are published, too: `transformers.js` finds files by dtype, `light-embed` "
+        "the special tokens, and `openvino` (GenAI, Model Server) a tokenizer, where it gives the same tokens.",
+    )
     dry_run: bool = Field(default=False, description="Only say what would change on the Hub, file by file.")
 
 

@@ -61,3 +61,13 @@ def prepared(project: Callable[..., Path], validated: Path, first_report: Path) 
     prepared.write_params()
     prepared.write_lock()
     return prepared
+
+
+@pytest.fixture
+def ready(project: Callable[..., Path], validated: Path) -> Path:
+    """The tiny model validated and reported, in a folder of its own that a test may damage."""
+    root = project()
+    for name in ("models", "texts", "reference", "validation"):
+        shutil.copytree(validated / name, root / name)
+    write_report(root)
+    return root

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from foundry.loading import loader
+from foundry.reference.nasty_texts import nasty_texts
 from foundry.variants.checkpoint_folder import Kind
 from tests.support.checkpoints import make_kind
-from tests.support.nasty_texts import nasty_texts
 from tests.support.projects import LOOSE, ROOT
 from tests.support.publishing import prepare, run
 from tests.support.sessions import built_once
@@ -26,7 +26,7 @@ from tests.support.texts import documents
 
 OTHER = ROOT / (".venv" if loader.has_optimum() else ".venv-optimum") / "bin/python"
 # Not longer: for a pair of texts far beyond the model's maximum, a tokenizer takes seconds.
-TEXTS = ["a text", *documents()[:5], *(text[:2000] for text in nasty_texts(20))]
+TEXTS = ["a text", *documents()[:5], *(text[:2000] for text in nasty_texts(20, documents()))]
 VARIANTS = ("torch", "onnx", "onnx_qint8_static", "openvino")
 PROGRAM = """
 import json, sys

@@ -13,8 +13,8 @@ from foundry.export import exporting
 from foundry.export.settings import OnnxExport
 from foundry.loading import loader
 from foundry.reference.hard_texts import HARD_TEXTS
+from foundry.reference.nasty_texts import nasty_texts
 from tests.support.checkpoints import make_kind
-from tests.support.nasty_texts import nasty_texts
 from tests.support.projects import TINY_VARIANTS
 from tests.support.texts import documents
 
@@ -53,7 +53,7 @@ def test_a_published_folder(published: Path) -> None:
 
 
 def test_tokens_of_nasty_texts(tiny: Path) -> None:
-    texts = nasty_texts(400)
+    texts = nasty_texts(400, documents())
     theirs, ours = loader.load(tiny / "onnx", "onnx"), Embedder(tiny / "onnx", "onnx", verify=False)
     assert ours.token_ids(texts) == theirs.token_ids(texts)
 

@@ -17,13 +17,14 @@ from foundry_runtime.tokens import Tokens
 
 from foundry.base import files
 from foundry.loading import tokenization
-from foundry.publishing import tokenizer_files
+from foundry.reference import tokenizer_files
+from foundry.reference.nasty_texts import nasty_texts
 from foundry.reference.reference import Reference
 from tests.support.architectures import ARCHITECTURES, Architecture, train_tokenizer
 from tests.support.graph_models import write_json
-from tests.support.nasty_texts import nasty_texts
+from tests.support.texts import documents
 
-TEXTS = [*nasty_texts(60), "Hello World", " hello", "ÀÉÎ"]
+TEXTS = [*nasty_texts(60, documents()), "Hello World", " hello", "ÀÉÎ"]
 PAIRS = [(TEXTS[i], TEXTS[i + 1]) for i in range(30)]
 LENGTH = 64
 
