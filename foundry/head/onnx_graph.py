@@ -57,11 +57,11 @@ def remove_head(model: Any) -> None:
             del values[len(kept) :]
 
 
-def alone(head: HeadOfModel, rank: int, opset: int = 17) -> bytes:
+def alone(head: HeadOfModel, rank: int, opset: int = 17, by_products: bool = True) -> bytes:
     """A head as a model of its own, whose inputs are `given` with `rank` dimensions and the mask."""
     from onnx import helper
 
-    nodes = onnx_nodes.Nodes(opset)
+    nodes = onnx_nodes.Nodes(opset, by_products)
     result = onnx_nodes.write(nodes, head, "given")
     nodes.nodes.append(helper.make_node("Identity", [result], [head.output], name=f"{onnx_nodes.PREFIX}{head.output}"))
     inputs = [

@@ -20,14 +20,18 @@ MASK = "attention_mask"
 
 
 class Nodes:
-    """The nodes and constants of a head, as they are written."""
+    """The nodes and constants of a head, as they are written.
 
-    def __init__(self, opset: int) -> None:
+    With `by_products`, tokens are summed by a product of matrices, which writes no array of their size. OpenVINO is
+    given a sum: told to compute in bf16, it computes products in it, and in f32 what stands behind the last of them.
+    """
+
+    def __init__(self, opset: int, by_products: bool = True) -> None:
         if opset < SMALLEST_OPSET:
             raise Unsupported(f"its graph is of opset {opset}, and the head needs {SMALLEST_OPSET}")
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._opset = opset
+        self._opset, self._by_products = opset, by_products
 
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output; give the output's name."""
@@ -68,7 +72,10 @@ class Nodes:
         return self.op("GatherND", tensor, index, batch_dims=1)
 
     def weighted_sum(self, tokens: str, weights: str) -> str:
-        """The sum over the tokens of each text, (texts, dimensions): a product, which writes no array of their size."""
+        """The sum over the tokens of each text, (texts, dimensions)."""
+        if not self._by_products:
+            weighted = self.op("Mul", tokens, self.op("Unsqueeze", weights, self.axes(2)))
+            return self.reduce("ReduceSum", weighted, 1, keep=False)
         row = self.op("Unsqueeze", weights, self.axes(1))
         return self.op("Squeeze", self.op("MatMul", row, tokens), self.axes(1))
 

@@ -30,7 +30,8 @@ def add(graph: Path, head: HeadOfModel) -> None:
     model = core.read_model(graph)
     tokens = model.get_results()[0].input_value(0)
     masks = [node for node in model.get_parameters() if onnx_nodes.MASK in node.output(0).get_names()]
-    behind = core.read_model(onnx_graph.alone(head, tokens.get_partial_shape().rank.get_length()))
+    rank = tokens.get_partial_shape().rank.get_length()
+    behind = core.read_model(onnx_graph.alone(head, rank, by_products=False))
     for index, node in enumerate(behind.get_ordered_ops()):
         # OpenVINO's own names differ from run to run.
         node.set_friendly_name(f"{onnx_nodes.PREFIX}{node.get_type_name()}_{index}")

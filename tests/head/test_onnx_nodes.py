@@ -34,7 +34,7 @@ def by_graphs(head: HeadOfModel, given: dict[str, np.ndarray]) -> Iterator[np.nd
         session = onnxruntime.InferenceSession(onnx_graph.alone(head, vectors.ndim, opset))
         yield session.run([head.output], inputs)[0]
     core = openvino.Core()
-    model = core.read_model(onnx_graph.alone(head, vectors.ndim))
+    model = core.read_model(onnx_graph.alone(head, vectors.ndim, by_products=False))
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     taken = {name: value for name, value in inputs.items() if any(name in node.names for node in compiled.inputs)}
     yield compiled(taken)[0]
