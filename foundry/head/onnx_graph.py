@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from foundry.base import files
+from foundry.base.errors import FoundryError
 from foundry.head import onnx_nodes
 from foundry.head.reading import HeadOfModel, Unsupported
 from foundry.variants import graph_files
@@ -28,6 +30,8 @@ def add(graph: Path, head: HeadOfModel) -> None:
     result = onnx_nodes.write(nodes, head, outputs[0])
     if onnx_nodes.MASK not in inputs and any(onnx_nodes.MASK in node.input for node in nodes.nodes):
         raise Unsupported(f"its graph takes no {onnx_nodes.MASK}")
+    if model.ByteSize() + sum(tensor.ByteSize() for tensor in nodes.constants) > graph_files.LARGEST_GRAPH_BYTES:
+        raise Unsupported("with it, the graph would be larger than one file can be")
     name = f"{onnx_nodes.PREFIX}{head.output}"
     model.graph.node.extend([*nodes.nodes, helper.make_node("Identity", [result], [head.output], name=name)])
     model.graph.initializer.extend(nodes.constants)
@@ -44,17 +48,25 @@ def without_head(graph: Path, scratch: Path) -> Path:
     bare.write_bytes(model.SerializeToString())
     sidecar = graph_files.sidecar_path(graph)
     if sidecar.is_file():
-        os.link(sidecar.resolve(), bare.parent / sidecar.name)
+        try:
+            os.link(sidecar.resolve(), bare.parent / sidecar.name)
+        except OSError:  # another disk, or one without hard links
+            files.copy(sidecar, bare.parent / sidecar.name)
     return bare
 
 
 def remove_head(model: Any) -> None:
-    """Take the head off a model, which then has the bytes that it had before: all of the head stands at the end."""
+    """Take the head off a model, which then has the bytes that it had before: all of the head stands at the end.
+
+    Raises:
+        FoundryError: when something else has the head's names.
+    """
     added = {name for node in model.graph.node if node.name.startswith(onnx_nodes.PREFIX) for name in node.output}
     for values in (model.graph.node, model.graph.initializer, model.graph.output):
         kept = [value for value in values if not value.name.startswith(onnx_nodes.PREFIX) and value.name not in added]
-        if len(kept) < len(values):
-            del values[len(kept) :]
+        if list(values[: len(kept)]) != kept:
+            raise FoundryError(f"the graph has nodes named {onnx_nodes.PREFIX}..., which are not its head")
+        del values[len(kept) :]
 
 
 def alone(head: HeadOfModel, rank: int, opset: int = 17, by_products: bool = True) -> bytes:

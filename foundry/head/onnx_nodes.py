@@ -105,8 +105,14 @@ def write(nodes: Nodes, head: HeadOfModel, given: str) -> str:
     return ACTIVATIONS[head.activation](nodes, result)
 
 
+def _taken(values: dict[str, str], name: str) -> str:
+    if name not in values:
+        raise Unsupported(f"a module takes {name}, which nothing before it gives")
+    return values[name]
+
+
 def _pooling(nodes: Nodes, step: Pooling, values: dict[str, str]) -> None:
-    tokens, mask = values["token_embeddings"], nodes.to_float(MASK)
+    tokens, mask = _taken(values, "token_embeddings"), nodes.to_float(MASK)
     pooled = [POOLINGS[mode](nodes, tokens, mask) for mode in step.modes]
     values["sentence_embedding"] = pooled[0] if len(pooled) == 1 else nodes.op("Concat", *pooled, axis=-1)
 
@@ -162,7 +168,7 @@ def _dense(nodes: Nodes, step: Dense, values: dict[str, str]) -> None:
 
 
 def _layer_norm(nodes: Nodes, step: LayerNorm, values: dict[str, str]) -> None:
-    rows = values["sentence_embedding"]
+    rows = _taken(values, "sentence_embedding")
     centred = nodes.op("Sub", rows, nodes.reduce("ReduceMean", rows, -1, keep=True))
     variance = nodes.reduce("ReduceMean", nodes.op("Mul", centred, centred), -1, keep=True)
     deviation = nodes.op("Sqrt", nodes.op("Add", variance, nodes.number(LAYER_NORM_EPSILON)))
@@ -180,7 +186,7 @@ def _normalize(nodes: Nodes, step: Normalize, values: dict[str, str]) -> None:
 
 def _splade_pooling(nodes: Nodes, step: SpladePooling, values: dict[str, str]) -> None:
     counts = nodes.op("Unsqueeze", nodes.to_float(MASK), nodes.axes(2))
-    shown = nodes.op("Mul", values["token_embeddings"], counts)
+    shown = nodes.op("Mul", _taken(values, "token_embeddings"), counts)
     logarithms = 1 if step.activation == "relu" else 2
     if step.strategy == "max":  # Logarithms keep the order, so that of the largest alone is enough.
         pooled = nodes.op("Relu", nodes.reduce("ReduceMax", shown, 1, keep=False))

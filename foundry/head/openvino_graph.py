@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from foundry.base.errors import FoundryError
 from foundry.head import onnx_graph, onnx_nodes
 from foundry.head.reading import HeadOfModel, Unsupported
 from foundry.variants import naming
 
+LARGEST_APPENDED = 4096  # bytes of a constant that OpenVINO computed anew, such as a shape
 Place = tuple[int, int]  # where a constant's values begin in the .bin, and how many bytes they take
 
 
@@ -32,9 +34,7 @@ def add(graph: Path, head: HeadOfModel) -> None:
     masks = [node for node in model.get_parameters() if onnx_nodes.MASK in node.output(0).get_names()]
     rank = tokens.get_partial_shape().rank.get_length()
     behind = core.read_model(onnx_graph.alone(head, rank, by_products=False))
-    for index, node in enumerate(behind.get_ordered_ops()):
-        # OpenVINO's own names differ from run to run.
-        node.set_friendly_name(f"{onnx_nodes.PREFIX}{node.get_type_name()}_{index}")
+    name_nodes(behind, onnx_nodes.PREFIX)
     for parameter in behind.get_parameters():
         is_mask = onnx_nodes.MASK in parameter.output(0).get_names()
         if is_mask and not masks and parameter.output(0).get_target_inputs():
@@ -51,9 +51,19 @@ def add(graph: Path, head: HeadOfModel) -> None:
     tree.write(target, encoding="utf-8", xml_declaration=True)
 
 
+def name_nodes(model: Any, prefix: str) -> None:
+    """Name the nodes of a model by their order: OpenVINO's own names differ from run to run."""
+    for index, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{prefix}{node.get_type_name()}_{index}")
+
+
 def _share_weights(tree: Any, weights: Path, graph: Path) -> None:
     """Point each constant of a graph, whose values are in `weights`, to the same values in the `.bin` of `graph`; put
-    those that are not there behind them."""
+    those of the head behind them.
+
+    Raises:
+        FoundryError: when a large one of the graph itself is not there: its weights would be there twice.
+    """
     shared = graph.with_suffix(".bin")
     places = {name: place for name, place, _ in _constants(ElementTree.parse(graph))}
     with weights.open("rb") as own, shared.open("r+b") as other:
@@ -62,7 +72,9 @@ def _share_weights(tree: Any, weights: Path, graph: Path) -> None:
             values = own.read(size)
             found = places.get(name)
             if found is None or not _holds(other, found, values):
-                found = (other.seek(0, 2), size)
+                if size > LARGEST_APPENDED and not name.startswith(onnx_nodes.PREFIX):
+                    raise FoundryError(f"OpenVINO writes {name} of {graph} anew, under this name or with other values")
+                found = (other.seek(0, 2), size)  # not aligned, as OpenVINO's own are not
                 other.write(values)
             data.set("offset", str(found[0]))
 

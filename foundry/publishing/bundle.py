@@ -1,6 +1,6 @@
 """The folder that is published: torch's files, the graphs of what passed, the model card, its charts, foundry.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,19 @@ from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
 from foundry.publishing import (
     card,
-    names,
     provenance,
     readers,
     report_rows,
     signature,
     standalone,
+    tool_names,
     verification,
 )
 from foundry.publishing.changes import CARD, Changes
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.provenance import Provenance
 from foundry.publishing.publishable import Verdicts
-from foundry.publishing.settings import PublishModel
+from foundry.publishing.settings import PublishModel, Tool
 from foundry.reference import tokenizer_files
 from foundry.reference.reference import Reference
 from foundry.reference.tokenizer_files import TokenizerRecord
@@ -57,7 +57,7 @@ def copy_files(models_folder: Path, passed: Mapping[str, Validation], target: Pa
     for variant, verdict in passed.items():
         folder = models_folder / variant
         weights = {path.relative_to(folder).as_posix() for path in variant_folder.weights_files(folder, variant)}
-        variants[variant] = {name: verdict["files"][name] for name in sorted(weights & verdict["files"].keys())}
+        variants[variant] = {name: verdict["files"][name] for name in in_order(weights & verdict["files"].keys())}
         if not variants[variant] or weights - verdict["files"].keys():
             raise FoundryError(f"{folder} lacks a file that its verdict is on: {', '.join(sorted(weights))}")
         if variant != "torch":
@@ -77,6 +77,11 @@ def copy_files(models_folder: Path, passed: Mapping[str, Validation], target: Pa
     checked = {name: digest for name, (_, digest) in sources.items()}
     require_hashes(dict(variant_folder.hashes(target)), checked)
     return Copied(checked, variants)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """A variant's files, its graph before what shares its weights: some readers take the first of a kind."""
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def check_companions(
@@ -162,7 +167,8 @@ class Bundle:
     tokenizer: TokenizerRecord | None
     runtime_refuses: str | None  # why foundry_runtime does not run the model; None where it does
     embed_left_out: str | None  # why there is no embed.py; None where there is one
-    for_others: names.Names
+    tools: list[Tool]  # whose names are published, too
+    for_others: tool_names.Names
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
@@ -194,7 +200,7 @@ class Bundle:
             has_runtime=self.runtime_refuses is None,
             has_embed=self.embed_left_out is None,
             dtypes=self.for_others.dtypes,
-            has_special_tokens=any(Path(name).name == names.SPECIAL_TOKENS for name in self.names),
+            has_special_tokens="light-embed" in self.tools and tool_names.SPECIAL_TOKENS in self.names,
         )
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
         section = provenance.without_local_paths(section)
@@ -270,14 +276,15 @@ def assemble(
     lowest_cosine = {name: threshold_of(verdict, "min_cosine") for name, verdict in passed.items()}
     trials = [verdict["runtime"] for verdict in passed.values() if verdict["runtime"] is not None]
     runtime_refuses = next((trial["refuses"] for trial in trials if trial["refuses"] is not None), None)
-    outputs = {name: head_output(verdict) for name, verdict in passed.items()}
-    if (embed_left_out := standalone.why_not(target, outputs, tokenizer)) is None:
-        threshold = lowest_cosine[standalone.graph_variant(passed)]
-        standalone.add(target, expected, validation_texts, threshold)
-    for_others = names.add(
+    for_others = tool_names.add(
         target, settings.names, passed, settings.variants, validation_texts, expected.facts["trust_remote_code"]
     )
     copied.files.update({name: copied.files[source] for name, source in for_others.aliases.items()})
+    outputs = {name: head_output(verdict) for name, verdict in passed.items()}
+    if (embed_left_out := standalone.why_not(target, outputs, tokenizer)) is None:
+        graph = standalone.graph_variant(passed)
+        threshold = lowest_cosine[graph]
+        standalone.add(target, graph, expected, validation_texts, threshold)
     measured = files.read_json(report / "report.json")
     rows = {name: report_rows.of_verdict(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
@@ -309,6 +316,7 @@ def assemble(
         tokenizer=tokenizer,
         runtime_refuses=runtime_refuses,
         embed_left_out=embed_left_out,
+        tools=settings.names,
         for_others=for_others,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,

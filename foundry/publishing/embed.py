@@ -19,15 +19,15 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 FOLDER = Path(__file__).resolve().parent
+DEFAULT = "model.onnx"  # the file of onnx/ that is taken where none is named
 FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 
 
 @cache
 def load(graph: str | None) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
     folder = FOLDER / json.loads((FOLDER / "modules.json").read_text("utf-8"))[0]["path"]
-    graphs = sorted(folder.glob("onnx/*.onnx"), key=lambda path: (len(path.name), path.name))  # model.onnx first
-    path = str(folder / "onnx" / graph if graph else graphs[0])
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    path = folder / "onnx" / (graph or DEFAULT)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return Tokenizer.from_file(str(folder / "tokenizer.json")), session
 
 

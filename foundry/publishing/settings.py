@@ -6,7 +6,7 @@ from pydantic import Field
 
 from foundry.base.settings import Repo, Section, Slug
 
-# Whose names are used beside Sentence Transformers' own; foundry/publishing/names.py has what each looks for.
+# Whose names are used beside Sentence Transformers' own; foundry/publishing/tool_names.py has what each looks for.
 Tool = Literal["transformers.js", "light-embed", "openvino"]
 
 

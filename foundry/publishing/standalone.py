@@ -45,20 +45,22 @@ def why_not(folder: Path, outputs: Mapping[str, str | None], tokenizer: Tokenize
     return None
 
 
-def add(folder: Path, expected: Reference, texts: Sequence[str], lowest_cosine: float) -> None:
+def add(folder: Path, variant: str, expected: Reference, texts: Sequence[str], lowest_cosine: float) -> None:
     """Write embed.py into a folder that is otherwise complete, and compare what it gives with torch.
 
     Args:
         folder: What is published.
+        variant: Whose file it takes where none is named.
         expected: torch's embeddings of the `texts`.
         texts: The validation texts.
-        lowest_cosine: That the folder's first ONNX file was validated for.
+        lowest_cosine: That this variant was validated for.
 
     Raises:
         FoundryError: when it fails, or gives other embeddings.
     """
     path = folder / NAME
-    path.write_bytes(resources.files("foundry.publishing").joinpath(NAME).read_bytes())
+    source = resources.files("foundry.publishing").joinpath(NAME).read_text("utf-8")
+    path.write_text(source.replace(f'"{naming.file_name("onnx")}"', f'"{naming.file_name(variant)}"'), "utf-8")
     prompts, default = checkpoint_folder.prompts(folder)
     prompted = [with_prompt(text, prompts, default) for text in texts[:CHECKED_TEXTS]]
     refusals: tuple[type[Exception], ...] = (*loader.load_errors(), LookupError)

@@ -162,11 +162,11 @@ def by_file_as_it_is(path: Path, inputs: Sequence[tokenization.Text]) -> list[li
     ]
 
 
-def special_tokens(transformer: Path) -> dict[str, str]:
+def special_tokens(transformer: Path) -> dict[str, Any]:
     """The special tokens that tokenizer_config.json names, as transformers 4 wrote them to a file of their own."""
-    config = files.read_json(transformer / CONFIG)
-    named = {name: config[name] for name in tokenization.SPECIAL_TOKENS if config.get(name) is not None}
-    return {name: tokenization.content(token) for name, token in named.items()}
+    path = transformer / CONFIG
+    config = files.read_json(path) if path.is_file() else {}
+    return {name: config[name] for name in tokenization.SPECIAL_TOKENS if config.get(name) is not None}
 
 
 def _write(path: Path, content: dict[str, Any]) -> Path | None:

@@ -31,6 +31,7 @@ from foundry.variants.precisions import FurtherPrecision
 
 TRIED_TEXTS = 16
 ALONE = 4  # each such a one of them is also tried alone
+LONGEST_SECONDS = 3600  # of the process, which takes a few for a small model
 HEAD_ERROR = "head_error"
 # By the same file and the same runtime, rows differ by rounding alone.
 SAME_FILE_COSINE = 0.99999
@@ -63,20 +64,21 @@ def try_runtime(
         loaded: The variant by Sentence Transformers.
         texts: The validation texts.
         expected: torch's tokens and rows of these texts, then of the hard texts.
-
         is_close: Whether the variant holds on this processor by Sentence Transformers: if not, it is no fault of the
             runtime's that its rows are not torch's, and where sums saturate, they change with their place in a batch.
     """
     numbers = spread(texts)
     items = [loaded.items(texts)[number] for number in numbers]
+    # Those that ordinary texts do not have: empty, of one character, far beyond the maximum length.
+    alone = [*items[::ALONE], *loaded.items(list(expected.hard_texts.values()))]
     output = (variant_folder.built(folder).get(variant_folder.HEAD) or {}).get("output")
     with tempfile.TemporaryDirectory() as scratch:
         rewritten = align(folder, Path(scratch), expected, texts)
         if output is not None:
-            inputs_of_graph: dict[str, Any] = graph_inputs(loaded, items)
+            inputs_of_graph: dict[str, Any] = graph_inputs(loaded, batches_of(items, alone))
             np.savez(Path(scratch) / torch_free.INPUTS, **inputs_of_graph)
         inputs = expected.tokenizer_inputs(texts)
-        found = run(Path(scratch), request(folder, variant, loaded.kind, items, inputs, rewritten, output))
+        found = run(Path(scratch), request(folder, variant, loaded.kind, items, alone, inputs, rewritten, output))
         trial: RuntimeTrial = {
             "refuses": found.refuses,
             "error": found.error,
@@ -84,7 +86,9 @@ def try_runtime(
         }
     if found.error is not None:
         return trial, [at_most("runtime_errors", 1, 0)]
-    checks = [] if output is None else [at_most(HEAD_ERROR, head_error(found, loaded, items), LARGEST_HEAD_ERROR)]
+    checks = []
+    if output is not None:
+        checks.append(at_most(HEAD_ERROR, head_error(found, loaded, batches_of(items, alone)), LARGEST_HEAD_ERROR))
     if found.ids is None:
         return trial, checks
     different = sum(mine != torchs for mine, torchs in zip(found.ids, expected.tokens, strict=True))
@@ -93,7 +97,7 @@ def try_runtime(
         return trial, checks
     lowest = min(
         float(cosines(found.rows["together"], loaded.encode(items, len(items))).min()),
-        float(cosines(found.rows["alone"], np.vstack([loaded.encode([item], 1) for item in items[::ALONE]])).min()),
+        float(cosines(found.rows["alone"], np.vstack([loaded.encode([item], 1) for item in alone])).min()),
     )
     return trial, [
         *checks,
@@ -121,7 +125,7 @@ def in_precision(
     items = [loaded.items(texts)[number] for number in numbers]
     with tempfile.TemporaryDirectory() as scratch:
         rewritten = align(folder, Path(scratch), expected, texts)
-        found = run(Path(scratch), request(folder, variant, loaded.kind, items, [], rewritten, None, precision))
+        found = run(Path(scratch), request(folder, variant, loaded.kind, items, [], [], rewritten, None, precision))
     if found.error is not None:
         return [at_most("runtime_errors", 1, 0)]
     return [] if found.ids is None else [as_torch(found, numbers, expected, limits)]
@@ -153,6 +157,7 @@ def request(
     variant: str,
     kind: str,
     items: Sequence[Item],
+    alone: Sequence[Item],
     inputs: Sequence[Any],
     rewritten: Mapping[str, Path],
     output: str | None,
@@ -169,7 +174,7 @@ def request(
         "kind": kind,
         "precision": precision,
         "items": items,
-        "alone": ALONE,
+        "alone": alone,
         "inputs": inputs,
         "rewritten": {name: str(path) for name, path in rewritten.items()},
         "output": output,
@@ -186,7 +191,10 @@ def run(scratch: Path, asked: Mapping[str, Any]) -> Found:
     roots = [str(Path(str(package.__file__)).parents[1]) for package in (foundry, foundry_runtime)]
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", torch_free.__name__, str(scratch)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=LONGEST_SECONDS
+    )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return Found(None, last[:500], None, {})
@@ -195,33 +203,36 @@ def run(scratch: Path, asked: Mapping[str, Any]) -> Found:
         return Found(result["refuses"], None, result["ids"], dict(rows))
 
 
-def graph_inputs(loaded: LoadedVariant, items: Sequence[Item]) -> dict[str, np.ndarray]:
-    """What the graph takes for the items together, and for the shortest and the longest alone: arrays (texts, tokens)
-    of int64 by `<batch>:<input>`."""
-    batches = {"together": items, "first": items[:1], "last": items[-1:]}
-    found = {}
-    for batch, some in batches.items():
-        given = {name: tensor for name, tensor in loaded.tokenize(some).items() if hasattr(tensor, "numpy")}
+def batches_of(items: Sequence[Item], alone: Sequence[Item]) -> dict[str, Sequence[Item]]:
+    """The batches that the graph is given, by name: all items together, and each of the others alone."""
+    return {"together": items, **{f"alone {number}": [item] for number, item in enumerate(alone)}}
+
+
+def graph_inputs(loaded: LoadedVariant, batches: Mapping[str, Sequence[Item]]) -> dict[str, np.ndarray]:
+    """What the graph takes for each batch: arrays (texts, tokens) of int64 by `<batch>:<input>`."""
+    arrays = {}
+    for batch, items in batches.items():
+        given = {name: tensor for name, tensor in loaded.tokenize(items).items() if hasattr(tensor, "numpy")}
         ids = given["input_ids"].numpy()
         for name in loaded.graph_inputs:
             # A tokenizer that gives no token types means the first segment.
             value = given[name].numpy() if name in given else np.zeros_like(ids)
-            found[f"{batch}:{name}"] = value.astype(np.int64)
-    return found
+            arrays[f"{batch}:{name}"] = value.astype(np.int64)
+    return arrays
 
 
-def head_error(found: Found, loaded: LoadedVariant, items: Sequence[Item]) -> float:
-    """The largest distance of a row that the graph gives from that of Sentence Transformers, as a share of the rows'
-    mean length."""
+def head_error(found: Found, loaded: LoadedVariant, batches: Mapping[str, Sequence[Item]]) -> float:
+    """The largest distance of a row that the graph gives from that of Sentence Transformers, as a share of the mean
+    length of a batch's rows."""
     largest = 0.0
-    for batch, some in {"together": items, "first": items[:1], "last": items[-1:]}.items():
-        expected = finished_rows(loaded, some)
-        given = found.rows[f"graph {batch}"].reshape(len(some), -1)
+    for batch, items in batches.items():
+        expected = finished_rows(loaded, items)
+        given = found.rows[f"graph {batch}"].reshape(len(items), -1)
         if given.shape != expected.shape:
             return float("inf")
-        if (kept := getattr(loaded.model, "max_active_dims", None)) is not None:
-            smallest = np.sort(given, axis=1)[:, -kept][:, None]
-            given = np.where(given >= smallest, given, 0)
+        active = getattr(loaded.model, "max_active_dims", None)
+        if active is not None and active < given.shape[1]:  # Sentence Transformers keeps the largest
+            given = np.where(given >= np.sort(given, axis=1)[:, -active][:, None], given, 0)
         distance = np.linalg.norm(given - expected, axis=1).max()
         largest = max(largest, float(distance / max(np.linalg.norm(expected, axis=1).mean(), 1e-12)))
     return largest

@@ -39,7 +39,8 @@ def main(scratch: Path) -> None:
         result["ids"] = model.token_ids(as_texts(request["inputs"]))
         items = as_items(request["items"])
         rows["together"] = rows_of(model, items, len(items))
-        rows["alone"] = np.vstack([rows_of(model, [item], 1) for item in items[:: request["alone"]]])
+        if request["alone"]:
+            rows["alone"] = np.vstack([rows_of(model, [item], 1) for item in as_items(request["alone"])])
     except UnusableModel as error:
         result["refuses"] = str(error).removeprefix(f"{request['folder']}: ").replace(request["folder"], "the model")
     np.savez(scratch / ROWS, **rows)

@@ -130,9 +130,21 @@ def test_one_that_gives_other_embeddings_is_an_error(folder: Path, tiny: Path) -
 
     expected = frozen_reference.read(tiny.parents[1] / "reference/tiny")
     texts = [row["text"] for row in frozen_texts.read(tiny.parents[1] / "texts/tiny/validation.jsonl")]
-    standalone.add(folder, expected, texts, 0.9999)
+    standalone.add(folder, "onnx", expected, texts, 0.9999)
     with pytest.raises(FoundryError, match=r"embed.py gives a cosine of [-\d.]+ to torch, must be >= 0.9999"):
-        standalone.add(folder, expected, texts[::-1], 0.9999)
+        standalone.add(folder, "onnx", expected, texts[::-1], 0.9999)
     shutil.rmtree(folder / "onnx")
     with pytest.raises(FoundryError, match=r"embed.py fails on the folder that is to be published"):
-        standalone.add(folder, expected, texts, 0.9999)
+        standalone.add(folder, "onnx", expected, texts, 0.9999)
+
+
+def test_without_an_exported_graph_it_takes_the_file_that_it_was_tried_with(folder: Path, tiny: Path) -> None:
+    from foundry.data import texts as frozen_texts
+
+    expected = frozen_reference.read(tiny.parents[1] / "reference/tiny")
+    texts = [row["text"] for row in frozen_texts.read(tiny.parents[1] / "texts/tiny/validation.jsonl")]
+    (folder / "onnx/model.onnx").unlink()
+    (folder / "onnx/model_q4.onnx").write_bytes(b"a shorter name, of another file")
+    standalone.add(folder, "onnx_O2", expected, texts, 0.9999)
+    embed = runpy.run_path(str(folder / standalone.NAME))["embed"]
+    assert abs(embed(TEXTS) - loader.load(folder, "onnx_O2").encode(TEXTS)).max() < 1e-5

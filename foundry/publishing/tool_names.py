@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.quiet import without_warnings
+from foundry.head.openvino_graph import name_nodes
 from foundry.publishing.settings import Tool
 from foundry.reference import tokenizer_files
 from foundry.reference.nasty_texts import nasty_texts
@@ -63,10 +64,19 @@ def add(
     left_out: dict[str, str] = {}
     transformer = Path(checkpoint_folder.transformer_path(folder))
     if "transformers.js" in tools:
-        dtypes = for_transformers_js(passed, rows)
-        for dtype, variant in dtypes.items():
-            alias = transformer / "onnx" / f"model_{SUFFIXES[dtype]}.onnx"
-            aliases[alias.as_posix()] = (transformer / "onnx" / naming.file_name(variant)).as_posix()
+        graphs = folder / transformer / "onnx"
+        # A weights' sidecar has its graph's name, and would have to be there a second time.
+        named = {naming.file_name(name): name for name in passed if naming.backend(name) == "onnx"}
+        whole = {name: passed[name] for file, name in named.items() if not (graphs / f"{file}_data").exists()}
+        for dtype, variant in for_transformers_js(whole, rows).items():
+            alias = f"model_{SUFFIXES[dtype]}.onnx"
+            if alias in named and named[alias] != variant:
+                left_out[alias] = f"a variant has this name, and {variant} is closer to torch"
+                continue
+            dtypes[dtype] = variant
+            if alias not in named:
+                file = naming.file_name(variant)
+                aliases[(transformer / "onnx" / alias).as_posix()] = (transformer / "onnx" / file).as_posix()
     for name, source in aliases.items():
         if (folder / name).exists():
             raise FoundryError(f"the checkpoint has a {name}, under which transformers.js would look for a variant")
@@ -74,8 +84,11 @@ def add(
     special_tokens = transformer / SPECIAL_TOKENS
     if "light-embed" in tools and not (folder / special_tokens).exists():
         # What tokenizer_config.json says, under the name that transformers 4 gave it.
-        files.write_json(folder / special_tokens, tokenizer_files.special_tokens(folder / transformer))
-        written = [special_tokens.as_posix()]
+        if tokens := tokenizer_files.special_tokens(folder / transformer):
+            files.write_json(folder / special_tokens, tokens)
+            written = [special_tokens.as_posix()]
+        else:
+            left_out[SPECIAL_TOKENS] = "tokenizer_config.json names no special tokens"
     if "openvino" in tools and any(naming.backend(name) == "openvino" for name in passed):
         target = folder / transformer / "openvino" / TOKENIZER
         reason = "its tokenizer is the checkpoint's own code" if trusts_code else write_tokenizer(folder, target, texts)
@@ -124,18 +137,22 @@ def write_tokenizer(folder: Path, target: Path, texts: Sequence[str]) -> str | N
     except ImportError as error:
         return f"openvino-tokenizers is not installed: {error}"
     transformer = folder / checkpoint_folder.transformer_path(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(transformer, local_files_only=True)
+    if not (transformer / tokenizer_files.FILE).is_file():
+        return f"there is no {tokenizer_files.FILE}"
     try:
         with without_warnings():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(transformer, local_files_only=True)
             model = openvino_tokenizers.convert_tokenizer(tokenizer, truncation=True)
         compiled = openvino.Core().compile_model(model, "CPU")
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, OSError) as error:
         return f"openvino-tokenizers does not convert it: {type(error).__name__} {error}".splitlines()[0][:300]
     asked = [*texts, *nasty_texts(NASTY_TEXTS, texts)]
     expected = tokenizer_files.by_file_as_it_is(transformer / tokenizer_files.FILE, asked)
     different = sum(_ids(compiled, text) != ids for text, ids in zip(asked, expected, strict=True))
     if different:
         return f"openvino-tokenizers gives other tokens than tokenizer.json for {different} of {len(asked)} texts"
+    name_nodes(model, "tokenizer/")
+    model.inputs[0].get_tensor().set_names({"Parameter_1"})  # counted on, too, from one conversion to the next
     openvino.save_model(model, target, compress_to_fp16=False)
     return None
 
