@@ -3,15 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.layout import Layout, join
 from foundry_runtime.tokenizer_classes import as_loaded, content
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Text = str | tuple[str, str]  # or a pair
 
@@ -40,6 +42,8 @@ class Tokens:
     """
 
     def __init__(self, folder: ModelFolder, layout: Layout, max_seq_length: int | None = None) -> None:
+        from tokenizers import Tokenizer
+
         written = folder.read(join(layout.transformer, "tokenizer.json"))
         if written is None:
             raise UnusableModel(
@@ -98,7 +102,7 @@ class Tokens:
         return str(self._tokenizer.id_to_token(index))
 
 
-def _check_added_tokens(folder: ModelFolder, layout: Layout, file: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+def _check_added_tokens(folder: ModelFolder, layout: Layout, file: Mapping[str, Any], tokenizer: "Tokenizer") -> None:
     """Whether every token that other files name is one of tokenizer.json: transformers would add what is not, and find
     a special one in a text where the file finds a word.
 
@@ -125,13 +129,13 @@ def _check_added_tokens(folder: ModelFolder, layout: Layout, file: Mapping[str, 
         raise UnusableModel(f"{folder.name}: its tokenizer.json does not have {missing[0]!r}, which other files add")
 
 
-def _special_ids(file: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Tokenizer) -> set[int]:
+def _special_ids(file: Mapping[str, Any], config: Mapping[str, Any], tokenizer: "Tokenizer") -> set[int]:
     ids = {int(row["id"]) for row in file.get("added_tokens", ()) if row.get("special")}
     return ids | {int(index) for index, row in config.get("added_tokens_decoder", {}).items() if row.get("special")}
 
 
 def _pad_id(
-    tokenizer: Tokenizer, config: Mapping[str, Any], padding: Mapping[str, Any], model_config: Mapping[str, Any]
+    tokenizer: "Tokenizer", config: Mapping[str, Any], padding: Mapping[str, Any], model_config: Mapping[str, Any]
 ) -> int:
     """The id that padding has; a model that counts positions by it must see the right one."""
     for token in (config.get("pad_token"), padding.get("pad_token")):
