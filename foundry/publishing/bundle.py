@@ -1,13 +1,12 @@
 """The folder that is published: torch's files, the graphs of what passed, the model card, its charts, foundry.json."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foundry.base import files
 from foundry.base.credentials import hidden
-from foundry.base.errors import FoundryError
 from foundry.publishing import (
     card,
     provenance,
@@ -16,128 +15,23 @@ from foundry.publishing import (
     signature,
     standalone,
     tool_names,
-    verification,
 )
 from foundry.publishing.changes import CARD, Changes
+from foundry.publishing.copying import check_tokenizer, copy_files, require_hashes
 from foundry.publishing.hub.reading import MARK, PROPOSES
+from foundry.publishing.local_paths import without_local_paths
 from foundry.publishing.provenance import Provenance
 from foundry.publishing.publishable import Verdicts
-from foundry.publishing.settings import PublishModel, Tool
+from foundry.publishing.settings import PublishModel
 from foundry.reference import tokenizer_files
 from foundry.reference.reference import Reference
 from foundry.reference.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
 from foundry.reporting.rendering import loading_lines, render
 from foundry.reporting.rows import Row
-from foundry.validation.results import Validation, head_output, threshold_of
-from foundry.variants import checkpoint_folder, model_card, naming, variant_folder
+from foundry.validation.results import head_output, threshold_of
+from foundry.variants import model_card, naming, variant_folder
 from foundry.variants.facts import Facts
-
-
-@dataclass(frozen=True)
-class Copied:
-    """What was copied, each file with the hash that its verdict has, which is that of the copy, too."""
-
-    files: dict[str, str]
-    variants: dict[str, dict[str, str]]  # each variant's own
-
-
-def copy_files(models_folder: Path, passed: Mapping[str, Validation], target: Path) -> Copied:
-    """Copy torch with all its files and the graphs of the other variants into `target`, and hash the copies.
-
-    What is copied is what the verdicts name. The other files of a variant, such as its tokenizer, are torch's: that
-    they are is checked, too.
-
-    Raises:
-        FoundryError: when what was copied is not what was checked.
-    """
-    sources: dict[str, tuple[Path, str]] = {}
-    variants: dict[str, dict[str, str]] = {}
-    shared = {name: digest for name, digest in passed["torch"]["files"].items() if name not in variant_folder.RECORDS}
-    for variant, verdict in passed.items():
-        folder = models_folder / variant
-        weights = {path.relative_to(folder).as_posix() for path in variant_folder.weights_files(folder, variant)}
-        variants[variant] = {name: verdict["files"][name] for name in in_order(weights & verdict["files"].keys())}
-        if not variants[variant] or weights - verdict["files"].keys():
-            raise FoundryError(f"{folder} lacks a file that its verdict is on: {', '.join(sorted(weights))}")
-        if variant != "torch":
-            check_companions(folder, variant, verdict["files"], models_folder / "torch", shared, weights)
-        names = shared if variant == "torch" else variants[variant]
-        if taken := sorted({*names} & sources.keys()):
-            raise FoundryError(f"{taken[0]} is a file of the checkpoint, and one of {variant}")
-        sources |= {name: (folder / name, verdict["files"][name]) for name in names}
-    if reserved := sources.keys() & {provenance.NAME, provenance.SIGNATURE}:
-        raise FoundryError(f"the checkpoint has a {min(reserved)}, which would pass for this project's")
-    if strange := [name for name in sources if not verification.is_inside(name)]:
-        raise FoundryError(f"{strange[0]!r} is no name that every system can write a file under")
-    if same := verification.same_but_for_case(sources):
-        raise FoundryError(f"{' and '.join(same[0])} are one file on some disks")
-    for name, (source, _) in sources.items():
-        files.copy(source, target / name)
-    checked = {name: digest for name, (_, digest) in sources.items()}
-    require_hashes(dict(variant_folder.hashes(target)), checked)
-    return Copied(checked, variants)
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """A variant's files, its graph before what shares its weights: some readers take the first of a kind."""
-    return sorted(names, key=lambda name: (len(name), name))
-
-
-def check_companions(
-    folder: Path, variant: str, validated: Mapping[str, str], torch: Path, shared: Mapping[str, str], weights: set[str]
-) -> None:
-    """Check that a variant was validated with torch's files beside its graph, as it will be published with them.
-
-    Raises:
-        FoundryError: when it has another tokenizer or config, or files that nothing would publish.
-    """
-    of_torch = {path.relative_to(torch).as_posix() for path in variant_folder.weights_files(torch, "torch")}
-    beside = {name for name in validated if name not in weights and Path(name).name not in variant_folder.RECORDS}
-    expected = shared.keys() - of_torch
-    if wrong := sorted(beside ^ expected):
-        what = "has" if wrong[0] in beside else "lacks"
-        raise FoundryError(
-            f"{variant} was validated with other files than it would be published with: it {what} {wrong[0]}"
-        )
-    settings = checkpoint_folder.module_settings_path(torch / checkpoint_folder.transformer_path(torch))
-    for name in sorted(beside):
-        if validated[name] == shared[name]:
-            continue
-        is_settings = settings is not None and settings.relative_to(torch).as_posix() == name
-        if is_settings and files.read_json(folder / name) == variant_folder.without_torch_settings(
-            files.read_json(torch / name)
-        ):
-            continue
-        raise FoundryError(
-            f"{variant} was validated with another {name} than torch's, which it would be published with"
-        )
-
-
-def check_tokenizer(passed: Mapping[str, Validation], rewritten: Mapping[str, str]) -> None:
-    """Check that the tokenizer's files that were written anew are those that the runtime was tried with.
-
-    Raises:
-        FoundryError: when a variant was validated with others.
-    """
-    for variant, verdict in passed.items():
-        trial = verdict["runtime"]
-        if trial is not None and trial["tokenizer"] != rewritten:
-            names = ", ".join(sorted({*trial["tokenizer"]} ^ {*rewritten}) or sorted(rewritten))
-            raise FoundryError(
-                f"{variant} was validated with another {names} than would be published: nothing is published. "
-                "Run `dvc repro` again"
-            )
-
-
-def require_hashes(actual: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Check that files are what they were when they were validated.
-
-    Raises:
-        FoundryError: when one is not.
-    """
-    if wrong := sorted(name for name, digest in expected.items() if actual.get(name) != digest):
-        raise FoundryError(f"{wrong[0]} changed while it was copied: nothing is published. Run `dvc repro` again")
 
 
 def copy_charts(report: Path, model: str, target: Path) -> list[str]:
@@ -167,7 +61,6 @@ class Bundle:
     tokenizer: TokenizerRecord | None
     runtime_refuses: str | None  # why foundry_runtime does not run the model; None where it does
     embed_left_out: str | None  # why there is no embed.py; None where there is one
-    tools: list[Tool]  # whose names are published, too
     for_others: tool_names.Names
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
@@ -200,10 +93,10 @@ class Bundle:
             has_runtime=self.runtime_refuses is None,
             has_embed=self.embed_left_out is None,
             dtypes=self.for_others.dtypes,
-            has_special_tokens="light-embed" in self.tools and tool_names.SPECIAL_TOKENS in self.names,
+            has_special_tokens=self.for_others.has_special_tokens,
         )
         section = card.section(self.rows, self.host, where, self.charts, self.answers, source, tools)
-        section = provenance.without_local_paths(section)
+        section = without_local_paths(section)
         backends = {naming.backend(name) for name in self.graphs}
         base_model = source.get("hub") if source.get("hub") != where else None
         card.write(
@@ -246,7 +139,7 @@ class Bundle:
             source=self.source["source"], git_revision=record["git_revision"], changes=against_main,
             left_out=self.left_out, texts=record["variants"]["torch"]["texts"], **card.FORMATS,
         )  # fmt: skip
-        return hidden(str(provenance.without_local_paths(text)))
+        return hidden(str(without_local_paths(text)))
 
 
 def assemble(
@@ -283,8 +176,7 @@ def assemble(
     outputs = {name: head_output(verdict) for name, verdict in passed.items()}
     if (embed_left_out := standalone.why_not(target, outputs, tokenizer)) is None:
         graph = standalone.graph_variant(passed)
-        threshold = lowest_cosine[graph]
-        standalone.add(target, graph, expected, validation_texts, threshold)
+        standalone.add(target, graph, expected, validation_texts, lowest_cosine[graph])
     measured = files.read_json(report / "report.json")
     rows = {name: report_rows.of_verdict(measured["rows"], model, name, verdict) for name, verdict in passed.items()}
     variants = {
@@ -316,7 +208,6 @@ def assemble(
         tokenizer=tokenizer,
         runtime_refuses=runtime_refuses,
         embed_left_out=embed_left_out,
-        tools=settings.names,
         for_others=for_others,
         copied={name: digest for name, digest in copied.files.items() if name != CARD},
         variants=variants,

@@ -3,11 +3,10 @@ and the hash of every file, so that anybody can check a folder that was download
 
 import hashlib
 import json
-import re
 import stat
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, StringConstraints, ValidationError
@@ -15,6 +14,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
+from foundry.publishing.local_paths import without_local_paths
 from foundry.publishing.recommended import Recommendation, recommendations
 from foundry.reference.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
@@ -26,8 +26,6 @@ SIGNATURE = "foundry.json.sig"  # of foundry.json, where it is signed
 FORMAT = 1
 LARGEST_RECORD_BYTES = 50_000_000
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-# An absolute path, or one from somebody's home; no part of an address, of a fraction or of a relative path.
-LOCAL_PATH = re.compile(r"(?<![\w:/.~<>-])(?:file://)?(?:~[\w-]*)?(?:/[^/\s\"'`:,;()<>|]+)+/?")
 
 
 class Way(TypedDict):
@@ -172,28 +170,6 @@ def write(
         record["git_revision"] = earlier["git_revision"]
     files.write_json(folder / NAME, record)
     return record
-
-
-def without_local_paths(value: Any) -> Any:
-    """A value of JSON in which each path of this machine is its last part alone, wherever in a text it stands.
-
-    A path is this machine's when it is absolute and begins with a folder that is there: `/home/me/model` is `model`.
-    """
-    if isinstance(value, dict):
-        return {without_local_paths(key): without_local_paths(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [without_local_paths(inner) for inner in value]
-    if not isinstance(value, str):
-        return value
-    if value.startswith("/") and Path(value).exists():  # as a whole, blanks and all
-        return Path(value).name
-    return LOCAL_PATH.sub(_last_part, value)
-
-
-def _last_part(match: re.Match[str]) -> str:
-    path = match[0].removeprefix("file://")
-    is_local = path.startswith("~") or Path("/", path.split("/")[1]).exists()
-    return PurePosixPath(path).name if is_local else match[0]
 
 
 def digest(record: Provenance) -> str:

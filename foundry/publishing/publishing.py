@@ -24,6 +24,7 @@ from foundry.publishing.hub import reading, sending
 from foundry.publishing.hub.reading import Revision
 from foundry.publishing.hub.retries import with_retries
 from foundry.publishing.hub.sending import Sent
+from foundry.publishing.local_paths import without_local_paths
 from foundry.publishing.settings import PublishModel, Target
 from foundry.reference import reference as frozen_reference
 from foundry.variants import variant_folder
@@ -147,7 +148,7 @@ def check_sent(
             return check(Path(again), record, bundled, reference, validation_texts)
         except FoundryError as error:
             if sent.num is not None:
-                text = hidden(provenance.without_local_paths(f"Please do not merge this: {error}"))
+                text = hidden(without_local_paths(f"Please do not merge this: {error}"))
                 with_retries(partial(sending.comment, repo, sent.num, text), repo)
             raise FoundryError(f"{sent.url} does not hold what was sent, and there is no receipt: {error}") from error
 

@@ -9,7 +9,7 @@ OpenVINO's GenAI and Model Server tokenize by a graph, which is written where it
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
@@ -21,10 +21,8 @@ from foundry.reference.nasty_texts import nasty_texts
 from foundry.validation.results import Validation, families_that_fail, value_of
 from foundry.variants import checkpoint_folder, naming
 
-Dtype = Literal["fp16", "q8", "int8", "uint8", "q4"]
-
 # transformers.js' names: its dtypes, and how the file of each ends.
-SUFFIXES: dict[Dtype, str] = {"fp16": "fp16", "q8": "quantized", "int8": "int8", "uint8": "uint8", "q4": "q4"}
+SUFFIXES = {"fp16": "fp16", "q8": "quantized", "int8": "int8", "uint8": "uint8", "q4": "q4"}
 SPECIAL_TOKENS = "special_tokens_map.json"
 TOKENIZER = "openvino_tokenizer.xml"
 NASTY_TEXTS = 2000
@@ -37,6 +35,7 @@ class Names(NamedTuple):
     aliases: dict[str, str]  # the file that each further name is another name of
     written: list[str]  # files that no variant has
     left_out: dict[str, str]  # why, by what is missing
+    has_special_tokens: bool  # in a file that light-embed finds
 
 
 def add(
@@ -58,48 +57,71 @@ def add(
     Raises:
         FoundryError: when the checkpoint has a file of such a name.
     """
-    dtypes: dict[Dtype, str] = {}
-    aliases: dict[str, str] = {}
-    written: list[str] = []
-    left_out: dict[str, str] = {}
     transformer = Path(checkpoint_folder.transformer_path(folder))
+    names = Names({}, {}, [], {}, has_special_tokens=False)
     if "transformers.js" in tools:
-        graphs = folder / transformer / "onnx"
-        # A weights' sidecar has its graph's name, and would have to be there a second time.
-        named = {naming.file_name(name): name for name in passed if naming.backend(name) == "onnx"}
-        whole = {name: passed[name] for file, name in named.items() if not (graphs / f"{file}_data").exists()}
-        for dtype, variant in for_transformers_js(whole, rows).items():
-            alias = f"model_{SUFFIXES[dtype]}.onnx"
-            if alias in named and named[alias] != variant:
-                left_out[alias] = f"a variant has this name, and {variant} is closer to torch"
-                continue
-            dtypes[dtype] = variant
-            if alias not in named:
-                file = naming.file_name(variant)
-                aliases[(transformer / "onnx" / alias).as_posix()] = (transformer / "onnx" / file).as_posix()
-    for name, source in aliases.items():
-        if (folder / name).exists():
-            raise FoundryError(f"the checkpoint has a {name}, under which transformers.js would look for a variant")
-        os.link(folder / source, folder / name)
-    special_tokens = transformer / SPECIAL_TOKENS
-    if "light-embed" in tools and not (folder / special_tokens).exists():
-        # What tokenizer_config.json says, under the name that transformers 4 gave it.
-        if tokens := tokenizer_files.special_tokens(folder / transformer):
-            files.write_json(folder / special_tokens, tokens)
-            written = [special_tokens.as_posix()]
-        else:
-            left_out[SPECIAL_TOKENS] = "tokenizer_config.json names no special tokens"
+        name_dtypes(folder, transformer / "onnx", passed, rows, names)
+    if "light-embed" in tools:
+        add_special_tokens(folder, transformer / SPECIAL_TOKENS, names)
+        # It looks for them in the model's own folder alone.
+        names = names._replace(has_special_tokens=(folder / SPECIAL_TOKENS).is_file())
     if "openvino" in tools and any(naming.backend(name) == "openvino" for name in passed):
-        target = folder / transformer / "openvino" / TOKENIZER
-        reason = "its tokenizer is the checkpoint's own code" if trusts_code else write_tokenizer(folder, target, texts)
+        target = transformer / "openvino" / TOKENIZER
+        reason = (
+            "its tokenizer is the checkpoint's own code"
+            if trusts_code
+            else write_tokenizer(folder, folder / target, texts)
+        )
         if reason is None:
-            written += [(transformer / "openvino" / name).as_posix() for name in (TOKENIZER, f"{target.stem}.bin")]
+            names.written.extend([target.as_posix(), target.with_suffix(".bin").as_posix()])
         else:
-            left_out[TOKENIZER] = reason
-    return Names({str(dtype): variant for dtype, variant in dtypes.items()}, aliases, written, left_out)
+            names.left_out[TOKENIZER] = reason
+    return names
 
 
-def for_transformers_js(passed: Mapping[str, Validation], rows: Mapping[str, Mapping[str, Any]]) -> dict[Dtype, str]:
+def name_dtypes(
+    folder: Path,
+    graphs: Path,
+    passed: Mapping[str, Validation],
+    rows: Mapping[str, Mapping[str, Any]],
+    names: Names,
+) -> None:
+    """Give the variants that transformers.js looks for the names of their dtypes; `graphs` is in `folder`.
+
+    Raises:
+        FoundryError: when the checkpoint has a file of such a name.
+    """
+    variants = {naming.file_name(name): name for name in passed if naming.backend(name) == "onnx"}
+    # A weights' sidecar has its graph's name, and would have to be there a second time.
+    whole = {name: passed[name] for file, name in variants.items() if not (folder / graphs / f"{file}_data").exists()}
+    for dtype, variant in for_transformers_js(whole, rows).items():
+        alias = f"model_{SUFFIXES[dtype]}.onnx"
+        if variants.get(alias, variant) != variant:
+            names.left_out[alias] = f"a variant has this name, and {variant} is closer to torch"
+            continue
+        names.dtypes[dtype] = variant
+        if alias in variants:
+            continue
+        target, source = graphs / alias, graphs / naming.file_name(variant)
+        if (folder / target).exists():
+            raise FoundryError(f"the checkpoint has a {target}, under which transformers.js would look for a variant")
+        os.link(folder / source, folder / target)
+        names.aliases[target.as_posix()] = source.as_posix()
+
+
+def add_special_tokens(folder: Path, target: Path, names: Names) -> None:
+    """Write what tokenizer_config.json says of special tokens, under the name that transformers 4 gave it, where the
+    checkpoint has no such file; `target` is in `folder`."""
+    if (folder / target).exists():
+        return
+    if tokens := tokenizer_files.special_tokens(folder / target.parent):
+        files.write_json(folder / target, tokens)
+        names.written.append(target.as_posix())
+    else:
+        names.left_out[SPECIAL_TOKENS] = "tokenizer_config.json names no special tokens"
+
+
+def for_transformers_js(passed: Mapping[str, Validation], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The variant for each dtype: of those of ONNX that hold on every processor, the one closest to torch.
 
     `q8`, which the browser takes where nothing is said, is the closest in int8; `int8` and `uint8` are the closest
@@ -108,10 +130,10 @@ def for_transformers_js(passed: Mapping[str, Validation], rows: Mapping[str, Map
     usable = [name for name, verdict in passed.items()
               if naming.backend(name) == "onnx" and not families_that_fail(verdict)]  # fmt: skip
 
-    def classes(name: str) -> set[Dtype]:
+    def classes(name: str) -> set[str]:
         precision, row = passed[name]["precision"], rows.get(name, {})
         unsigned = precision == "int8_dynamic" and row.get("isa") == "avx2"
-        found: dict[str, set[Dtype]] = {
+        found: dict[str, set[str]] = {
             "fp16": {"fp16"},
             "int8_dynamic": {"q8", "uint8" if unsigned else "int8"},
             "int8_static": {"q8", "int8"},

@@ -32,7 +32,6 @@ from foundry.variants.precisions import FurtherPrecision
 TRIED_TEXTS = 16
 ALONE = 4  # each such a one of them is also tried alone
 LONGEST_SECONDS = 3600  # of the process, which takes a few for a small model
-HEAD_ERROR = "head_error"
 # By the same file and the same runtime, rows differ by rounding alone.
 SAME_FILE_COSINE = 0.99999
 # The largest distance of what a graph gives from what Sentence Transformers makes of the same graph, as a share of the
@@ -40,7 +39,7 @@ SAME_FILE_COSINE = 0.99999
 LARGEST_HEAD_ERROR = float(np.sqrt(2 * (1 - SAME_FILE_COSINE)))
 
 
-class Found(NamedTuple):
+class Outcome(NamedTuple):
     """What the process without torch gave."""
 
     refuses: str | None
@@ -67,42 +66,42 @@ def try_runtime(
         is_close: Whether the variant holds on this processor by Sentence Transformers: if not, it is no fault of the
             runtime's that its rows are not torch's, and where sums saturate, they change with their place in a batch.
     """
-    numbers = spread(texts)
-    items = [loaded.items(texts)[number] for number in numbers]
+    numbers, items = tried_items(loaded, texts)
     # Those that ordinary texts do not have: empty, of one character, far beyond the maximum length.
     alone = [*items[::ALONE], *loaded.items(list(expected.hard_texts.values()))]
+    batches = batches_of(items, alone)
     output = (variant_folder.built(folder).get(variant_folder.HEAD) or {}).get("output")
     with tempfile.TemporaryDirectory() as scratch:
         rewritten = align(folder, Path(scratch), expected, texts)
         if output is not None:
-            inputs_of_graph: dict[str, Any] = graph_inputs(loaded, batches_of(items, alone))
+            inputs_of_graph: dict[str, Any] = graph_inputs(loaded, batches)
             np.savez(Path(scratch) / torch_free.INPUTS, **inputs_of_graph)
         inputs = expected.tokenizer_inputs(texts)
-        found = run(Path(scratch), request(folder, variant, loaded.kind, items, alone, inputs, rewritten, output))
+        outcome = run(Path(scratch), request(folder, variant, loaded.kind, items, alone, inputs, rewritten, output))
         trial: RuntimeTrial = {
-            "refuses": found.refuses,
-            "error": found.error,
+            "refuses": outcome.refuses,
+            "error": outcome.error,
             "tokenizer": {name: files.sha256(path) for name, path in rewritten.items()},
         }
-    if found.error is not None:
+    if outcome.error is not None:
         return trial, [at_most("runtime_errors", 1, 0)]
     checks = []
     if output is not None:
-        checks.append(at_most(HEAD_ERROR, head_error(found, loaded, batches_of(items, alone)), LARGEST_HEAD_ERROR))
-    if found.ids is None:
+        checks.append(at_most("head_error", head_error(outcome, loaded, batches), LARGEST_HEAD_ERROR))
+    if outcome.ids is None:
         return trial, checks
-    different = sum(mine != torchs for mine, torchs in zip(found.ids, expected.tokens, strict=True))
+    different = sum(mine != torchs for mine, torchs in zip(outcome.ids, expected.tokens, strict=True))
     checks.append(at_most("runtime_different_tokens", different, 0))
     if not is_close:
         return trial, checks
     lowest = min(
-        float(cosines(found.rows["together"], loaded.encode(items, len(items))).min()),
-        float(cosines(found.rows["alone"], np.vstack([loaded.encode([item], 1) for item in alone])).min()),
+        float(cosines(outcome.rows["together"], loaded.encode(items, len(items))).min()),
+        float(cosines(outcome.rows["alone"], np.vstack([loaded.encode([item], 1) for item in alone])).min()),
     )
     return trial, [
         *checks,
         at_least("runtime_min_cosine", lowest, SAME_FILE_COSINE),
-        as_torch(found, numbers, expected, limits),
+        as_torch(outcome, numbers, expected, limits),
     ]
 
 
@@ -121,20 +120,25 @@ def in_precision(
     """
     if naming.backend(variant) == "torch":
         return []
-    numbers = spread(texts)
-    items = [loaded.items(texts)[number] for number in numbers]
+    numbers, items = tried_items(loaded, texts)
     with tempfile.TemporaryDirectory() as scratch:
         rewritten = align(folder, Path(scratch), expected, texts)
-        found = run(Path(scratch), request(folder, variant, loaded.kind, items, [], [], rewritten, None, precision))
-    if found.error is not None:
+        outcome = run(Path(scratch), request(folder, variant, loaded.kind, items, [], [], rewritten, None, precision))
+    if outcome.error is not None:
         return [at_most("runtime_errors", 1, 0)]
-    return [] if found.ids is None else [as_torch(found, numbers, expected, limits)]
+    return [] if outcome.ids is None else [as_torch(outcome, numbers, expected, limits)]
 
 
-def as_torch(found: Found, numbers: Sequence[int], expected: Reference, limits: Thresholds) -> Check:
+def as_torch(outcome: Outcome, numbers: Sequence[int], expected: Reference, limits: Thresholds) -> Check:
     """That the runtime's rows of the texts with these numbers are as close to torch's as the file's must be."""
-    to_torch = cosines(expected.less_offsets(found.rows["together"]), expected.embeddings[list(numbers)])
+    to_torch = cosines(expected.less_offsets(outcome.rows["together"]), expected.embeddings[list(numbers)])
     return at_least("runtime_min_cosine_to_torch", float(to_torch.min()), limits.min_cosine)
+
+
+def tried_items(loaded: LoadedVariant, texts: Sequence[str]) -> tuple[list[int], list[Item]]:
+    """Items of texts of all lengths, and the numbers of these texts."""
+    numbers, items = spread(texts), loaded.items(texts)
+    return numbers, [items[number] for number in numbers]
 
 
 def spread(texts: Sequence[str]) -> list[int]:
@@ -183,8 +187,8 @@ def request(
     }
 
 
-def run(scratch: Path, asked: Mapping[str, Any]) -> Found:
-    """Run the process, and read what it found."""
+def run(scratch: Path, asked: Mapping[str, Any]) -> Outcome:
+    """Run the process, and read what it wrote."""
     import foundry_runtime
 
     (scratch / torch_free.REQUEST).write_text(json.dumps(asked), "utf-8")
@@ -197,10 +201,10 @@ def run(scratch: Path, asked: Mapping[str, Any]) -> Found:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Found(None, last[:500], None, {})
+        return Outcome(None, last[:500], None, {})
     result = json.loads((scratch / torch_free.RESULT).read_text("utf-8"))
     with np.load(scratch / torch_free.ROWS) as rows:
-        return Found(result["refuses"], None, result["ids"], dict(rows))
+        return Outcome(result["refuses"], None, result["ids"], dict(rows))
 
 
 def batches_of(items: Sequence[Item], alone: Sequence[Item]) -> dict[str, Sequence[Item]]:
@@ -221,13 +225,13 @@ def graph_inputs(loaded: LoadedVariant, batches: Mapping[str, Sequence[Item]]) -
     return arrays
 
 
-def head_error(found: Found, loaded: LoadedVariant, batches: Mapping[str, Sequence[Item]]) -> float:
+def head_error(outcome: Outcome, loaded: LoadedVariant, batches: Mapping[str, Sequence[Item]]) -> float:
     """The largest distance of a row that the graph gives from that of Sentence Transformers, as a share of the mean
     length of a batch's rows."""
     largest = 0.0
     for batch, items in batches.items():
         expected = finished_rows(loaded, items)
-        given = found.rows[f"graph {batch}"].reshape(len(items), -1)
+        given = outcome.rows[f"graph {batch}"].reshape(len(items), -1)
         if given.shape != expected.shape:
             return float("inf")
         active = getattr(loaded.model, "max_active_dims", None)

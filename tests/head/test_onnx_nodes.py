@@ -13,7 +13,7 @@ from foundry_runtime.pooling import MODES
 
 from foundry.head import onnx_graph
 from foundry.head.reading import HeadOfModel, Unsupported
-from tests.support.heads import LENGTHS, WIDTH, as_version_5_can, by_both, saved, values
+from tests.support.heads import LENGTHS, WIDTH, as_version_5_can, by_both, saved, tokens_to_embedding, values
 
 OPSETS = (13, 17, 18, 21)  # before and after ReduceMax took its axes as an input
 
@@ -70,16 +70,9 @@ def test_dense_with_every_activation(tmp_path: Path, name: str) -> None:
 def test_dense_on_tokens_layer_norm_and_a_cut(tmp_path: Path) -> None:
     import torch
     from sentence_transformers.base.modules import Dense
-    from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Normalize, Pooling
 
     torch.manual_seed(0)
-    norm = LayerNorm(2 * 7)
-    torch.nn.init.normal_(norm.norm.weight)
-    torch.nn.init.normal_(norm.norm.bias)
-    modules = [
-        Dense(WIDTH, 7, module_input_name="token_embeddings"), Pooling(7, ("max", "mean")), Dropout(0.5), norm,
-        Dense(14, 6), Normalize(),
-    ]  # fmt: skip
+    modules = tokens_to_embedding(Dense(14, 6))
     expected, _ = by_both(tmp_path / "a", modules, values())
     steps = saved(tmp_path / "b", modules).steps
     for rows in by_graphs(head_of(steps), values()):

@@ -13,6 +13,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import verify
 from foundry.publishing import provenance, verification
+from foundry.publishing.local_paths import without_local_paths
 
 CONTENTS = {"README.md": b"words", "onnx/model.onnx": b"graph", "config.json": b"{}", ".gitattributes": b"*.onnx lfs"}
 
@@ -155,11 +156,11 @@ def test_a_record_that_is_none_is_one_line(tmp_path: Path, content: bytes) -> No
 def test_no_path_of_this_machine() -> None:
     path, missing = Path(__file__).as_posix(), "/no-such-folder/model"
     value = {"path": path, "said": [f"in {path}, line 1", f"file://{path}", "~/model x"], "kept": missing, "n": 1}
-    assert provenance.without_local_paths(value) == {
+    assert without_local_paths(value) == {
         "path": Path(path).name,
         "said": [f"in {Path(path).name}, line 1", Path(path).name, "model x"],
         "kept": missing,
         "n": 1,
     }
     for text in ("https://huggingface.co/org/name", "artifacts/hub/minilm", "5/6", "and/or", "</details>", "a / b"):
-        assert provenance.without_local_paths(text) == text
+        assert without_local_paths(text) == text

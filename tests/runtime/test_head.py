@@ -11,7 +11,7 @@ from foundry_runtime.pooling import MODES
 from safetensors.torch import save_file
 
 from tests.support.graph_models import write_json
-from tests.support.heads import LENGTHS, WIDTH, as_version_5_can, by_both, opened, values
+from tests.support.heads import LENGTHS, WIDTH, as_version_5_can, by_both, opened, tokens_to_embedding, values
 
 
 @pytest.mark.parametrize("padding", ["right", "left"])
@@ -80,16 +80,10 @@ def test_dense_with_every_activation(tmp_path: Path) -> None:
 def test_dense_on_tokens_and_layer_norm(tmp_path: Path) -> None:
     import torch
     from sentence_transformers.base.modules import Dense
-    from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Normalize, Pooling
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     torch.manual_seed(0)
-    norm = LayerNorm(2 * 7)
-    torch.nn.init.normal_(norm.norm.weight)
-    torch.nn.init.normal_(norm.norm.bias)
-    modules = [
-        Dense(WIDTH, 7, module_input_name="token_embeddings"), Pooling(7, ("max", "mean")), Dropout(0.5), norm,
-        Dense(14, 3, activation_function=torch.nn.Identity()), Normalize(),
-    ]  # fmt: skip
+    modules = tokens_to_embedding(Dense(14, 3, activation_function=torch.nn.Identity()))
     expected, actual = by_both(tmp_path / "a", modules, values())
     assert actual.shape == (len(LENGTHS), 3)
     assert abs(actual - expected).max() < 1e-5

@@ -53,6 +53,20 @@ def by_both(
     return [features[output].numpy(), saved(folder, modules).compute(dict(given), output)]
 
 
+def tokens_to_embedding(last: Any) -> list[Any]:
+    """Modules from tokens of WIDTH to embeddings at length 1: Dense on tokens, two poolings, LayerNorm, and
+    `last`, which takes 14 dimensions."""
+    import torch
+    from sentence_transformers.base.modules import Dense
+    from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Normalize, Pooling
+
+    norm = LayerNorm(2 * 7)
+    torch.nn.init.normal_(norm.norm.weight)
+    torch.nn.init.normal_(norm.norm.bias)
+    dense = Dense(WIDTH, 7, module_input_name="token_embeddings")
+    return [dense, Pooling(7, ("max", "mean")), Dropout(0.5), norm, last, Normalize()]
+
+
 def saved(folder: Path, modules: list[Any]) -> Head:
     """Modules as Sentence Transformers writes them into a folder, read from there."""
     rows = []
