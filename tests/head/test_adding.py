@@ -15,6 +15,7 @@ from foundry.loading import loader
 from foundry.variants import graph_files, naming, variant_folder
 from foundry.variants.checkpoint_folder import Kind
 from tests.support.checkpoints import make_kind
+from tests.support.projects import TINY_VARIANTS
 from tests.support.texts import documents
 
 OUTPUTS: dict[Kind, str] = {
@@ -133,3 +134,9 @@ def test_a_models_own_cut_and_activation_are_in_the_graph(model: tuple[Path, Kin
     assert naming.openvino_head_name("openvino_model_fp16.xml", head.output) == (
         f"openvino_model_fp16.{OUTPUTS[kind]}.xml"
     )
+
+
+def test_every_stage_that_makes_a_graph_adds_the_head(tiny: Path) -> None:
+    for variant in (name for name in TINY_VARIANTS if name != "torch"):
+        record = variant_folder.built(tiny / variant)["head"]
+        assert record == {"output": "sentence_embedding", "left_out": None}, variant

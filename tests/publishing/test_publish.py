@@ -44,6 +44,27 @@ def test_failed_and_skipped_are_left_out(ready: Path) -> None:
     assert "openvino/openvino_model_qint8_quantized.bin" in names
 
 
+def test_another_tokenizer_than_the_runtime_was_tried_with_is_an_error(ready: Path) -> None:
+    path = ready / "validation/tiny/onnx_O2.json"
+    verdict = files.read_json(path)
+    verdict["runtime"]["tokenizer"]["tokenizer.json"] = "0" * 64
+    files.write_json(path, verdict)
+    with pytest.raises(
+        FoundryError, match=r"onnx_O2 was validated with another tokenizer.json than"
+    ):
+        run(ready)
+    assert not (ready / "hub/tiny").exists()
+
+
+def test_a_graph_comes_before_the_one_that_shares_its_weights(ready: Path) -> None:
+    run(ready)
+    variants = files.read_json(ready / "hub/tiny/foundry.json")["variants"]
+    for variant in ("openvino", "openvino_fp16", "openvino_qint8_quantized"):
+        graphs = [name for name in variants[variant]["files"] if name.endswith(".xml")]
+        assert graphs[0] == f"openvino/{naming.file_name(variant)}"
+        assert graphs[1].endswith(".sentence_embedding.xml")
+
+
 def test_what_fails_on_some_processors_is_published_as_that(ready: Path) -> None:
     path = ready / "validation/tiny/onnx_qint8_avx512.json"
     validation = files.read_json(path)
