@@ -27,13 +27,12 @@ def add(graph: Path, head: HeadOfModel) -> None:
     if head.output in outputs:
         raise Unsupported(f"its graph has an output {head.output} of its own")
     nodes = onnx_nodes.Nodes(next(opset.version for opset in model.opset_import if opset.domain in DOMAINS))
-    result = onnx_nodes.write(nodes, head, outputs[0])
+    onnx_nodes.write(nodes, head, outputs[0])
     if onnx_nodes.MASK not in inputs and any(onnx_nodes.MASK in node.input for node in nodes.nodes):
         raise Unsupported(f"its graph takes no {onnx_nodes.MASK}")
     if model.ByteSize() + sum(tensor.ByteSize() for tensor in nodes.constants) > graph_files.LARGEST_GRAPH_BYTES:
         raise Unsupported("with it, the graph would be larger than one file can be")
-    name = f"{onnx_nodes.PREFIX}{head.output}"
-    model.graph.node.extend([*nodes.nodes, helper.make_node("Identity", [result], [head.output], name=name)])
+    model.graph.node.extend(nodes.nodes)
     model.graph.initializer.extend(nodes.constants)
     model.graph.output.append(helper.make_tensor_value_info(head.output, FLOAT, ["texts", f"{head.output}_dimensions"]))
     graph.write_bytes(model.SerializeToString())
@@ -74,8 +73,7 @@ def alone(head: HeadOfModel, rank: int, opset: int = 17, by_products: bool = Tru
     from onnx import helper
 
     nodes = onnx_nodes.Nodes(opset, by_products)
-    result = onnx_nodes.write(nodes, head, "given")
-    nodes.nodes.append(helper.make_node("Identity", [result], [head.output], name=f"{onnx_nodes.PREFIX}{head.output}"))
+    onnx_nodes.write(nodes, head, "given")
     inputs = [
         helper.make_tensor_value_info("given", FLOAT, [None] * rank),
         helper.make_tensor_value_info(onnx_nodes.MASK, INT64, [None, None]),

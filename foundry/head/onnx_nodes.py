@@ -41,6 +41,12 @@ class Nodes:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
+    def finish(self, tensor: str, output: str) -> None:
+        """Give a tensor the name of the graph's output."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node("Identity", [tensor], [output], name=f"{PREFIX}{output}"))
+
     def constant(self, value: Any) -> str:
         """Add a constant of the value's own type; give its name."""
         from onnx import numpy_helper
@@ -88,8 +94,8 @@ class Nodes:
         return self.op("Where", self.op("Equal", shifted, one), tensor, exact)
 
 
-def write(nodes: Nodes, head: HeadOfModel, given: str) -> str:
-    """Write a head behind the tensor `given`; give the name of what comes out, (texts, ...) in float32.
+def write(nodes: Nodes, head: HeadOfModel, given: str) -> None:
+    """Write a head behind the tensor `given`, up to its output, (texts, ...) in float32.
 
     Raises:
         Unsupported: when no module gives what the model is about.
@@ -102,7 +108,7 @@ def write(nodes: Nodes, head: HeadOfModel, given: str) -> str:
     result = values[head.result]
     if head.truncate_dim is not None:
         result = nodes.op("Slice", result, nodes.axes(0), nodes.axes(head.truncate_dim), nodes.axes(-1))
-    return ACTIVATIONS[head.activation](nodes, result)
+    nodes.finish(ACTIVATIONS[head.activation](nodes, result), head.output)
 
 
 def _taken(values: dict[str, str], name: str) -> str:

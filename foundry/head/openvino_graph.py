@@ -42,6 +42,8 @@ def add(graph: Path, head: HeadOfModel) -> None:
         for consumer in parameter.output(0).get_target_inputs():
             consumer.replace_source_output(masks[0].output(0) if is_mask else tokens)
     whole = openvino.Model(behind.get_results(), model.get_parameters(), model.get_friendly_name())
+    # Where the head changes nothing, its result is the graph's own, which has another name.
+    whole.outputs[0].get_tensor().set_names({head.output})
     with tempfile.TemporaryDirectory(dir=graph.parent) as scratch:
         written = Path(scratch) / graph.name
         openvino.save_model(whole, written, compress_to_fp16=False)

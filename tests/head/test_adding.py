@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from foundry_runtime.graphs import OnnxGraph, OpenVinoGraph
 
 from foundry.base import files
 from foundry.export import exporting
@@ -134,6 +135,26 @@ def test_a_models_own_cut_and_activation_are_in_the_graph(model: tuple[Path, Kin
     assert naming.openvino_head_name("openvino_model_fp16.xml", head.output) == (
         f"openvino_model_fp16.{OUTPUTS[kind]}.xml"
     )
+
+
+@pytest.mark.parametrize(
+    "labels", [1, 3]
+)  # after a sigmoid, and as they are: then the graph's own output is the head's
+def test_scores_have_their_name(tmp_path: Path, labels: int) -> None:
+    checkpoint = make_kind(tmp_path / "made", "CrossEncoder", labels)
+    for format in ("onnx", "openvino"):
+        exporting.build(format, checkpoint, OnnxExport(), tmp_path / format)
+    inputs = {name: np.array([[2, 9, 3]]) for name in ("input_ids", "attention_mask", "token_type_ids")}
+    inputs |= {"attention_mask": np.ones((1, 3), np.int64), "token_type_ids": np.zeros((1, 3), np.int64)}
+    of_both = OnnxGraph(tmp_path / "onnx/onnx/model.onnx").run(inputs)
+    folder = tmp_path / "openvino/openvino"
+    finished = OpenVinoGraph(folder / "openvino_model.scores.xml", weights=folder / "openvino_model.bin")
+    assert finished.outputs == ("scores",)
+    assert OpenVinoGraph(folder / "openvino_model.xml").outputs == ("logits",)
+    scores = finished.run(inputs)["scores"]
+    assert scores.shape == (1, labels)
+    assert abs(scores - of_both["scores"]).max() < 1e-5
+    assert (abs(of_both["scores"] - of_both["logits"]).max() == 0) == (labels > 1)
 
 
 def test_every_stage_that_makes_a_graph_adds_the_head(tiny: Path) -> None:

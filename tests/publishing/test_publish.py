@@ -49,9 +49,7 @@ def test_another_tokenizer_than_the_runtime_was_tried_with_is_an_error(ready: Pa
     verdict = files.read_json(path)
     verdict["runtime"]["tokenizer"]["tokenizer.json"] = "0" * 64
     files.write_json(path, verdict)
-    with pytest.raises(
-        FoundryError, match=r"onnx_O2 was validated with another tokenizer.json than"
-    ):
+    with pytest.raises(FoundryError, match=r"onnx_O2 was validated with another tokenizer.json than"):
         run(ready)
     assert not (ready / "hub/tiny").exists()
 
