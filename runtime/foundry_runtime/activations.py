@@ -47,14 +47,15 @@ FUNCTIONS: dict[str, Activation] = {
 
 
 def name_of(path: str | None, default: str) -> str:
-    """The name in FUNCTIONS of a dotted path; `default` where there is none, or where it is no part of torch.
-
-    Sentence Transformers takes its default for what is no part of torch, too, as long as it runs no code of a model.
+    """The name in FUNCTIONS of a dotted path; `default` where there is none.
 
     Raises:
-        UnusableModel: for one of torch's that is not known here.
+        UnusableModel: for one that is not known here. What is no part of torch is code of the model's own: Sentence
+            Transformers runs it where it is trusted, and else takes its default, so nobody knows which is meant.
     """
-    name = path.rpartition(".")[2] if path is not None and path.startswith("torch.") else default
-    if name not in FUNCTIONS:
-        raise UnusableModel(f"activation {path} is not computed here; known are {', '.join(FUNCTIONS)}")
+    if path is None:
+        return default
+    name = path.rpartition(".")[2]
+    if name not in FUNCTIONS or not path.startswith("torch."):
+        raise UnusableModel(f"activation {path} is not computed here; known are torch's {', '.join(FUNCTIONS)}")
     return name

@@ -14,12 +14,12 @@ from typing import Any
 from foundry_runtime import machine
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
+from foundry_runtime.graphs import FINISHED_OUTPUTS
 from foundry_runtime.layout import join
 
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # the package, by the beginning of a variant's name
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
 STEMS = {"onnx": "model", "openvino": "openvino_model"}
-FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of graphs that end at the embedding
 # A variant whose lowest cosine to torch is at least this is as near as rounding allows.
 NEAR = 0.9999
 PREFERRED = ("throughput", "latency")  # of the uses that a report has recommendations for

@@ -9,6 +9,7 @@ import numpy as np
 
 # OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of graphs that end at the embedding
 
 
 class MissingInput(ValueError):
@@ -81,10 +82,11 @@ class OpenVinoGraph:
         if threads is not None:
             self.config |= {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
         core = openvino.Core()
-        graph = str(path) if weights is None else core.read_model(str(path), str(weights))
-        self.compiled = core.compile_model(graph, device, self.config)
-        self.inputs = tuple(_name(node) for node in self.compiled.inputs)
-        self.outputs = tuple(_name(node) for node in self.compiled.outputs)
+        model = core.read_model(str(path), *([] if weights is None else [str(weights)]))
+        # Before it is compiled: where nodes between two tensors are left out, one tensor has the names of both.
+        self.inputs = tuple(_name(node) for node in model.inputs)
+        self.outputs = tuple(_name(node) for node in model.outputs)
+        self.compiled = core.compile_model(model, device, self.config)
         # A request is used by one thread at a time.
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(streams):

@@ -66,8 +66,7 @@ class Layout:
             (self.config.get("sentence_transformers") or {}).get("activation_fn"),
             self.config.get("sbert_ce_default_activation_function"),
         )
-        # As in Sentence Transformers: what is no part of torch is passed over.
-        name = next((name for name in names if name is not None and name.startswith("torch.")), None)
+        name = next((name for name in names if name is not None), None)
         return activations.name_of(name, "Sigmoid" if self.num_labels == 1 else "Identity")
 
 

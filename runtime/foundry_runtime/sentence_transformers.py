@@ -14,7 +14,7 @@ from sentence_transformers.models import Transformer
 from sentence_transformers.util import load_file_path
 from transformers.modeling_outputs import ModelOutput
 
-from foundry_runtime.graphs import Graph, OnnxGraph, OpenVinoGraph
+from foundry_runtime.graphs import FINISHED_OUTPUTS, Graph, OnnxGraph, OpenVinoGraph
 
 LOADERS = ("load_onnx_model", "load_openvino_model")
 # What Sentence Transformers hands on that says where a file is, by the name under which its own function takes it.
@@ -34,6 +34,8 @@ class GraphModule(torch.nn.Module):
         super().__init__()
         self.graph, self.config, self.path = graph, config, path
         self.input_names = graph.inputs
+        # Sentence Transformers computes what stands behind the tokens itself.
+        self._wanted = tuple(name for name in graph.outputs if name not in FINISHED_OUTPUTS)
         if isinstance(graph, OnnxGraph):
             self.session = graph.session
         if isinstance(graph, OpenVinoGraph):
@@ -50,7 +52,7 @@ class GraphModule(torch.nn.Module):
         position_ids: torch.Tensor | None = None,
         **_: Any,
     ) -> ModelOutput:
-        """The graph's outputs by name, in float32, for inputs (texts, tokens)."""
+        """The outputs by name, in float32, for inputs (texts, tokens): those of the transformer alone."""
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)  # a tokenizer that gives none means the first segment
         given = {
@@ -60,7 +62,7 @@ class GraphModule(torch.nn.Module):
             "position_ids": position_ids,
         }
         values = {name: tensor.cpu().numpy() for name, tensor in given.items() if tensor is not None}
-        outputs = self.graph.run(values)
+        outputs = self.graph.run(values, self._wanted)
         return ModelOutput(
             {name: torch.from_numpy(value).float().to(input_ids.device) for name, value in outputs.items()}
         )

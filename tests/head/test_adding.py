@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from foundry_runtime.graphs import OnnxGraph, OpenVinoGraph
+from safetensors.numpy import save_file
 
 from foundry.base import files
 from foundry.export import exporting
@@ -19,6 +20,7 @@ from tests.support.checkpoints import make_kind
 from tests.support.projects import TINY_VARIANTS
 from tests.support.texts import documents
 
+DENSE = "sentence_transformers.models.Dense"
 OUTPUTS: dict[Kind, str] = {
     "SentenceTransformer": "sentence_embedding", "SparseEncoder": "sparse_embedding", "CrossEncoder": "scores",
 }  # fmt: skip
@@ -155,6 +157,27 @@ def test_scores_have_their_name(tmp_path: Path, labels: int) -> None:
     assert scores.shape == (1, labels)
     assert abs(scores - of_both["scores"]).max() < 1e-5
     assert (abs(of_both["scores"] - of_both["logits"]).max() == 0) == (labels > 1)
+
+
+@pytest.mark.parametrize(("kind", "place"), [("SentenceTransformer", "2_Dense"), ("CrossEncoder", "")])
+def test_an_activation_of_the_models_own_is_left_out(tmp_path: Path, kind: Kind, place: str) -> None:
+    """Where its code is trusted, Sentence Transformers runs it: no graph can."""
+    folder = Path(shutil.copytree(make_kind(tmp_path / "made", kind), tmp_path / "own"))
+    own = "transformers.activations.NewGELUActivation"
+    if place:
+        weights = {"linear.weight": np.eye(4, 32, dtype=np.float32), "linear.bias": np.zeros(4, np.float32)}
+        (folder / place).mkdir()
+        save_file(weights, folder / place / "model.safetensors")
+        settings = {"in_features": 32, "out_features": 4, "bias": True, "activation_function": own}
+        files.write_json(folder / place / "config.json", settings)
+        rows = [*files.read_json(folder / "modules.json"), {"idx": 3, "name": "3", "path": place, "type": DENSE}]
+        files.write_json(folder / "modules.json", rows)
+    else:
+        config = folder / "config_sentence_transformers.json"
+        files.write_json(config, files.read_json(config) | {"activation_fn": own})
+    files.write_json(folder / "source.json", {"loaded": {"trust_remote_code": True}})
+    with pytest.raises(reading.Unsupported, match=r"NewGELUActivation is not computed here"):
+        reading.read(folder)
 
 
 def test_every_stage_that_makes_a_graph_adds_the_head(tiny: Path) -> None:
