@@ -2,11 +2,17 @@
 
 import queue
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from foundry_runtime import mapped_weights
+
+Provider = str | tuple[str, dict[str, Any]]
+ON_CPU: tuple[list[Provider], ...] = (["CPUExecutionProvider"], [("CPUExecutionProvider", {})])
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of graphs that end at the embedding
@@ -39,17 +45,26 @@ class OnnxGraph:
     def __init__(
         self,
         path: Path,
-        providers: Sequence[str | tuple[str, dict[str, Any]]] = ("CPUExecutionProvider",),
+        providers: Sequence[Provider] = ("CPUExecutionProvider",),
         session_options: Any = None,
         threads: int | None = None,
     ) -> None:
-        """Load a graph; one run uses `threads` threads, by default one for each core."""
+        """Load a graph; one run uses `threads` threads, by default one for each core.
+
+        On a CPU its weights stay in the file, which must not change as long as the graph is used.
+        """
         import onnxruntime
 
+        options = session_options or onnxruntime.SessionOptions()
         if threads is not None:
-            session_options = session_options or onnxruntime.SessionOptions()
-            session_options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(str(path), session_options, providers=list(providers))
+            options.intra_op_num_threads = threads
+        model: str | bytes = str(path)
+        if session_options is None and list(providers) in ON_CPU:
+            # ONNX Runtime says best what is wrong with a file that is not written as ONNX files are.
+            with suppress(ValueError):
+                model = mapped_weights.without_weights(path)
+                options.add_session_config_entry(WEIGHTS_FOLDER, str(path.parent))
+        self.session = onnxruntime.InferenceSession(model, options, providers=list(providers))
         self.inputs = tuple(node.name for node in self.session.get_inputs())
         self.outputs = tuple(node.name for node in self.session.get_outputs())
 
