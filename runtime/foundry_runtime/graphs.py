@@ -62,8 +62,9 @@ class OnnxGraph:
         if session_options is None and list(providers) in ON_CPU:
             # ONNX Runtime says best what is wrong with a file that is not written as ONNX files are.
             with suppress(ValueError):
-                model = mapped_weights.without_weights(path)
-                options.add_session_config_entry(WEIGHTS_FOLDER, str(path.parent))
+                real = path.resolve()  # the Hub's cache holds links, out of whose folder ONNX Runtime maps nothing
+                model = mapped_weights.without_weights(real)
+                options.add_session_config_entry(WEIGHTS_FOLDER, str(real.parent))
         self.session = onnxruntime.InferenceSession(model, options, providers=list(providers))
         self.inputs = tuple(node.name for node in self.session.get_inputs())
         self.outputs = tuple(node.name for node in self.session.get_outputs())

@@ -37,7 +37,7 @@ def without_weights(path: Path) -> bytes:
     """The model of an ONNX file, whose weights are said to be in the file of that name.
 
     Raises:
-        ValueError: when it is not written as ONNX files are.
+        ValueError: when it is not written as ONNX files are, or has weights in another file already.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         parts = [
@@ -52,17 +52,19 @@ def without_weights(path: Path) -> bytes:
 def _graph(content: mmap.mmap, graph: Field, name: str) -> bytes:
     return b"".join(
         _message(INITIALIZER, _tensor(content, field, name))
-        if field.number == INITIALIZER and field.end - field.value >= SMALLEST
+        if field.number == INITIALIZER
         else content[field.start : field.end]
         for field in _fields(content, graph.value, graph.end)
     )
 
 
 def _tensor(content: mmap.mmap, tensor: Field, name: str) -> bytes:
-    """A weight without its values; one whose values are written otherwise, or in another file already, as it is."""
+    """A weight without its values; one whose values are written otherwise, as it is."""
     fields = list(_fields(content, tensor.value, tensor.end))
+    if any(field.number == EXTERNAL_DATA for field in fields):
+        raise ValueError(f"the weight at byte {tensor.start} is in another file")
     raw = [field for field in fields if field.number == RAW_DATA]
-    if len(raw) != 1:
+    if len(raw) != 1 or raw[0].end - raw[0].value < SMALLEST:
         return content[tensor.value : tensor.end]
     place = {"location": name, "offset": str(raw[0].value), "length": str(raw[0].end - raw[0].value)}
     return b"".join(
