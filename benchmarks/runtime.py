@@ -20,17 +20,19 @@ from foundry.benchmarking import machine_profile
 from foundry.data import texts as frozen_texts
 from foundry.loading import loader
 
-SINGLES = 20
+SINGLES = 40
 
 
 def measure(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call in each round; each round begins with another call."""
+    """Seconds of each call in each round; each round begins with another call.
+
+    Before each timed call it is made once untimed: the threads of what ran before still wait busily for a while.
+    """
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for call in calls.values():
-        call()
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            calls[name]()
             start = time.perf_counter()
             calls[name]()
             seconds[name].append(time.perf_counter() - start)

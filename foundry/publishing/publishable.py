@@ -89,14 +89,27 @@ def contradiction(verdict: results.Validation, variant: str, skipped: str | None
         return f"has no verdict, but {verdict['verdict']!r}"
     if (verdict["verdict"] == "skipped") != (skipped is not None) or (skipped and verdict["reason"] != skipped):
         return f"says {verdict['verdict']}, and the folder says {'skipped' if skipped else 'that there is a variant'}"
-    of_precisions = {f"passed in {name}": row for name, row in verdict.get("precisions", {}).items()}
-    for what, part in {verdict["verdict"]: verdict, **of_precisions}.items():
-        holds = bool(part["checks"]) and all(map(does_hold, part["checks"]))
-        if part["verdict"] == "passed" and not holds:
-            return f"says {what}, and its checks do not"
+    if verdict["verdict"] == "passed" and not any(map(do_hold, checks_where_it_passed(verdict))):
+        return "says passed, and its checks do not"
+    for name, row in verdict.get("precisions", {}).items():
+        if row["verdict"] == "passed" and not do_hold(row["checks"]):
+            return f"says passed in {name}, and its checks do not"
     if verdict["verdict"] == "failed" and verdict["reason"] is None and all(map(does_hold, verdict["checks"])):
         return "says failed, and neither a check nor a reason does"
     return None
+
+
+def checks_where_it_passed(verdict: results.Validation) -> list[list[results.Check]]:
+    """All checks of a variant, for each family of processors on which it is said to pass; on the machine that validated
+    it may have failed."""
+    families = verdict.get("processors") or {}
+    passed: list[results.Family] = [family for family, own in families.items() if own["verdict"] == "passed"]
+    return [results.on_family(verdict, family)["checks"] for family in passed] if families else [verdict["checks"]]
+
+
+def do_hold(checks: list[results.Check]) -> bool:
+    """Whether there are checks, and all of them hold."""
+    return bool(checks) and all(map(does_hold, checks))
 
 
 def does_hold(check: results.Check) -> bool:

@@ -27,7 +27,7 @@ def cut(
     batches: list[list[int]] = []
     start = 0
     while start < len(order):
-        size = max(tokens // max(lengths[order[start]], 1), 1)
+        size = max(round(tokens / max(lengths[order[start]], 1)), 1)
         batches.append(order[start : start + size])
         start += size
     return batches

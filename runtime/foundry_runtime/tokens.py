@@ -34,6 +34,10 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
                   "additional_special_tokens", "extra_special_tokens")  # fmt: skip
 
 
+# A text with more for each token that is kept is shortened before it is tokenized; English has about five.
+CHARACTERS_PER_TOKEN = 8
+
+
 class Tokens:
     """A model's tokenizer. It may be used by several threads: nothing of it changes after it was made.
 
@@ -62,6 +66,8 @@ class Tokens:
             self._tokenizer.enable_truncation(
                 self.max_seq_length, strategy="longest_first", direction=config.get("truncation_side", "right")
             )
+        truncates_right = config.get("truncation_side", "right") == "right"
+        self._may_shorten = self.max_seq_length is not None and truncates_right and _ends_words_at_spaces(loaded)
         self._special = _special_ids(file, config, self._tokenizer)
         padding = file.get("padding") or {}
         self.pads_left = str(config.get("padding_side") or padding.get("direction")).lower() == "left"
@@ -71,12 +77,37 @@ class Tokens:
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """The tokens of each text or pair, truncated, with the special tokens."""
+        if not self._may_shorten:
+            return self._encode(texts)
+        shortened = [self._shortened(text) for text in texts]
+        encoded = self._encode(shortened)
+        # Of long words and the like, the beginning may have fewer tokens than are kept.
+        again = [
+            place
+            for place, text in enumerate(texts)
+            if shortened[place] is not text and len(encoded[place]) != self.max_seq_length
+        ]
+        for place, entry in zip(again, self._encode([texts[place] for place in again]), strict=True):
+            encoded[place] = entry
+        return encoded
+
+    def _encode(self, texts: Sequence[Text]) -> list[Encoded]:
         # A single one is not worth waking other threads for.
         if len(texts) == 1:
             encodings = [self._tokenizer.encode(*([texts[0]] if isinstance(texts[0], str) else texts[0]))]
         else:
             encodings = self._tokenizer.encode_batch_fast(texts)
         return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    def _shortened(self, text: Text) -> Text:
+        """The beginning of a text far beyond the maximum, up to a space; other texts and pairs as they are.
+
+        The tokenizer would make tokens of all of it, and throw nearly all away.
+        """
+        limit = CHARACTERS_PER_TOKEN * (self.max_seq_length or 0)
+        if not isinstance(text, str) or len(text) <= limit or (end := text.rfind(" ", 0, limit)) <= 0:
+            return text
+        return text[:end]
 
     def pad(self, encoded: Sequence[Encoded]) -> dict[str, np.ndarray]:
         """What a graph reads of a batch: arrays (texts, tokens) of int64 by name."""
@@ -127,6 +158,17 @@ def _check_added_tokens(folder: ModelFolder, layout: Layout, file: Mapping[str, 
     missing = sorted(wrong) + sorted(token for token in named if tokenizer.token_to_id(token) is None)
     if missing := missing + sorted(special_tokens - added):
         raise UnusableModel(f"{folder.name}: its tokenizer.json does not have {missing[0]!r}, which other files add")
+
+
+def _ends_words_at_spaces(file: Mapping[str, Any]) -> bool:
+    """Whether no token, and no rule that makes one, looks beyond a space: so the tokenizers of BERT are."""
+    normalizer, splitter = file.get("normalizer") or {}, file.get("pre_tokenizer") or {}
+    return (
+        file["model"].get("type") == "WordPiece"
+        and normalizer.get("type", "BertNormalizer") == "BertNormalizer"
+        and splitter.get("type") == "BertPreTokenizer"
+        and not any(character.isspace() for row in file.get("added_tokens", ()) for character in row["content"])
+    )
 
 
 def _special_ids(file: Mapping[str, Any], config: Mapping[str, Any], tokenizer: "Tokenizer") -> set[int]:

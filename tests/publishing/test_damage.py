@@ -82,6 +82,20 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
             {"check": "a", "value": 0.5, "threshold": 0.9, "relation": ">=", "passed": True, "interval": None}
         ]), "says passed, and its checks do not",
     ),
+    "passed on processors with a check that does not hold there": (
+        lambda project: edit(project, "onnx", processors={
+            "vnni": {"verdict": "failed", "how": "measured", "checks": []},
+            "avx2": {"verdict": "passed", "how": "simulated", "checks": [
+                {"check": "mean_cosine", "value": 0.5, "threshold": 0.9, "relation": ">=", "passed": True,
+                 "interval": None}
+            ]},
+        }), "says passed, and its checks do not",
+    ),
+    "passed, and on no processors": (
+        lambda project: edit(project, "onnx", processors={
+            family: {"verdict": "failed", "how": "measured", "checks": []} for family in ("vnni", "avx2")
+        }), "says passed, and its checks do not",
+    ),
     "failed, and nothing says why": (
         lambda project: edit(project, "onnx", verdict="failed"), "says failed, and neither a check nor a reason does",
     ),

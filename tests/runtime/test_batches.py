@@ -24,3 +24,9 @@ def test_every_stream_has_work() -> None:
     assert len(cut([200] * 5, streams=16)) == 5
     assert cut([], streams=4) == []
     assert cut([0, 0], streams=4) != []
+
+
+def test_a_batch_has_the_number_of_texts_that_is_nearest_to_512_tokens() -> None:
+    assert [len(batch) for batch in cut([129] * 8)] == [4, 4]
+    assert [len(batch) for batch in cut([200] * 6)] == [3, 3]
+    assert [len(batch) for batch in cut([256] * 4)] == [2, 2]
