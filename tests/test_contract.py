@@ -28,7 +28,7 @@ COMMANDS = sorted(path.stem for path in (ROOT / "foundry/commands").glob("[!_]*.
 # Tested beside the stage that reads what they write.
 WITHOUT_TEST_FILE = {"host", "embed"}
 RUNTIME = ROOT / "runtime/foundry_runtime"
-WITH_WHOLE_RUNTIME = {"validate", "publish"}
+WITH_WHOLE_RUNTIME = {"validate", "benchmark", "publish"}
 # Packages whose other version builds no other model.
 BUILDS_NOTHING = {
     "cryptography", "detect-secrets", "dvc", "huggingface-hub", "jinja2", "matplotlib", "openvino-tokenizers",

@@ -17,6 +17,8 @@ from typing import Any
 from foundry.base import command
 from foundry.loading import loader
 
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what foundry_runtime imports
+
 
 class MeasurementFailed(Exception):
     """A variant did not load, crashed, or was killed; the text says which."""
@@ -71,7 +73,7 @@ class ForkServers:
             server.close()
 
     def for_backend(self, backend: str) -> ForkServer:
-        """The server of `torch`, `onnx` or `openvino`."""
+        """The server of `torch`, `onnx` or `openvino`, or of `foundry_runtime.onnx` and the like."""
         if backend not in self._servers:
             self._servers[backend] = ForkServer(backend)
         return self._servers[backend]
@@ -83,7 +85,8 @@ def _serve(connection: Connection, backend: str) -> None:
     import importlib
 
     command.prepare_process()
-    for library in loader.libraries(backend):
+    runner, _, of_runtime = backend.rpartition(".")
+    for library in (runner, RUNTIMES[of_runtime]) if runner else loader.libraries(backend):
         importlib.import_module(library)
     gc.freeze()  # Or the first collection in a child would copy every page.
     fork = multiprocessing.get_context("fork")

@@ -13,9 +13,12 @@ from foundry.benchmarking.fork_server import MeasurementFailed
 from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.other_load import OtherLoad, Taken
 from foundry.benchmarking.settings import Effort
-from foundry.benchmarking.speeds import BASELINE
+from foundry.benchmarking.speeds import BASELINE, BY_TOKENS, SINGLE, typical
 from foundry.benchmarking.timings import FEWEST_ROUNDS, half_width, ratio
 
+# A row that is certainly slower than this share of the fastest of its class, at every length and in every use, is not
+# measured to the end: no recommendation would name it.
+OUT_OF_REACH = 0.8
 # A row that takes more than so many times torch's time is measured once, and maybe not to the end.
 TOO_SLOW_RATIO = 3
 TIMEOUT_SECONDS = 1800.0  # for a first load, and for torch, whose speed nobody knows yet
@@ -32,6 +35,7 @@ class Rounds:
     left_out: list[float] = field(default_factory=list)  # the share that was taken in each round that does not count
     errors: dict[str, str] = field(default_factory=dict)
     slow: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)  # too far behind others to be measured to the end
     stopped: str = "time"
     widest: float | None = None
 
@@ -41,6 +45,22 @@ class Rounds:
             None if measured is None else measured.texts_per_second.get(group, {}).get(size)
             for measured in self.measured[name]
         ]
+
+    def best_series(self, name: str) -> dict[tuple[str, bool], list[float | None]]:
+        """Texts per second in each round by group, alone (False) and at the batch size that is fastest (True)."""
+        found: dict[tuple[str, bool], list[float | None]] = {}
+        sizes = {
+            (group, size): self.series(name, group, size)
+            for measured in self.measured[name]
+            if measured is not None
+            for group, of_group in measured.texts_per_second.items()
+            for size in of_group
+        }
+        for (group, size), series in sizes.items():
+            place = group, size != SINGLE
+            if place not in found or (typical(series) or 0) > (typical(found[place]) or 0):
+                found[place] = series
+        return found
 
     def quiet(self, limit: float) -> list[int]:
         """The numbers of the rounds in which other jobs took no more than the limit, or nobody knows what."""
@@ -66,25 +86,39 @@ class Rounds:
         return other_load.summarize(self.taken, self.left_out, limit)
 
     def widest_interval(self, names: Sequence[str]) -> float | None:
-        """Half of the widest interval of all ratios to torch."""
+        """Half of the widest interval of all ratios to torch; where torch has no such batches, to its fastest."""
+        torch = self.best_series(BASELINE)
+
+        def of_torch(group: str, size: str) -> Sequence[float | None]:
+            return torch[group, True] if size == BY_TOKENS else self.series(BASELINE, group, size)
+
         widths = [
             half_width(value)
             for name in names
             if name != BASELINE
             for group, sizes in next(filter(None, self.measured[name]), Measured(0, 0)).texts_per_second.items()
             for size in sizes
-            if (value := ratio(self.series(name, group, size), self.series(BASELINE, group, size))) is not None
+            if (value := ratio(self.series(name, group, size), of_torch(group, size))) is not None
         ]
         return max(widths, default=None)
 
 
 def run_rounds(
-    names: Sequence[str], measure: Measure, effort: Effort, clock: Callable[[], float] = time.perf_counter
+    names: Sequence[str],
+    measure: Measure,
+    effort: Effort,
+    clock: Callable[[], float] = time.perf_counter,
+    class_of: Callable[[str], str] = lambda name: "",
 ) -> Rounds:
     """Rounds over all names, torch first in the first round and in a new order in each later one.
 
-    A row that fails, or is much slower than torch in the first quiet round, is not measured again. While time remains,
-    a round that other jobs disturbed is made up for by another one, and does not count.
+    A row that fails, or is much slower than torch in the first quiet round, is not measured again; nor is one, once
+    there are enough rounds for an interval, that is far behind the fastest of its class. While time remains, a round
+    that other jobs disturbed is made up for by another one, and does not count.
+
+    Args:
+        class_of: By a row's name, the class in which it is chosen: a file that loses nothing is never out of reach
+            because one that loses quality is faster.
 
     Raises:
         FoundryError: when torch itself cannot be measured.
@@ -114,6 +148,9 @@ def run_rounds(
         order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
         counting = rounds.without_disturbed(effort.busy_share)
         if number >= effort.rounds:
+            rounds.settled += out_of_reach(counting, order, class_of)
+            order = [name for name in order if name not in rounds.settled]
+            counting.settled = rounds.settled
             counting.widest = counting.widest_interval(order)
             is_narrow = counting.widest is not None and counting.widest <= effort.interval
             if is_narrow and len(rounds.quiet(effort.busy_share)) >= effort.rounds:
@@ -139,12 +176,37 @@ def end_round(rounds: Rounds, number: int, busy_share: float) -> None:
             rounds.slow.append(name)
 
 
+def out_of_reach(rounds: Rounds, names: Sequence[str], class_of: Callable[[str], str]) -> list[str]:
+    """The rows that are certainly far behind the fastest of their class, alone and in batches of every group."""
+    series = {name: rounds.best_series(name) for name in names}
+    fastest = {
+        (place, kind): max(
+            (name for name in names if class_of(name) == kind and place in series[name]),
+            key=lambda name: typical(series[name][place]) or 0,
+            default=None,
+        )
+        for name, of_name in series.items()
+        for place in of_name
+        for kind in [class_of(name)]
+    }
+
+    def is_behind(name: str) -> bool:
+        for place, own in series[name].items():
+            best = fastest[place, class_of(name)]
+            value = None if best is None else ratio(own, series[best][place])
+            if value is None or value["high"] is None or value["high"] >= OUT_OF_REACH:
+                return False
+        return bool(series[name])
+
+    return [name for name in names if name != BASELINE and is_behind(name)]
+
+
 def is_too_slow(measured: Measured, torch: Measured | None) -> bool:
     """Whether torch is so much faster in most ways that no further round would change what to think of it."""
     if torch is None:
         return False
     ratios = [
-        torch.texts_per_second[group][size] / value
+        torch.texts_per_second[group].get(size, max(torch.texts_per_second[group].values())) / value
         for group, sizes in measured.texts_per_second.items()
         for size, value in sizes.items()
     ]

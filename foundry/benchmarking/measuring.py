@@ -1,5 +1,6 @@
 """What a child of a fork server measures: one variant on the benchmark's texts, or the texts themselves."""
 
+import itertools
 import math
 import resource
 import sys
@@ -8,16 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 from foundry.base.errors import FoundryError
+from foundry.benchmarking import speeds
+from foundry.benchmarking.by_runtime import RuntimeVariant, bulk
 from foundry.benchmarking.other_load import Stopwatch, Taken
+from foundry.benchmarking.settings import Runner
 from foundry.loading import loader, precisions
-from foundry.loading.items import Item
+from foundry.loading.items import PASSAGES_PER_QUERY, Item
 from foundry.loading.variant import LoadedVariant
 
 TIMED_PASSES = 3
+EMBEDDED_AT_ONCE = 16  # whose closeness is asked for
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
+
+
+class Way(Protocol):
+    """A variant that is loaded, by Sentence Transformers or foundry_runtime."""
+
+    def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]: ...
+
+    def encode(self, items: Sequence[Item], batch_size: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,7 @@ class Group:
     texts: list[str]
     batch_sizes: list[int]  # without 1, which is `singles`
     singles: int  # how many are embedded one at a time
+    bulk: int  # how many foundry_runtime embeds at once, the texts over and over
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,13 @@ class Measured:
 
 
 def measure(
-    folder: Path, variant: str, options: loader.Options, groups: dict[str, Group], give_up: float, embed: Sequence[str]
+    folder: Path,
+    variant: str,
+    options: loader.Options,
+    runner: Runner,
+    groups: dict[str, Group],
+    give_up: float,
+    embed: Sequence[str],
 ) -> Measured:
     """Load the variant and time it on every group, in single texts and in batches, in several passes over all of them.
 
@@ -51,14 +71,11 @@ def measure(
     not timed: runtimes prepare themselves for each new shape of input. After `give_up` seconds no pass begins.
     """
     started = time.perf_counter()
-    loaded = loader.load(folder, variant, options)
+    loaded = open_way(folder, variant, options, runner)
     load_seconds = time.perf_counter() - started
-    precision = options.get("precision", "f32")
-    if (actual := precisions.of_loaded(loaded)) != precision:
-        raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
-    embeddings = loaded.encode(loaded.items(embed)) if embed else None
+    embeddings = loaded.encode(loaded.items(embed, PASSAGES_PER_QUERY), EMBEDDED_AT_ONCE) if embed else None
     items = {name: loaded.items(group.texts, passages_per_query=1) for name, group in groups.items()}
-    speeds: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
+    rates: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
     latencies: dict[str, list[float]] = {name: [] for name in groups}
     deadline = time.perf_counter() + give_up
     passes = 0  # the first one is not timed
@@ -66,21 +83,41 @@ def measure(
     while passes <= TIMED_PASSES and (passes < 2 or time.perf_counter() < deadline):
         for name, group in groups.items():
             singles = [_seconds(loaded, [item], 1) for item in items[name][: group.singles]]
-            batches = {size: _seconds(loaded, items[name], size) for size in group.batch_sizes}
+            if runner == "foundry_runtime":
+                many = list(itertools.islice(itertools.cycle(items[name]), group.bulk))
+                batches = {speeds.BY_TOKENS: _seconds(loaded, many, None) / len(many)}
+            else:
+                count = len(group.texts)
+                batches = {str(size): _seconds(loaded, items[name], size) / count for size in group.batch_sizes}
             if passes:
                 latencies[name] += [1000 * seconds for seconds in singles]
-                speeds[name].setdefault("1", []).append(len(singles) / sum(singles))
+                rates[name].setdefault(speeds.SINGLE, []).append(len(singles) / sum(singles))
                 for size, seconds in batches.items():
-                    speeds[name].setdefault(str(size), []).append(len(group.texts) / seconds)
+                    rates[name].setdefault(size, []).append(1 / seconds)
         passes += 1
         if passes == 1:
             stopwatch = Stopwatch()
     taken = stopwatch.taken()
-    typical = {name: {size: median(values) for size, values in sizes.items()} for name, sizes in speeds.items()}
+    typical = {name: {size: median(values) for size, values in sizes.items()} for name, sizes in rates.items()}
     return Measured(load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken)
 
 
-def _seconds(loaded: LoadedVariant, items: Sequence[Item], batch_size: int) -> float:
+def open_way(folder: Path, variant: str, options: loader.Options, runner: Runner) -> Way:
+    """What embeds by a variant's file.
+
+    Raises:
+        FoundryError: when Sentence Transformers would compute in another precision than the one that is asked for.
+    """
+    precision = options.get("precision", "f32")
+    if runner == "foundry_runtime":
+        return RuntimeVariant(folder, variant, precision)
+    loaded = loader.load(folder, variant, options)
+    if (actual := precisions.of_loaded(loaded)) != precision:
+        raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
+    return loaded
+
+
+def _seconds(loaded: Way, items: Sequence[Item], batch_size: int | None) -> float:
     """How long it takes to encode the items."""
     started = time.perf_counter()
     loaded.encode(items, batch_size)
@@ -111,7 +148,8 @@ def describe(folder: Path, groups: dict[str, list[str]]) -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
             for item in counted:
                 loaded.encode([item])
-        seconds = _seconds(loaded, counted, len(counted))
+        # The fastest, because a disturbed one would leave a group with so few texts that all its figures are noise.
+        seconds = min(_seconds(loaded, counted, len(counted)) for _ in range(TIMED_PASSES))
         facts[name] = {
             "texts": len(texts),
             "tokens_per_text": sum(tokens) / len(texts),
@@ -133,11 +171,18 @@ def _tokenization_ms(loaded: LoadedVariant, items: Sequence[Item], batch_size: i
     return median(passes)
 
 
-def plan_group(texts: list[str], texts_per_second: float, seconds: float, batch_sizes: Sequence[int]) -> Group:
+def plan_group(
+    texts: list[str],
+    texts_per_second: float,
+    seconds: float,
+    batch_sizes: Sequence[int],
+    tokens_per_text: float,
+) -> Group:
     """As many of the texts as torch embeds in about so many seconds, and the batch sizes that they can fill.
 
     The number is a power of two, so that a noisy first measurement seldom changes it.
     """
     affordable = max(1.0, seconds * texts_per_second)
     count = min(len(texts), 2 ** round(math.log2(affordable)))
-    return Group(texts[:count], [size for size in batch_sizes if 1 < size <= count], min(count, max(2, count // 8)))
+    sizes = [size for size in batch_sizes if 1 < size <= count]
+    return Group(texts[:count], sizes, min(count, max(2, count // 8)), bulk(count, tokens_per_text))

@@ -7,6 +7,7 @@ import numpy as np
 
 from foundry.benchmarking import speeds
 from foundry.benchmarking.measuring import Measured
+from foundry.benchmarking.settings import Runner
 from foundry.reference.closeness import cosines
 from foundry.variants.precisions import InferencePrecision
 
@@ -17,6 +18,7 @@ def record(
     size_mb: float,
     setting_of: str | None = None,
     computes_in: InferencePrecision | None = None,
+    runner: Runner = "sentence_transformers",
     compiled: bool = False,
     same_bytes_as: str | None = None,
 ) -> speeds.VariantBenchmark:
@@ -35,6 +37,7 @@ def record(
     return {
         "setting_of": setting_of,
         "computes_in": computes_in,
+        "runner": runner,
         "compiled": compiled,
         "same_bytes_as": same_bytes_as,
         "size_mb": size_mb,
@@ -47,6 +50,7 @@ def record(
             if any(measured.latency_ms.get(group) for measured in known)
         },
         "closeness": None,
+        "settled": False,
         "note": None,
         "error": None,
     }

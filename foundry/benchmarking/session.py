@@ -1,7 +1,8 @@
 """Measure every variant of a model, in rounds that interleave them, each time in a process of its own.
 
 A ratio is to torch in fp32 in the same round; there are rounds until every ratio's interval is narrow enough, or the
-time is used up. Speed is that of Sentence Transformers' `encode`, tokenization included.
+time is used up. Speed is that of `encode`, Sentence Transformers' or for some settings foundry_runtime's, tokenization
+included.
 """
 
 import time
@@ -15,7 +16,7 @@ from foundry.benchmarking import interleaving, measuring, peaks, records, speeds
 from foundry.benchmarking.fork_server import ForkServers
 from foundry.benchmarking.interleaving import TIMEOUT_SECONDS, TOO_SLOW_RATIO, Rounds
 from foundry.benchmarking.measuring import Group, Measured
-from foundry.benchmarking.settings import Effort, Setting
+from foundry.benchmarking.settings import Effort, Runner, Setting
 from foundry.benchmarking.speeds import BASELINE
 from foundry.loading import loader, precisions
 from foundry.variants import naming, same_bytes, variant_folder
@@ -29,9 +30,26 @@ class Row:
     """What is measured under one name."""
 
     variant: str  # whose file is loaded
+    precision_class: str = "fp32"  # of the file
     options: loader.Options = field(default_factory=loader.Options)
     same_bytes_as: str | None = None
     computes_in: InferencePrecision | None = None  # of a setting
+    runner: Runner = "sentence_transformers"
+
+    @property
+    def is_setting(self) -> bool:
+        """Whether it is another way to run a file than the plain one."""
+        return self.computes_in is not None
+
+    @property
+    def choice(self) -> str:
+        """Among which rows it is chosen: those that lose nothing, or those of its precision class."""
+        return "floats" if self.precision_class in ("fp32", "fp16") else self.precision_class
+
+    @property
+    def server(self) -> str:
+        """The fork server whose children measure it: one that has imported what runs it, and nothing else."""
+        return f"foundry_runtime.{self.backend}" if self.runner == "foundry_runtime" else self.backend
 
     @property
     def backend(self) -> str:
@@ -56,18 +74,22 @@ class Plan:
         return [name for name, row in self.rows.items() if row.same_bytes_as is None and name not in self.incapable]
 
 
-def rows_to_measure(folder: Path, variants: Sequence[str], settings: Mapping[str, Setting]) -> dict[str, Row]:
+def rows_to_measure(folder: Path, variants: Mapping[str, str], settings: Mapping[str, Setting]) -> dict[str, Row]:
     """Every variant that was built, files of the same bytes pointing to the first of them; then the settings.
 
     A variant whose stage failed has no folder.
+
+    Args:
+        variants: Each with its precision class.
     """
     built = [name for name in variants if (folder / name).is_dir() and variant_folder.skipped(folder / name) is None]
     earlier = same_bytes.twins({name: (naming.backend(name), *weight_hashes(folder, name)) for name in built})
-    table = {name: Row(name, same_bytes_as=earlier.get(name)) for name in built}
+    table = {name: Row(name, variants[name], same_bytes_as=earlier.get(name)) for name in built}
     for name, setting in settings.items():
         if setting.of in built:
             options: loader.Options = {"precision": setting.precision, "compile": setting.compile}
-            table[name] = Row(setting.of, options, computes_in=setting.precision)
+            kind = variants[setting.of]
+            table[name] = Row(setting.of, kind, options, computes_in=setting.precision, runner=setting.runner)
     return table
 
 
@@ -95,7 +117,11 @@ def make_plan(
     )
     planned = {
         name: measuring.plan_group(
-            texts, described["groups"][name]["texts_per_second"], effort.seconds, effort.batch_sizes
+            texts,
+            described["groups"][name]["texts_per_second"],
+            effort.seconds,
+            effort.batch_sizes,
+            described["groups"][name]["tokens_per_text"],
         )
         for name, texts in groups.items()
     }
@@ -140,16 +166,17 @@ def measure_rounds(
 
     def measure(name: str, give_up: float) -> Measured:
         row = plan.rows[name]
-        to_embed = list(texts) if name not in embeddings and (row.options or name == BASELINE) else []
-        measured: Measured = servers.for_backend(row.backend).call(
-            measuring.measure, folder / row.variant, row.variant, row.options, dict(plan.groups), give_up, to_embed,
-            seconds=TIMEOUT_SECONDS + 2 * give_up,
+        to_embed = list(texts) if name not in embeddings and (row.is_setting or name == BASELINE) else []
+        measured: Measured = servers.for_backend(row.server).call(
+            measuring.measure, folder / row.variant, row.variant, row.options, row.runner, dict(plan.groups), give_up,
+            to_embed, seconds=TIMEOUT_SECONDS + 2 * give_up,
         )  # fmt: skip
         if to_embed:
             embeddings[name] = measured.embeddings
         return measured
 
-    return interleaving.run_rounds(plan.measured_names, measure, effort), embeddings
+    rounds = interleaving.run_rounds(plan.measured_names, measure, effort, class_of=lambda name: plan.rows[name].choice)
+    return rounds, embeddings
 
 
 def variant_records(
@@ -161,8 +188,9 @@ def variant_records(
         record = records.record(
             rounds.measured.get(row.same_bytes_as or name, []),
             size_mb=size_mb(folder, row.variant),
-            setting_of=row.variant if row.options else None,
+            setting_of=row.variant if row.is_setting else None,
             computes_in=row.computes_in,
+            runner=row.runner,
             compiled=row.options.get("compile", False),
             same_bytes_as=row.same_bytes_as,
         )
@@ -170,6 +198,7 @@ def variant_records(
             record["closeness"] = records.closeness(embeddings[name], embeddings[BASELINE])
         if name in rounds.slow:
             record["note"] = f"takes more than {TOO_SLOW_RATIO} times as long as torch: measured once"
+        record["settled"] = (row.same_bytes_as or name) in rounds.settled
         if name in plan.incapable:
             record["note"] = f"this processor does not compute in {row.computes_in}"
         record["error"] = rounds.errors.get(row.same_bytes_as or name)

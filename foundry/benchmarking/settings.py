@@ -27,10 +27,14 @@ class Effort(Section):
     )
 
 
+Runner = Literal["sentence_transformers", "foundry_runtime"]
+
+
 class Setting(Section):
     """A row of the benchmark that is no file, but another way to run one.
 
-    One that differs in its precision alone has a verdict where a machine that computes in it validated the variant.
+    One that differs in its precision, or in what runs it, has a verdict where a machine that computes in that precision
+    validated the variant, and foundry_runtime was tried on it.
     """
 
     of: Slug = Field(description="The variant that is loaded.")
@@ -39,6 +43,9 @@ class Setting(Section):
         default=None, description="What OpenVINO computes in, where the processor can."
     )
     compile: bool = Field(default=False, description="By torch.compile.")
+    runner: Runner = Field(
+        default="sentence_transformers", description="What runs it: `encode` of either, with the defaults of its own."
+    )
 
     @property
     def precision(self) -> InferencePrecision:
@@ -53,8 +60,11 @@ class Setting(Section):
             raise ValueError(f"dtype and compile are torch's; this is a setting of {self.of}")
         if self.inference_precision and backend != "openvino":
             raise ValueError(f"inference_precision is OpenVINO's; this is a setting of {self.of}")
-        if self.dtype is None and self.inference_precision is None and not self.compile:
-            raise ValueError("needs one of dtype, inference_precision and compile")
+        if self.runner == "foundry_runtime" and backend == "torch":
+            raise ValueError("foundry_runtime runs ONNX and OpenVINO files; this is a setting of torch")
+        changes_nothing = self.dtype is None and self.inference_precision is None and not self.compile
+        if changes_nothing and self.runner == "sentence_transformers":
+            raise ValueError("needs one of dtype, inference_precision, compile and runner: foundry_runtime")
         return self
 
 
@@ -75,7 +85,7 @@ class Benchmark(Section):
 class BenchmarkModel(Section):
     """What is measured of one model, as `configure` resolved it."""
 
-    variants: list[Slug]
+    variants: dict[Slug, str]  # each with its precision class, such as `fp16` or `int8_static`
     effort_name: Slug
     effort: Effort
     settings: dict[Slug, Setting] = Field(default={})

@@ -9,12 +9,14 @@ from foundry.base import files
 from foundry.base.progress import say
 from foundry.benchmarking import other_load
 from foundry.benchmarking.other_load import OtherLoad
+from foundry.benchmarking.settings import Runner
 from foundry.benchmarking.timings import Ratio, ratio
 from foundry.variants.precisions import InferencePrecision
 
 BASELINE = "torch"
 FORMAT = 3  # of a benchmark's file; those of another are not read
 SINGLE = "1"  # the batch size of single texts
+BY_TOKENS = "by tokens"  # that of foundry_runtime, which cuts batches by tokens
 
 Rounds = Sequence[float | None]
 
@@ -40,6 +42,7 @@ class VariantBenchmark(TypedDict):
 
     setting_of: str | None  # the variant that a setting loads
     computes_in: InferencePrecision | None  # of a setting
+    runner: Runner  # whose `encode` was measured
     compiled: bool  # by torch.compile
     same_bytes_as: str | None  # the variant that was measured for this one
     size_mb: float
@@ -49,6 +52,7 @@ class VariantBenchmark(TypedDict):
     texts_per_second: dict[str, dict[str, list[float | None]]]
     latency: dict[str, Latency]  # by group
     closeness: Closeness | None  # of a setting, which has no verdict of its own
+    settled: bool  # too far behind others to be measured in all rounds
     note: str | None  # why it was measured less than others
     error: str | None  # why it was not measured
 
@@ -87,7 +91,10 @@ def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
     for path in sorted(paths):
         content = files.read_json(path)
         if content.get("format") == FORMAT:
-            content.setdefault("other_load", None)  # earlier files do not have it
+            content.setdefault("other_load", None)  # earlier files do not have it, nor these
+            for record in content["variants"].values():
+                record.setdefault("runner", "sentence_transformers")
+                record.setdefault("settled", False)
             benchmarks[path.stem] = content
         else:
             say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
@@ -102,6 +109,11 @@ def best_batch(record: VariantBenchmark, group: str) -> str | None:
         if (known := [value for value in rounds if value is not None])
     }
     return max(typical, key=lambda size: typical[size]) if typical else None
+
+
+def texts_in(batch_size: str | None) -> int | None:
+    """The number of texts in a batch of this size; None where batches are cut by tokens."""
+    return int(batch_size) if batch_size not in (None, BY_TOKENS) else None
 
 
 def rounds_of(record: VariantBenchmark, group: str, batch_size: str | None = None) -> Rounds:

@@ -44,7 +44,7 @@ def main(
         advice.read_validations(artifacts / "validation" / model, params.variant_names), machine
     )
     if texts is not None:
-        variants = advice.within_budget(validations, budget)
+        variants = {name: validations[name]["precision"] for name in advice.within_budget(validations, budget)}
         user_texts = tables.user_texts(texts)
         settings = advice.settings_within_budget(params.benchmark.settings, validations, budget)
         measured = advice.measure_now(model, artifacts, machine, params.benchmark, variants, user_texts, settings)

@@ -128,7 +128,7 @@ def model_settings(params: Params, model: str) -> dict[str, Section]:
         "sample": effective.sample,
         "embed": Embed(batch_size=effective.validate_.batch_size),
         "benchmark": BenchmarkModel(
-            variants=effective.variant_names,
+            variants={name: precision(effective, name) for name in effective.variant_names},
             effort_name=effective.benchmark.effort,
             effort=effective.benchmark.efforts[effective.benchmark.effort],
             settings=effective.benchmark.settings,

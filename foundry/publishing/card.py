@@ -7,6 +7,7 @@ from typing import Any
 
 from foundry.benchmarking.timings import Ratio
 from foundry.publishing import front_matter
+from foundry.publishing.leads import leads
 from foundry.publishing.readers import Reader
 from foundry.reporting.recommendation import Answer, budget_label
 from foundry.reporting.rendering import ratio_text, render
@@ -101,7 +102,8 @@ def section(
         source: Where the checkpoint comes from.
         readers: The tools beside Sentence Transformers with optimum that load them, and how.
     """
+    files = [row["variant"] for row in rows if row["setting_of"] is None]
     return render(
         "card.md.j2", rows=rows, groups=groups(rows), host=host, where=where, charts=charts, answers=answers,
-        source=source, readers=readers, **FORMATS,
+        leads=leads(answers, files, rows[0], where), source=source, readers=readers, **FORMATS,
     )  # fmt: skip

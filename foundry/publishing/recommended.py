@@ -14,6 +14,7 @@ class Recommendation(TypedDict):
     budget: float  # how much quality may be lost, as a share
     variant: str  # whose file is loaded
     precision: str  # that its runtime is told to compute in
+    runner: str  # whose `encode` was fastest: sentence_transformers or foundry_runtime
 
 
 def recommendations(answers: Sequence[Answer], variants: Collection[str]) -> list[Recommendation]:
@@ -25,6 +26,7 @@ def recommendations(answers: Sequence[Answer], variants: Collection[str]) -> lis
             "budget": answer["budget"],
             "variant": name,
             "precision": answer["precision"],
+            "runner": answer["runner"],
         }
         for answer in answers
         if (name := answer["file"]) is not None and name in variants

@@ -30,7 +30,9 @@ def of_verdict(rows: Sequence[Row], model: str, variant: str, verdict: Validatio
 
 
 def is_way_that_passed(row: Row, passed: Mapping[str, Validation]) -> bool:
-    """Whether a row of the report is a file of what is published in another precision, and passed in it."""
+    """Whether a row of the report is another way to run a file of what is published, and passed in its precision."""
     verdict = passed.get(row["setting_of"] or "")
-    judged = verdict["precisions"].get(row["inference_precision"]) if verdict else None
-    return row["verdict"] == "passed" and judged is not None and judged["verdict"] == "passed"
+    if verdict is None or row["verdict"] != "passed":
+        return False
+    judged = verdict["precisions"].get(row["inference_precision"])
+    return row["inference_precision"] == "f32" or (judged is not None and judged["verdict"] == "passed")

@@ -50,13 +50,13 @@ def measure_now(
     artifacts: Path,
     machine: dict[str, Any],
     settings: BenchmarkSettings,
-    variants: list[str],
+    variants: Mapping[str, str],
     texts: list[str],
     settings_to_measure: Mapping[str, Setting],
 ) -> Benchmark:
-    """Measure torch, these variants and these settings on the user's texts."""
+    """Measure torch, these variants, each with its precision class, and these settings on the user's texts."""
     folder = artifacts / "models" / model
-    rows = session.rows_to_measure(folder, list(dict.fromkeys([BASELINE, *variants])), settings_to_measure)
+    rows = session.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure)
     effort = settings.efforts[settings.effort]
     return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, settings.effort, effort)
 
@@ -87,7 +87,7 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
     variant, equals = answer["variant"], answer["same_within_noise"]
     what = {"latency": "one text takes", "throughput": "it embeds", "size": "it has"}[answer["use"]]
-    batch = f" in batches of {answer['batch_size']}" if answer["use"] == "throughput" else ""
+    batch = recommendation.batches(answer)
     than = "smaller than" if answer["use"] == "size" else "as fast as"
     lines = [
         f"{variant}: {what} {short(answer['value'])} {answer['unit']}{batch}; "
@@ -104,4 +104,19 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
         lines.append(f"Beware: {variant} {answer['warning']}; a text's embedding depends on the texts beside it.")
     if answer["precision"] != "f32":
         lines.append(f"It passed in {answer['precision']} on a machine that computes in it, as this one does.")
-    return [*lines, "", loading_lines(where, answer["file"] or variant, facts, precision=answer["precision"])]
+    return [
+        *lines,
+        "",
+        lines_to_run(answer, where, answer["file"] or variant, facts),
+    ]
+
+
+def lines_to_run(answer: recommendation.Answer, where: str, file: str, facts: Mapping[str, Any]) -> str:
+    """The lines of code that load the file from `where` and run it as the answer says."""
+    if answer["runner"] != "foundry_runtime":
+        return loading_lines(where, file, facts, precision=answer["precision"])
+    from foundry_runtime.model import CLASSES
+
+    name = CLASSES[facts["kind"]]
+    precision = "" if answer["precision"] == "f32" else f', precision="{answer["precision"]}"'
+    return f'from foundry_runtime import {name}\n\nmodel = {name}("{where}", "{file}"{precision})'

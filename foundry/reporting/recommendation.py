@@ -1,14 +1,15 @@
 """Which variant to deploy, from what was measured here: for each use, length of texts and budget of quality.
 
-Only a variant that passed validation and was measured is ever named, or a way to run its file in another precision that
-passed in that precision. Of several that are as fast within noise, and seem
-so too, it is the one whose embedding is nearest to torch's.
+Only a variant that passed validation and was measured is ever named, or a way to run its file that passed: in another
+precision, by foundry_runtime. Of several that are as fast within noise, and seem so too, it is the one whose embedding
+is nearest to torch's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from foundry.benchmarking import machine_profile, other_load, speeds
+from foundry.benchmarking.settings import Runner
 from foundry.benchmarking.speeds import Benchmark
 from foundry.benchmarking.timings import Ratio, same_speed
 from foundry.reporting import ways
@@ -32,10 +33,11 @@ class Answer(TypedDict):
     variant: str | None  # or `openvino_fp16 in bf16`; None where nothing that passed is within the budget
     file: str | None  # the variant whose file is loaded
     precision: InferencePrecision  # that it is told to compute in
+    runner: Runner  # what is to run it
     same_bytes: list[str]  # its other names
     value: float | None
     unit: Literal["ms", "texts/s", "MB"]
-    batch_size: int | None  # at which it was fastest
+    batch_size: int | None  # at which it was fastest; None where batches are cut by tokens
     to_torch: Ratio | None  # its speed; for size, torch's size as a ratio to its own
     runner_up: str | None  # the best of the others
     to_runner_up: Ratio | None
@@ -99,7 +101,7 @@ def by_speed(
         latency = records[best]["latency"]
         batch_size = size or speeds.best_batch(records[best], group)
         answer["value"] = latency[group]["median_ms"] if use == "latency" else rates[best]
-        answer["batch_size"] = int(batch_size) if batch_size else None
+        answer["batch_size"] = speeds.texts_in(batch_size)
     return _with_ways(answer, benchmark)
 
 
@@ -145,6 +147,7 @@ def _answer(
         "variant": best,
         "file": best,
         "precision": "f32",
+        "runner": "sentence_transformers",
         "same_bytes": twins,
         "value": None,
         "unit": "MB",
@@ -161,14 +164,15 @@ def _answer(
 
 
 def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
-    """The answer with rows of the benchmark named as what a reader is to run: the file, and its precision."""
+    """The answer with rows of the benchmark named as what a reader is to run: the file, its precision, what runs it."""
     records = benchmark["variants"]
     if (name := answer["variant"]) is not None:
-        answer["file"], answer["precision"] = ways.file_and_precision(name, records[name])
-        answer["variant"] = ways.label(name, records[name])
+        way = ways.of_row(name, records[name])
+        answer["file"], answer["precision"], answer["runner"] = way
+        answer["variant"] = way.label
     if (name := answer["runner_up"]) is not None:
-        answer["runner_up"] = ways.label(name, records[name])
-    answer["same_within_noise"] = [ways.label(name, records[name]) for name in answer["same_within_noise"]]
+        answer["runner_up"] = ways.of_row(name, records[name]).label
+    answer["same_within_noise"] = [ways.of_row(name, records[name]).label for name in answer["same_within_noise"]]
     return answer
 
 
@@ -180,6 +184,14 @@ def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budge
           for use in USES for group in benchmark["groups"] for budget in budgets),
         *(by_size(benchmark, validations, budget) for budget in budgets),
     ]  # fmt: skip
+
+
+def batches(answer: Answer) -> str:
+    """` in batches of 32`, or ` in batches cut by tokens`; nothing for other uses than many texts."""
+    if answer["use"] != "throughput":
+        return ""
+    size = answer["batch_size"]
+    return " in batches cut by tokens" if size is None else f" in batches of {size}"
 
 
 def budget_label(budget: float) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from foundry.benchmarking import other_load
 from foundry.benchmarking.timings import Ratio
+from foundry.reporting import ways
 from foundry.validation.results import FAMILIES, Family
-from foundry.variants import naming, precisions
+from foundry.variants import naming
 
 if TYPE_CHECKING:
     import jinja2
@@ -48,7 +49,7 @@ def _environment() -> "jinja2.Environment":
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
     environment.globals["not_reliable"] = other_load.NOT_RELIABLE
-    environment.globals["way"] = precisions.way
+    environment.globals["way"] = lambda *parts: ways.Way(*parts).label
     environment.globals["passed_in"] = passed_in
     environment.globals["families"] = FAMILIES
     return environment

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from foundry.benchmarking import speeds
+from foundry.benchmarking.settings import Runner
 from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
 from foundry.benchmarking.timings import Ratio
 from foundry.reporting import ways
@@ -18,7 +19,7 @@ from foundry.reporting.recommendation import warning
 from foundry.validation import results
 from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation
-from foundry.variants import precisions, same_bytes
+from foundry.variants import same_bytes
 from foundry.variants.precisions import InferencePrecision
 
 Use = Literal["speed", "latency"]  # many texts in batches, or one text at a time
@@ -40,7 +41,7 @@ class Speeds(TypedDict):
 
     texts_per_second: float | None  # in batches of `batch_size`
     tokens_per_second: float | None
-    batch_size: int | None  # at which the variant is fastest
+    batch_size: int | None  # at which the variant is fastest; None where batches are cut by tokens
     speed_ratio: Ratio | None  # to torch, in batches
     latency_ratio: Ratio | None  # to torch, one text at a time
     latency_ms: float | None  # the median of single texts
@@ -67,6 +68,7 @@ class Row(TypedDict):
     verdict: Literal["passed", "failed", "skipped", "setting"]
     setting_of: str | None  # of a setting: the variant whose file it runs
     inference_precision: InferencePrecision  # what it is told to compute in
+    runner: Runner  # what ran it when its speed was measured
     precisions: dict[str, str]  # a variant's verdicts in bf16 and f16
     reason: str | None
     fails_on: dict[results.Family, str]  # of a variant that passed: families of processors on which it fails, and why
@@ -133,7 +135,8 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "precision": validation["precision"],
         "verdict": validation["verdict"],
         "setting_of": record["setting_of"] if record else None,
-        "inference_precision": ways.file_and_precision(variant, record)[1],
+        "inference_precision": ways.of_row(variant, record).precision,
+        "runner": ways.of_row(variant, record).runner,
         "precisions": {name: judged["verdict"] for name, judged in validation["precisions"].items()},
         "reason": None if passed else validation["reason"] or results.why_failed(validation["checks"]),
         "fails_on": results.families_that_fail(validation) if passed else {},
@@ -168,6 +171,7 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "verdict": "setting",
         "setting_of": record["setting_of"],
         "inference_precision": record["computes_in"] or "f32",
+        "runner": record["runner"],
         "precisions": {},
         "reason": f"a way to load {record['setting_of']}, not validated",
         "fails_on": {},
@@ -224,7 +228,7 @@ def measured_speeds(benchmark: Benchmark, variant: str, group: str, precision: s
     return {
         "texts_per_second": rounded(rate, 1),
         "tokens_per_second": rounded(tokens, 0),
-        "batch_size": int(batch_size) if batch_size else None,
+        "batch_size": speeds.texts_in(batch_size),
         "speed_ratio": rounded_ratio(speeds.to_torch(benchmark, variant, group)),
         "latency_ratio": rounded_ratio(speeds.to_torch(benchmark, variant, group, speeds.SINGLE)),
         "latency_ms": rounded(times["median_ms"], 2) if times else None,
@@ -286,7 +290,7 @@ def note(row: MergedRow) -> str:
     others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
     families = [f"**fails on processors {results.FAMILIES[name]}**: {why}" for name, why in row["fails_on"].items()]
     if row["setting_of"] and row["verdict"] != "setting":
-        others = precisions.way(row["setting_of"], row["inference_precision"])
+        others = ways.Way(row["setting_of"], row["inference_precision"], row["runner"]).label
     also = [f"{verdict} in {name}" for name, verdict in row["precisions"].items() if verdict != "not computed"]
     parts = (others, *also, row["reason"], *families, row["warning"], row["speed_note"])
     return "; ".join(part for part in parts if part)

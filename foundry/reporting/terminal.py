@@ -2,7 +2,7 @@
 
 from foundry.benchmarking import other_load
 from foundry.reporting import rows
-from foundry.reporting.recommendation import Answer, budget_label
+from foundry.reporting.recommendation import Answer, batches, budget_label
 from foundry.reporting.rendering import ratio_text
 from foundry.reporting.rows import SUMMARY, ratio_to_torch
 from foundry.reporting.sections import Section
@@ -59,7 +59,7 @@ def _answer_cells(answer: Answer) -> list[str]:
         answer["texts"] or "",
         budget_label(answer["budget"]),
         answer["variant"] or answer["withheld"] or "nothing passed",
-        value + (f" in batches of {answer['batch_size']}" if answer["use"] == "throughput" and value else ""),
+        value + (batches(answer) if value else ""),
         ratio_text(answer["to_torch"]),
         ", ".join(answer["same_within_noise"]),
     ]

@@ -1,17 +1,32 @@
-"""The ways to run a file that a benchmark measured beside f32, and their verdicts.
+"""The ways to run a file that a benchmark measured beside the plain one, and their verdicts.
 
-A row of the benchmark that is a setting has no verdict of its own name. Where all that it sets is the precision, the
-verdict is the one that validation gave the variant in this precision; a setting without one is never recommended.
+A row of the benchmark that is a setting has no verdict of its own name. Where all that it sets is the precision and
+what runs it, the verdict is the one that validation gave the variant in this precision, if foundry_runtime was tried on
+it; a setting without one is never recommended.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from foundry.benchmarking.settings import Setting
+from foundry.benchmarking.settings import Runner, Setting
 from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
 from foundry.validation.results import Validation
 from foundry.variants import precisions
 from foundry.variants.precisions import InferencePrecision
+
+
+class Way(NamedTuple):
+    """A file, what it is told to compute in, and what runs it."""
+
+    file: str  # the variant whose file it is
+    precision: InferencePrecision = "f32"
+    runner: Runner = "sentence_transformers"
+
+    @property
+    def label(self) -> str:
+        """What a reader is to run: a variant by its name, or such as `openvino_fp16 in bf16 by foundry_runtime`."""
+        by = " by foundry_runtime" if self.runner == "foundry_runtime" else ""
+        return f"{precisions.way(self.file, self.precision)}{by}"
 
 
 def validation_in(validation: Validation, precision: str) -> Validation | None:
@@ -39,8 +54,9 @@ def validation_in(validation: Validation, precision: str) -> Validation | None:
 def of_settings(benchmark: Benchmark, validations: Mapping[str, Validation]) -> dict[str, Validation]:
     """The verdict of each setting of a benchmark that has one, by the setting's name."""
     judged = {
-        name: _of_setting(record["setting_of"], record["computes_in"], record["compiled"], validations)
+        name: _of_setting(of_row(name, record), record["compiled"], validations)
         for name, record in benchmark["variants"].items()
+        if record["setting_of"] is not None
     }
     return {name: verdict for name, verdict in judged.items() if verdict is not None}
 
@@ -50,28 +66,28 @@ def validated_settings(
 ) -> dict[str, tuple[Setting, Validation]]:
     """The settings of params.yaml that have a verdict, each with it."""
     judged = {
-        name: _of_setting(setting.of, setting.precision, setting.compile, validations)
+        name: _of_setting(Way(setting.of, setting.precision, setting.runner), setting.compile, validations)
         for name, setting in settings.items()
     }
     return {name: (settings[name], verdict) for name, verdict in judged.items() if verdict is not None}
 
 
-def _of_setting(
-    variant: str | None, precision: str | None, compiled: bool, validations: Mapping[str, Validation]
-) -> Validation | None:
-    """The verdict of a setting that changes a variant's precision alone; None of any other, and where there is none."""
-    if variant is None or variant not in validations or precision is None or compiled:
+def _of_setting(way: Way, compiled: bool, validations: Mapping[str, Validation]) -> Validation | None:
+    """The verdict of a setting that changes a variant's precision and runner alone; None of any other, and where there
+    is none."""
+    if way.file not in validations or compiled:
         return None
-    return validation_in(validations[variant], precision)
+    validation = validations[way.file]
+    trial = validation["runtime"]
+    if way.runner == "foundry_runtime" and (trial is None or trial["refuses"] or trial["error"]):
+        return None
+    if way.precision == "f32":
+        return validation if way.runner == "foundry_runtime" else None
+    return validation_in(validation, way.precision)
 
 
-def file_and_precision(name: str, record: VariantBenchmark | None) -> tuple[str, InferencePrecision]:
-    """The variant whose file a row of a benchmark runs, and what it computes in."""
+def of_row(name: str, record: VariantBenchmark | None) -> Way:
+    """The way that a row of a benchmark is."""
     if record is None or record["setting_of"] is None:
-        return name, "f32"
-    return record["setting_of"], record["computes_in"] or "f32"
-
-
-def label(name: str, record: VariantBenchmark | None) -> str:
-    """What a reader is to run: a variant by its name, a setting with a verdict as `openvino_fp16 in bf16`."""
-    return precisions.way(*file_and_precision(name, record))
+        return Way(name)
+    return Way(record["setting_of"], record["computes_in"] or "f32", record["runner"])

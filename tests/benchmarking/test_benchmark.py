@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from foundry_runtime import machine
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
@@ -114,7 +115,7 @@ def test_or_when_the_time_is_used_up() -> None:
 
 def test_every_round_measures_each_once_and_in_another_order() -> None:
     names = ["torch", "a", "b", "c"]
-    machine = Machine(dict.fromkeys(names, 1.0), noise=0.5)
+    machine = Machine(dict.fromkeys(names, 1.0), noise=0.1)
     interleaving.run_rounds(names, machine.measure, EFFORT, machine.clock)
     rounds = [machine.asked[start : start + 4] for start in range(0, len(machine.asked), 4)]
     assert all(sorted(order) == sorted(names) for order in rounds)
@@ -145,6 +146,31 @@ def test_what_fails_or_is_too_slow_is_not_measured_again() -> None:
     assert machine.asked.count("onnx") > 3  # the others went on
 
 
+def test_what_is_out_of_reach_is_settled_after_a_few_rounds_and_others_get_its_time() -> None:
+    speed = {"torch": 1.0, "onnx": 1.5, "far": 0.9, "near": 1.3, "int8": 3.0, "int8_far": 1.8}
+    machine = Machine(speed, noise=0.05)
+    result = interleaving.run_rounds(
+        list(speed), machine.measure, EFFORT, machine.clock, lambda name: "int8" if "int8" in name else ""
+    )
+    assert sorted(result.settled) == ["far", "int8_far"]  # not torch; not what int8 alone outruns
+    counts = {name: machine.asked.count(name) for name in speed}
+    assert counts["far"] < counts["near"] == counts["onnx"] == counts["torch"]
+    assert result.series("far", "short", "8") != []
+
+
+def test_what_is_ahead_in_one_way_is_not_out_of_reach() -> None:
+    machine = Machine({"torch": 1.0, "onnx": 1.5, "fast_alone": 0.5}, noise=0.02)
+
+    def measure(name: str, give_up: float) -> Measured:
+        measured = machine.measure(name, give_up)
+        if name == "fast_alone":
+            measured.texts_per_second["short"]["1"] *= 4
+        return measured
+
+    result = interleaving.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
+    assert result.settled == []
+
+
 def test_without_torch_there_is_nothing_to_compare_with() -> None:
     def measure(name: str, give_up: float) -> Measured:
         raise MeasurementFailed("killed by SIGSEGV")
@@ -154,10 +180,20 @@ def test_without_torch_there_is_nothing_to_compare_with() -> None:
 
 
 def test_a_plan_takes_no_more_texts_than_time_and_only_batches_that_fill() -> None:
-    group = measuring.plan_group(["text"] * 100, texts_per_second=100, seconds=0.2, batch_sizes=[4, 8, 32])
+    group = measuring.plan_group(
+        ["text"] * 100, texts_per_second=100, seconds=0.2, batch_sizes=[4, 8, 32], tokens_per_text=4
+    )
     assert (len(group.texts), group.batch_sizes, group.singles) == (16, [4, 8], 2)
-    assert len(measuring.plan_group(["text"], 0.01, 0.1, [8]).texts) == 1
-    assert len(measuring.plan_group(["text"] * 5, 1000, 1, [8]).texts) == 5
+    assert len(measuring.plan_group(["text"], 0.01, 0.1, [8], 4).texts) == 1
+    assert len(measuring.plan_group(["text"] * 5, 1000, 1, [8], 4).texts) == 5
+
+
+def test_foundry_runtime_gets_so_many_texts_that_each_stream_has_several_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "threads", lambda: 16)
+    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 128).bulk == 16 * 4 * 4  # batches of 512 tokens
+    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 1e6).bulk == 16  # as many as the group has
 
 
 # --- Processes -------------------------------------------------------------------------------------------
@@ -220,7 +256,8 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     )
     variant_folder.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
     setting = Setting(of="torch", dtype="bfloat16")
-    rows = session.rows_to_measure(tmp_path, ["torch", "onnx", "onnx_twin", "onnx_O4"], {"torch_bf16": setting})
+    wanted = dict.fromkeys(["torch", "onnx", "onnx_twin", "onnx_O4"], "fp32")
+    rows = session.rows_to_measure(tmp_path, wanted, {"torch_bf16": setting})
     assert list(rows) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
     assert rows["onnx_twin"].same_bytes_as == "onnx"
     assert rows["torch_bf16"].options == {"precision": "bf16", "compile": False}
@@ -251,7 +288,7 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
         root / "out",
     )
     result = files.read_json(root / f"out/{name}.json")
-    assert set(result["variants"]) == (set(TINY_VARIANTS) - {"onnx_O2"}) | {"openvino_f32"}
+    assert set(result["variants"]) == (set(TINY_VARIANTS) - {"onnx_O2"}) | {"openvino_f32", "onnx_runtime"}
     assert "INVALID_PROTOBUF" in result["variants"][broken]["error"].upper().replace(
         "INVALIDPROTOBUF", "INVALID_PROTOBUF"
     )
@@ -260,9 +297,17 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
         assert record["error"] is None
         assert set(record["texts_per_second"]) == {"short", "long"}
         # Beside other jobs, a variant may be so much slower than torch that it is measured once.
-        assert len(record["texts_per_second"]["short"]["1"]) == (1 if record["note"] else result["rounds"])
+        rounds = len(record["texts_per_second"]["short"]["1"])
+        assert rounds == (1 if record["note"] else result["rounds"]) or (record["settled"] and rounds >= 3)
         assert record["memory_mb"] > 100
         assert record["latency"]["short"]["samples"] >= 2
+    by_runtime = result["variants"]["onnx_runtime"]
+    assert by_runtime["error"] is None
+    assert by_runtime["runner"] == "foundry_runtime"
+    assert set(by_runtime["texts_per_second"]["short"]) == {"1", speeds.BY_TOKENS}
+    assert by_runtime["closeness"]["min_cosine"] > 0.9999
+    assert speeds.to_torch(result, "onnx_runtime", "long") is not None
+    assert by_runtime["memory_mb"] < result["variants"]["onnx"]["memory_mb"]  # it is measured without torch
     assert result["rounds"] >= 3
     assert speeds.to_torch(result, "torch", "short") == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert result["variants"]["openvino_f32"]["closeness"]["min_cosine"] > 0.9999

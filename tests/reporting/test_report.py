@@ -108,7 +108,7 @@ def test_csv(written: Path) -> None:
     assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
     assert list(rows[0]) == [
         "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "setting_of",
-        "inference_precision", "verdict_in_bf16", "verdict_in_f16", "reason", "fails_on",
+        "inference_precision", "runner", "verdict_in_bf16", "verdict_in_f16", "reason", "fails_on",
         "warning", "uncovered_scripts", "same_bytes_as", "exporter", "fused", "loss", "lost_in", "mean_cosine",
         "mean_centred_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
         "other_load_share", "on_busy_machine",
@@ -158,7 +158,7 @@ def test_a_busy_machine_is_said_near_the_top_of_every_form_and_nothing_is_recomm
     assert all((row["other_load_share"], row["on_busy_machine"]) == (0.4, True) for row in rows)
     shown = rendering.render(
         "card.md.j2", rows=rows[:1], groups=["short"], host=files.read_json(root / "host.json"), where="org/tiny",
-        charts=[], answers=answers, source={"path": "x"}, readers=[], **card.FORMATS,
+        charts=[], answers=answers, leads=[], source={"path": "x"}, readers=[], **card.FORMATS,
     )  # fmt: skip
     assert "**The speeds were measured on a busy machine: not to be relied on.**" in shown
 

@@ -8,6 +8,7 @@ import pytest
 from foundry.base import files
 from foundry.benchmarking.settings import Setting
 from foundry.loading import precisions
+from foundry.publishing.leads import leads
 from foundry.reporting import advice, recommendation, rows, tables
 from foundry.reporting.flowchart import flowchart
 from foundry.reporting.rendering import loading_lines, plain_lines
@@ -122,6 +123,62 @@ def test_the_rows_of_the_report(measured: tuple[Any, Any]) -> None:
     assert table["openvino_fp16"]["precisions"] == {"bf16": "passed"}
     assert "passed in bf16" in rows.note({**table["openvino_fp16"], "same_bytes": []})
     assert tables.flat(table["openvino_fp16"])["verdict_in_bf16"] == "passed"
+
+
+@pytest.fixture
+def by_runtime(measured: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Files that foundry_runtime ran, refused, failed on, and was not tried on."""
+    speeds, validations = measured
+    trials = {
+        "onnx": {"refuses": None, "error": None, "tokenizer": {}},
+        "openvino": {"refuses": "its modules are not known", "error": None, "tokenizer": {}},
+        "openvino_fp16": {"refuses": None, "error": "it crashed", "tokenizer": {}},
+    }
+    for name, trial in trials.items():
+        validations[name]["runtime"] = trial
+    for name in ("onnx", "openvino", "openvino_fp16", "torch"):
+        row = record(4.0 if name == "onnx" else 9.0, setting_of=name, computes_in="f32", runner="foundry_runtime")
+        rates = row["texts_per_second"]["short"]
+        by_tokens = {group: {"1": rates["1"], "by tokens": rates["8"]} for group in ("short", "long")}
+        speeds["variants"][f"runtime_{name}"] = {**row, "texts_per_second": by_tokens}
+    return speeds, validations
+
+
+def test_foundry_runtime_is_recommended_where_it_was_tried(by_runtime: tuple[Any, Any]) -> None:
+    answers = recommendation.recommend(*by_runtime, [0.0])
+    assert {answer["variant"] for answer in answers if answer["use"] != "size"} == {"onnx by foundry_runtime"}
+    answer = recommendation.by_speed(*by_runtime, "throughput", "short", 0.0)
+    assert (answer["file"], answer["precision"], answer["runner"]) == ("onnx", "f32", "foundry_runtime")
+    assert answer["batch_size"] is None
+    lines = advice.advise(answer, "org/tiny", by_runtime[1]["torch"]["facts"])
+    assert lines[0].startswith("onnx by foundry_runtime: it embeds 400 texts/s in batches cut by tokens; 4.00×")
+    assert lines[-1] == 'from foundry_runtime import Embedder\n\nmodel = Embedder("org/tiny", "onnx")'
+    table = {row["variant"]: row for row in rows.build_rows("tiny", by_runtime[1], by_runtime[0])}
+    assert rows.note({**table["runtime_onnx"], "same_bytes": []}) == "onnx by foundry_runtime"
+    assert [table[f"runtime_{name}"]["verdict"] for name in ("onnx", "openvino", "openvino_fp16")] == [
+        "passed", "setting", "setting",
+    ]  # fmt: skip
+
+
+def test_the_card_leads_with_at_most_four_lines(by_runtime: tuple[Any, Any]) -> None:
+    speeds, validations = by_runtime
+    validations["onnx_static"] = validation("onnx_static", mean=0.993)
+    speeds["variants"]["onnx_static"] = record(6.0, size_mb=3.0)
+    answers = recommendation.recommend(speeds, validations, BUDGETS)
+    found = leads(answers, [*validations], validations["torch"]["facts"], "org/tiny")
+    assert [(lead.use, lead.variant) for lead in found] == [
+        ("Many texts at once, long", "onnx by foundry_runtime"),
+        ("Many texts at once, long", "onnx_static"),
+        ("One text at a time, long", "onnx by foundry_runtime"),
+        ("Smallest", "onnx_static"),
+    ]
+    assert found[0].figure == "400 texts/s, 4.00× as fast as torch; nothing lost"
+    assert found[0].line == 'Embedder("org/tiny", "onnx")'
+    assert found[1].figure == "600 texts/s, 6.00× as fast as torch; 0.7% (centred cosine) of quality lost"
+    assert 'backend="onnx", model_kwargs={"file_name": "model_static.onnx"}' in found[1].line
+    published = [name for name in validations if name != "onnx_static"]
+    found = leads(answers, published, validations["torch"]["facts"], "org/tiny")
+    assert [lead.variant for lead in found if lead.variant == "onnx_static"] == []
 
 
 @pytest.mark.usefixtures("graphs_load")

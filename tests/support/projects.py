@@ -58,7 +58,10 @@ def make_params(checkpoint: Path) -> dict[str, Any]:
                 "busy_share": 1,
             }
         },
-        "settings": {"openvino_f32": {"of": "openvino", "inference_precision": "f32"}},
+        "settings": {
+            "openvino_f32": {"of": "openvino", "inference_precision": "f32"},
+            "onnx_runtime": {"of": "onnx", "runner": "foundry_runtime"},
+        },
     }
     # Random weights leave less room for int8 than trained ones.
     loose = {"mean_cosine": 0.9, "p5_cosine": 0.7, "p1_cosine": 0.7, "min_cosine": 0.7, "hard_min_cosine": 0.5}

@@ -47,7 +47,8 @@ def record(speed: float, **more: Any) -> dict[str, Any]:
     rates = {"1": [value / 2 for value in rounds], "8": rounds}
     latency = {"median_ms": 20 / speed, "p95_ms": 25 / speed, "p99_ms": 30 / speed, "samples": 50}
     return {
-        "setting_of": None, "computes_in": None, "compiled": False, "same_bytes_as": None, "size_mb": 12.3,
+        "setting_of": None, "computes_in": None, "runner": "sentence_transformers", "compiled": False,
+        "settled": False, "same_bytes_as": None, "size_mb": 12.3,
         "load_seconds": 1.0, "memory_mb": 600.0, "texts_per_second": {"short": rates, "long": rates}, "note": None,
         "error": None, "latency": {"short": latency, "long": latency}, "closeness": None, **more,
     }  # fmt: skip

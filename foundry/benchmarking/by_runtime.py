@@ -1,0 +1,52 @@
+"""A variant that foundry_runtime runs, in the form in which the benchmark measures any."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foundry.loading.items import Item, Query, make_items
+from foundry.loading.prompts import Method, embed_by_role
+from foundry.variants import checkpoint_folder
+from foundry.variants.precisions import InferencePrecision
+
+# With fewer, the last batches of a measurement would find most streams without work.
+BATCHES_PER_STREAM = 4
+
+
+class RuntimeVariant:
+    """The variant by foundry_runtime's class of its kind, with its own default of threads and streams."""
+
+    def __init__(self, folder: Path, variant: str, precision: InferencePrecision) -> None:
+        import foundry_runtime
+        from foundry_runtime.model import CLASSES
+
+        self._kind = checkpoint_folder.kind(folder)
+        model_class = getattr(foundry_runtime, CLASSES[self._kind])
+        self._model: Any = model_class(folder, variant, precision=precision, verify=False)
+
+    def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]:
+        """What a model of this kind takes one at a time, as `LoadedVariant.items` makes it."""
+        return make_items(texts, self._kind, passages_per_query)
+
+    def encode(self, items: Sequence[Item], batch_size: int | None = None) -> Any:
+        """Rows of the items (items, columns), in batches that foundry_runtime cuts by tokens, or of so many items."""
+        if self._kind == "CrossEncoder":
+            pairs = [pair for item in items if isinstance(item, Query) for pair in item.pairs]
+            scores = self._model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
+            return scores.reshape(len(items), -1)
+
+        def embed(method: Method, texts: list[str]) -> Any:
+            rows = getattr(self._model, method)(texts, batch_size=batch_size)
+            return rows.to_dense() if self._kind == "SparseEncoder" else rows
+
+        texts = [item for item in items if isinstance(item, str)]
+        return embed_by_role(texts, embed) if any(self._model.prompts.values()) else embed("encode", texts)
+
+
+def bulk(texts_in_group: int, tokens_per_text: float) -> int:
+    """How many texts keep every stream busy for several batches; never fewer than the group has."""
+    from foundry_runtime import machine
+    from foundry_runtime.batches import TOKENS_PER_BATCH
+
+    tokens = BATCHES_PER_STREAM * machine.threads() * TOKENS_PER_BATCH
+    return max(texts_in_group, round(tokens / max(tokens_per_text, 1)))
