@@ -90,7 +90,9 @@ class Rounds:
         torch = self.best_series(BASELINE)
 
         def of_torch(group: str, size: str) -> Sequence[float | None]:
-            return torch[group, True] if size == BY_TOKENS else self.series(BASELINE, group, size)
+            if size != BY_TOKENS:
+                return self.series(BASELINE, group, size)
+            return torch.get((group, True)) or torch.get((group, False), [])  # few texts fill no batch
 
         widths = [
             half_width(value)

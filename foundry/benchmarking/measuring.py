@@ -183,6 +183,7 @@ def plan_group(
     The number is a power of two, so that a noisy first measurement seldom changes it.
     """
     affordable = max(1.0, seconds * texts_per_second)
-    count = min(len(texts), 2 ** round(math.log2(affordable)))
+    # Without a batch, torch would be compared at what it does one by one.
+    count = min(len(texts), max(2 ** round(math.log2(affordable)), min(batch_sizes)))
     sizes = [size for size in batch_sizes if 1 < size <= count]
     return Group(texts[:count], sizes, min(count, max(2, count // 8)), bulk(count, tokens_per_text))

@@ -92,7 +92,7 @@ def validate(
         if naming.backend(variant) != "torch" and measured.embeddings.shape == expected.embeddings.shape:
             is_close = all(check["passed"] for check in against_reference)
             result["runtime"], made = runtime.try_runtime(
-                folder, variant, loaded, texts, expected, settings.thresholds, is_close
+                folder, variant, loaded, texts, expected, settings.thresholds, settings.precision, is_close
             )
             against_reference += made
         verdicts, saturation = processors.judge(folder, variant, texts, tasks, expected, settings, against_reference)

@@ -158,6 +158,25 @@ def test_what_is_out_of_reach_is_settled_after_a_few_rounds_and_others_get_its_t
     assert result.series("far", "short", "8") != []
 
 
+@pytest.mark.parametrize("no_batches", [False, True])
+def test_what_is_cut_by_tokens_is_compared_with_torch_at_its_best(no_batches: bool) -> None:
+    machine = Machine({"torch": 1.0, "runtime": 2.0, "slow": 0.2})
+
+    def measure(name: str, give_up: float) -> Measured:
+        measured = machine.measure(name, give_up)
+        sizes = measured.texts_per_second["short"]
+        if name != "torch":
+            sizes[speeds.BY_TOKENS] = sizes.pop("8")
+        elif no_batches:
+            del sizes["8"]
+        return measured
+
+    result = interleaving.run_rounds(list(machine.speed), measure, EFFORT, machine.clock)
+    assert result.slow == ["slow"]
+    assert result.widest is not None
+    assert result.stopped == "narrow enough"
+
+
 def test_what_is_ahead_in_one_way_is_not_out_of_reach() -> None:
     machine = Machine({"torch": 1.0, "onnx": 1.5, "fast_alone": 0.5}, noise=0.02)
 
@@ -185,6 +204,8 @@ def test_a_plan_takes_no_more_texts_than_time_and_only_batches_that_fill() -> No
     )
     assert (len(group.texts), group.batch_sizes, group.singles) == (16, [4, 8], 2)
     assert len(measuring.plan_group(["text"], 0.01, 0.1, [8], 4).texts) == 1
+    few = measuring.plan_group(["text"] * 100, 0.01, 0.1, [4, 8], 4)  # slow as it is, one batch
+    assert (len(few.texts), few.batch_sizes) == (4, [4])
     assert len(measuring.plan_group(["text"] * 5, 1000, 1, [8], 4).texts) == 5
 
 

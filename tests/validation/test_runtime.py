@@ -137,6 +137,20 @@ def test_the_process_cannot_import_torch(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_texts_of_all_lengths_are_tried() -> None:
     texts = ["x" * length for length in range(100)]
-    assert [len(texts[number]) for number in runtime.spread(texts)] == [0, 7, 13, 20, 26, 33, 40, 46, 53, 59, 66, 73,
-                                                                        79, 86, 92, 99]  # fmt: skip
-    assert runtime.spread(texts[:3]) == [0, 1, 2]
+    assert [len(texts[number]) for number in runtime.spread(texts)] == [99, 92, 86, 79, 73, 66, 59, 53, 46, 40, 33, 26,
+                                                                        20, 13, 7, 0]  # fmt: skip
+    assert runtime.spread(texts[:3]) == [2, 1, 0]
+
+
+def test_by_the_same_file_rows_are_the_same_but_for_what_is_rounded_to_integers() -> None:
+    assert runtime.same_file_cosine("fp32", LIMITS) == runtime.same_file_cosine("fp16", LIMITS) == 0.99999
+    strict = LIMITS.model_copy(update={"consistency_min_cosine": 0.998})
+    assert runtime.same_file_cosine("int8_static", strict) == runtime.same_file_cosine("int8_dynamic", strict) == 0.998
+    exact = LIMITS.model_copy(update={"consistency_min_cosine": 1.0})
+    assert runtime.same_file_cosine("int8_weights", exact) == 0.99999
+
+
+def test_a_batch_has_the_order_that_sentence_transformers_gives_it() -> None:
+    """Or the same graph would see the texts at other places, where their last bits differ."""
+    texts = ["a bc", "a", "the people of a country", "a bcd", "x"]
+    assert runtime.spread(texts) == [2, 3, 0, 1, 4]
