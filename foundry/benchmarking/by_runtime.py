@@ -11,6 +11,7 @@ from foundry.variants.precisions import InferencePrecision
 
 # With fewer, the last batches of a measurement would find most streams without work.
 BATCHES_PER_STREAM = 4
+LARGEST_BULK = 16
 
 
 class RuntimeVariant:
@@ -35,18 +36,29 @@ class RuntimeVariant:
             scores = self._model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
             return scores.reshape(len(items), -1)
 
-        def embed(method: Method, texts: list[str]) -> Any:
-            rows = getattr(self._model, method)(texts, batch_size=batch_size)
-            return rows.to_dense() if self._kind == "SparseEncoder" else rows
-
         texts = [item for item in items if isinstance(item, str)]
-        return embed_by_role(texts, embed) if any(self._model.prompts.values()) else embed("encode", texts)
+        if not any(self._model.prompts.values()):
+            return self._model.encode(texts, batch_size=batch_size)
+
+        def embed(method: Method, of_role: list[str]) -> Any:
+            return dense(getattr(self._model, method)(of_role, batch_size=batch_size))
+
+        return embed_by_role(texts, embed)
+
+
+def dense(rows: Any) -> Any:
+    """Rows of a dense or a sparse model, zeros and all."""
+    return rows.to_dense() if hasattr(rows, "to_dense") else rows
 
 
 def bulk(texts_in_group: int, tokens_per_text: float) -> int:
-    """How many texts keep every stream busy for several batches; never fewer than the group has."""
+    """How many texts keep every stream busy for several batches: of a slow model fewer, so that a measurement ends.
+
+    Never fewer than the group has, nor more than `LARGEST_BULK` times as many.
+    """
     from foundry_runtime import machine
     from foundry_runtime.batches import TOKENS_PER_BATCH
 
     tokens = BATCHES_PER_STREAM * machine.threads() * TOKENS_PER_BATCH
-    return max(texts_in_group, round(tokens / max(tokens_per_text, 1)))
+    wanted = round(tokens / max(tokens_per_text, 1))
+    return min(max(texts_in_group, wanted), LARGEST_BULK * texts_in_group)

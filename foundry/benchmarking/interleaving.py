@@ -17,7 +17,7 @@ from foundry.benchmarking.speeds import BASELINE, BY_TOKENS, SINGLE, typical
 from foundry.benchmarking.timings import FEWEST_ROUNDS, half_width, ratio
 
 # A row that is certainly slower than this share of the fastest of its class, at every length and in every use, is not
-# measured to the end: no recommendation would name it.
+# measured to the end: no recommendation would name it before that one.
 OUT_OF_REACH = 0.8
 # A row that takes more than so many times torch's time is measured once, and maybe not to the end.
 TOO_SLOW_RATIO = 3
@@ -48,7 +48,7 @@ class Rounds:
 
     def best_series(self, name: str) -> dict[tuple[str, bool], list[float | None]]:
         """Texts per second in each round by group, alone (False) and at the batch size that is fastest (True)."""
-        found: dict[tuple[str, bool], list[float | None]] = {}
+        fastest: dict[tuple[str, bool], list[float | None]] = {}
         sizes = {
             (group, size): self.series(name, group, size)
             for measured in self.measured[name]
@@ -58,9 +58,9 @@ class Rounds:
         }
         for (group, size), series in sizes.items():
             place = group, size != SINGLE
-            if place not in found or (typical(series) or 0) > (typical(found[place]) or 0):
-                found[place] = series
-        return found
+            if place not in fastest or (typical(series) or 0) > (typical(fastest[place]) or 0):
+                fastest[place] = series
+        return fastest
 
     def quiet(self, limit: float) -> list[int]:
         """The numbers of the rounds in which other jobs took no more than the limit, or nobody knows what."""
@@ -119,8 +119,8 @@ def run_rounds(
     that other jobs disturbed is made up for by another one, and does not count.
 
     Args:
-        class_of: By a row's name, the class in which it is chosen: a file that loses nothing is never out of reach
-            because one that loses quality is faster.
+        class_of: By a row's name, the rows that it is compared with before it is settled: those that compute as it
+            does, by the same runner. One that loses quality, or fails, settles none that does not.
 
     Raises:
         FoundryError: when torch itself cannot be measured.
@@ -150,7 +150,8 @@ def run_rounds(
         order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
         counting = rounds.without_disturbed(effort.busy_share)
         if number >= effort.rounds:
-            rounds.settled += out_of_reach(counting, order, class_of)
+            if len(rounds.quiet(effort.busy_share)) >= effort.rounds:
+                rounds.settled += out_of_reach(counting, order, class_of)
             order = [name for name in order if name not in rounds.settled]
             counting.settled = rounds.settled
             counting.widest = counting.widest_interval(order)

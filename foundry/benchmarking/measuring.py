@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import speeds
-from foundry.benchmarking.by_runtime import RuntimeVariant, bulk
+from foundry.benchmarking.by_runtime import RuntimeVariant, bulk, dense
 from foundry.benchmarking.other_load import Stopwatch, Taken
 from foundry.benchmarking.settings import Runner
 from foundry.loading import loader, precisions
@@ -21,11 +21,12 @@ from foundry.loading.items import PASSAGES_PER_QUERY, Item
 from foundry.loading.variant import LoadedVariant
 
 TIMED_PASSES = 3
-EMBEDDED_AT_ONCE = 16  # whose closeness is asked for
+EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
+LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
 
-class Way(Protocol):
+class Encoder(Protocol):
     """A variant that is loaded, by Sentence Transformers or foundry_runtime."""
 
     def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]: ...
@@ -73,10 +74,12 @@ def measure(
     started = time.perf_counter()
     loaded = open_way(folder, variant, options, runner)
     load_seconds = time.perf_counter() - started
-    embeddings = loaded.encode(loaded.items(embed, PASSAGES_PER_QUERY), EMBEDDED_AT_ONCE) if embed else None
+    embeddings = dense(loaded.encode(loaded.items(embed, PASSAGES_PER_QUERY), EMBEDDED_AT_ONCE)) if embed else None
     items = {name: loaded.items(group.texts, passages_per_query=1) for name, group in groups.items()}
     rates: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
     latencies: dict[str, list[float]] = {name: [] for name in groups}
+    if runner == "foundry_runtime":  # which embeds more texts than torch, whose time this was
+        give_up *= max(group.bulk / len(group.texts) for group in groups.values())
     deadline = time.perf_counter() + give_up
     passes = 0  # the first one is not timed
     stopwatch = Stopwatch()
@@ -102,7 +105,7 @@ def measure(
     return Measured(load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken)
 
 
-def open_way(folder: Path, variant: str, options: loader.Options, runner: Runner) -> Way:
+def open_way(folder: Path, variant: str, options: loader.Options, runner: Runner) -> Encoder:
     """What embeds by a variant's file.
 
     Raises:
@@ -117,7 +120,7 @@ def open_way(folder: Path, variant: str, options: loader.Options, runner: Runner
     return loaded
 
 
-def _seconds(loaded: Way, items: Sequence[Item], batch_size: int | None) -> float:
+def _seconds(loaded: Encoder, items: Sequence[Item], batch_size: int | None) -> float:
     """How long it takes to encode the items."""
     started = time.perf_counter()
     loaded.encode(items, batch_size)
@@ -183,7 +186,9 @@ def plan_group(
     The number is a power of two, so that a noisy first measurement seldom changes it.
     """
     affordable = max(1.0, seconds * texts_per_second)
-    # Without a batch, torch would be compared at what it does one by one.
-    count = min(len(texts), max(2 ** round(math.log2(affordable)), min(batch_sizes)))
+    count = min(len(texts), 2 ** round(math.log2(affordable)))
+    # Without a batch, torch would be compared at what it does one by one; with a slow model that takes too long.
+    if count < min(batch_sizes) <= LONGER * affordable:
+        count = min(len(texts), min(batch_sizes))
     sizes = [size for size in batch_sizes if 1 < size <= count]
     return Group(texts[:count], sizes, min(count, max(2, count // 8)), bulk(count, tokens_per_text))

@@ -42,9 +42,11 @@ class Row:
         return self.computes_in is not None
 
     @property
-    def choice(self) -> str:
-        """Among which rows it is chosen: those that lose nothing, or those of its precision class."""
-        return "floats" if self.precision_class in ("fp32", "fp16") else self.precision_class
+    def competes_in(self) -> str:
+        """What its rivals have in common: the class of the file, what is computed in, by what."""
+        file = "floats" if self.precision_class in ("fp32", "fp16") else self.precision_class
+        compiled = " compiled" if self.options.get("compile") else ""
+        return f"{file} in {self.computes_in or 'f32'} by {self.runner}{compiled}"
 
     @property
     def server(self) -> str:
@@ -175,8 +177,10 @@ def measure_rounds(
             embeddings[name] = measured.embeddings
         return measured
 
-    rounds = interleaving.run_rounds(plan.measured_names, measure, effort, class_of=lambda name: plan.rows[name].choice)
-    return rounds, embeddings
+    def class_of(name: str) -> str:
+        return plan.rows[name].competes_in
+
+    return interleaving.run_rounds(plan.measured_names, measure, effort, class_of=class_of), embeddings
 
 
 def variant_records(

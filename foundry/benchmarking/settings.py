@@ -19,7 +19,10 @@ class Effort(Section):
     batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
         description="Beside single texts. A group of texts that cannot fill a batch is not measured at that size."
     )
-    seconds: Positive = Field(description="A measurement takes as many texts as torch embeds in about so many.")
+    seconds: Positive = Field(
+        description="A measurement takes as many texts as torch embeds in about so many; up to four times as many, if "
+        "they then fill the smallest batch."
+    )
     busy_share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.1,
         description="A round in which other jobs took more than this share of the cores' time is disturbed. With less "

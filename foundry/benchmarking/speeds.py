@@ -111,6 +111,12 @@ def best_batch(record: VariantBenchmark, group: str) -> str | None:
     return max(typical, key=lambda size: typical[size]) if typical else None
 
 
+def batch_sizes(benchmark: Benchmark, group: str) -> list[str]:
+    """The batch sizes at which anything was measured on a group of texts: torch's first."""
+    records = [benchmark["variants"][BASELINE], *benchmark["variants"].values()]
+    return list(dict.fromkeys(size for record in records for size in record["texts_per_second"].get(group, {})))
+
+
 def texts_in(batch_size: str | None) -> int | None:
     """The number of texts in a batch of this size; None where batches are cut by tokens."""
     return int(batch_size) if batch_size not in (None, BY_TOKENS) else None

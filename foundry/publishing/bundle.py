@@ -21,7 +21,7 @@ from foundry.publishing.copying import check_tokenizer, copy_files, require_hash
 from foundry.publishing.hub.reading import MARK, PROPOSES
 from foundry.publishing.local_paths import without_local_paths
 from foundry.publishing.provenance import Provenance
-from foundry.publishing.publishable import Verdicts
+from foundry.publishing.publishable import Verdicts, holds_here
 from foundry.publishing.settings import PublishModel
 from foundry.reference import tokenizer_files
 from foundry.reference.reference import Reference
@@ -41,6 +41,9 @@ def copy_charts(report: Path, model: str, target: Path) -> list[str]:
         files.copy(path, target / "charts" / path.name)
         charts.append(f"charts/{path.name}")
     return charts
+
+
+ANY_COSINE = -1.0  # of what fails on processors like this one: nothing that runs here is compared with torch
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Bundle:
     source: dict[str, Any]  # the record of `download`
     variants: dict[str, provenance.Variant]
     left_out: dict[str, str]  # why, by variant
-    lowest_cosine: dict[str, float]  # that each variant was validated for
+    lowest_cosine: dict[str, float]  # that each variant was validated for; -1 where it fails on processors like this
     facts: Facts  # of the model
     dimensions: int  # of the embeddings; of a CrossEncoder, how many scores
     signed: bool
@@ -166,7 +169,10 @@ def assemble(
     originals = {name: copied.files[name] for name in rewritten if name in copied.files}
     copied.files.update({name: files.sha256(target / name) for name in rewritten})
     check_tokenizer(passed, {name: copied.files[name] for name in rewritten})
-    lowest_cosine = {name: threshold_of(verdict, "min_cosine") for name, verdict in passed.items()}
+    lowest_cosine = {
+        name: threshold_of(verdict, "min_cosine") if holds_here(verdict) else ANY_COSINE
+        for name, verdict in passed.items()
+    }
     trials = [verdict["runtime"] for verdict in passed.values() if verdict["runtime"] is not None]
     runtime_refuses = next((trial["refuses"] for trial in trials if trial["refuses"] is not None), None)
     for_others = tool_names.add(

@@ -53,6 +53,7 @@ def lead(answer: Answer, facts: Mapping[str, Any], where: str) -> Lead:
     than = "smaller than" if answer["use"] == "size" else "as fast as"
     figure = value if ratio is None else f"{value}, {ratio['median']:.2f}× {than} torch"
     loss = f"{lost(answer)} of quality lost" if answer["loss"] else "nothing lost"
+    beware = f"; {answer['warning']}" if answer["warning"] else ""
     code = lines_to_run(answer, where, str(answer["file"]), facts).splitlines()[-1].removeprefix("model = ")
     texts = f", {answer['texts']}" if answer["texts"] else ""
-    return Lead(f"{USES[answer['use']]}{texts}", str(answer["variant"]), f"{figure}; {loss}", code)
+    return Lead(f"{USES[answer['use']]}{texts}", str(answer["variant"]), f"{figure}; {loss}{beware}", code)

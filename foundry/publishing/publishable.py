@@ -89,10 +89,11 @@ def contradiction(verdict: results.Validation, variant: str, skipped: str | None
         return f"has no verdict, but {verdict['verdict']!r}"
     if (verdict["verdict"] == "skipped") != (skipped is not None) or (skipped and verdict["reason"] != skipped):
         return f"says {verdict['verdict']}, and the folder says {'skipped' if skipped else 'that there is a variant'}"
-    if verdict["verdict"] == "passed" and not any(map(do_hold, checks_where_it_passed(verdict))):
+    families = checks_where_it_passed(verdict)
+    if verdict["verdict"] == "passed" and not (families and all(map(all_hold, families))):
         return "says passed, and its checks do not"
     for name, row in verdict.get("precisions", {}).items():
-        if row["verdict"] == "passed" and not do_hold(row["checks"]):
+        if row["verdict"] == "passed" and not all_hold(row["checks"]):
             return f"says passed in {name}, and its checks do not"
     if verdict["verdict"] == "failed" and verdict["reason"] is None and all(map(does_hold, verdict["checks"])):
         return "says failed, and neither a check nor a reason does"
@@ -107,9 +108,17 @@ def checks_where_it_passed(verdict: results.Validation) -> list[list[results.Che
     return [results.on_family(verdict, family)["checks"] for family in passed] if families else [verdict["checks"]]
 
 
-def do_hold(checks: list[results.Check]) -> bool:
+def all_hold(checks: list[results.Check]) -> bool:
     """Whether there are checks, and all of them hold."""
     return bool(checks) and all(map(does_hold, checks))
+
+
+def holds_here(verdict: results.Validation) -> bool:
+    """Whether a variant holds on processors like this one: it may be published for others alone."""
+    from foundry_runtime import machine
+
+    family = machine.family(machine.architecture(), machine.instruction_sets())
+    return all(own["verdict"] == "passed" for name, own in (verdict.get("processors") or {}).items() if name == family)
 
 
 def does_hold(check: results.Check) -> bool:

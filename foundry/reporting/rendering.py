@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundry.benchmarking import other_load
+from foundry.benchmarking import other_load, speeds
 from foundry.benchmarking.timings import Ratio
 from foundry.reporting import ways
 from foundry.validation.results import FAMILIES, Family
@@ -49,8 +49,9 @@ def _environment() -> "jinja2.Environment":
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines
     environment.globals["not_reliable"] = other_load.NOT_RELIABLE
-    environment.globals["way"] = lambda *parts: ways.Way(*parts).label
+    environment.globals["way"] = lambda *parts: ways.WayToRun(*parts).label
     environment.globals["passed_in"] = passed_in
+    environment.globals["batch_sizes"] = speeds.batch_sizes
     environment.globals["families"] = FAMILIES
     return environment
 

@@ -290,7 +290,7 @@ def note(row: MergedRow) -> str:
     others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
     families = [f"**fails on processors {results.FAMILIES[name]}**: {why}" for name, why in row["fails_on"].items()]
     if row["setting_of"] and row["verdict"] != "setting":
-        others = ways.Way(row["setting_of"], row["inference_precision"], row["runner"]).label
+        others = ways.WayToRun(row["setting_of"], row["inference_precision"], row["runner"]).label
     also = [f"{verdict} in {name}" for name, verdict in row["precisions"].items() if verdict != "not computed"]
     parts = (others, *also, row["reason"], *families, row["warning"], row["speed_note"])
     return "; ".join(part for part in parts if part)

@@ -15,7 +15,7 @@ from foundry.variants import precisions
 from foundry.variants.precisions import InferencePrecision
 
 
-class Way(NamedTuple):
+class WayToRun(NamedTuple):
     """A file, what it is told to compute in, and what runs it."""
 
     file: str  # the variant whose file it is
@@ -66,13 +66,13 @@ def validated_settings(
 ) -> dict[str, tuple[Setting, Validation]]:
     """The settings of params.yaml that have a verdict, each with it."""
     judged = {
-        name: _of_setting(Way(setting.of, setting.precision, setting.runner), setting.compile, validations)
+        name: _of_setting(WayToRun(setting.of, setting.precision, setting.runner), setting.compile, validations)
         for name, setting in settings.items()
     }
     return {name: (settings[name], verdict) for name, verdict in judged.items() if verdict is not None}
 
 
-def _of_setting(way: Way, compiled: bool, validations: Mapping[str, Validation]) -> Validation | None:
+def _of_setting(way: WayToRun, compiled: bool, validations: Mapping[str, Validation]) -> Validation | None:
     """The verdict of a setting that changes a variant's precision and runner alone; None of any other, and where there
     is none."""
     if way.file not in validations or compiled:
@@ -86,8 +86,8 @@ def _of_setting(way: Way, compiled: bool, validations: Mapping[str, Validation])
     return validation_in(validation, way.precision)
 
 
-def of_row(name: str, record: VariantBenchmark | None) -> Way:
+def of_row(name: str, record: VariantBenchmark | None) -> WayToRun:
     """The way that a row of a benchmark is."""
     if record is None or record["setting_of"] is None:
-        return Way(name)
-    return Way(record["setting_of"], record["computes_in"] or "f32", record["runner"])
+        return WayToRun(name)
+    return WayToRun(record["setting_of"], record["computes_in"] or "f32", record["runner"])

@@ -2,7 +2,6 @@
 
 import queue
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,14 +57,10 @@ class OnnxGraph:
         options = session_options or onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        model: str | bytes = str(path)
+        session = None
         if session_options is None and list(providers) in ON_CPU:
-            # ONNX Runtime says best what is wrong with a file that is not written as ONNX files are.
-            with suppress(ValueError):
-                real = path.resolve()  # the Hub's cache holds links, out of whose folder ONNX Runtime maps nothing
-                model = mapped_weights.without_weights(real)
-                options.add_session_config_entry(WEIGHTS_FOLDER, str(real.parent))
-        self.session = onnxruntime.InferenceSession(model, options, providers=list(providers))
+            session = _mapped_session(path, options)
+        self.session = session or onnxruntime.InferenceSession(str(path), options, providers=list(providers))
         self.inputs = tuple(node.name for node in self.session.get_inputs())
         self.outputs = tuple(node.name for node in self.session.get_outputs())
 
@@ -74,6 +69,22 @@ class OnnxGraph:
         names = self.outputs if outputs is None else tuple(outputs)
         arrays = self.session.run(list(names), _taken(self.inputs, values))
         return dict(zip(names, arrays, strict=True))
+
+
+def _mapped_session(path: Path, options: Any) -> Any:
+    """A session on the CPU whose weights stay in the file; None where that cannot be.
+
+    Why not, ONNX Runtime says best, once it is given the file by its name.
+    """
+    import onnxruntime
+
+    try:
+        real = path.resolve()  # the Hub's cache holds links, out of whose folder ONNX Runtime maps nothing
+        model = mapped_weights.without_weights(real)
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(real.parent))
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception:  # noqa: BLE001  # of its own kinds, which have no common class
+        return None
 
 
 class OpenVinoGraph:

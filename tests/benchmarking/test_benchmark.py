@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from foundry.base.errors import FoundryError
 from foundry.benchmarking import interleaving, machine_profile, measuring, session, speeds
 from foundry.benchmarking.fork_server import ForkServer, MeasurementFailed
 from foundry.benchmarking.measuring import Measured
+from foundry.benchmarking.other_load import Taken
 from foundry.benchmarking.settings import Effort, Setting
 from foundry.benchmarking.timings import half_width, ratio, same_speed
 from foundry.loading import precisions
@@ -158,6 +160,19 @@ def test_what_is_out_of_reach_is_settled_after_a_few_rounds_and_others_get_its_t
     assert result.series("far", "short", "8") != []
 
 
+def test_nothing_is_settled_by_rounds_that_other_jobs_disturbed() -> None:
+    clock = Machine({"torch": 1.0, "onnx": 1.5, "far": 0.9}, noise=0.05)
+    shares = iter([0.5] * 9 + [0.0] * 1000)  # taken by other jobs in each measurement
+
+    def measure(name: str, give_up: float) -> Measured:
+        return replace(clock.measure(name, give_up), taken=Taken(1.0, 0.5, next(shares), 0.0, 0.0))
+
+    result = interleaving.run_rounds(list(clock.speed), measure, EFFORT, clock.clock)
+    assert result.settled == ["far"]
+    assert len(result.series("far", "short", "8")) >= 3  # of the quiet rounds
+    assert result.left_out == [0.5] * 3
+
+
 @pytest.mark.parametrize("no_batches", [False, True])
 def test_what_is_cut_by_tokens_is_compared_with_torch_at_its_best(no_batches: bool) -> None:
     machine = Machine({"torch": 1.0, "runtime": 2.0, "slow": 0.2})
@@ -204,8 +219,9 @@ def test_a_plan_takes_no_more_texts_than_time_and_only_batches_that_fill() -> No
     )
     assert (len(group.texts), group.batch_sizes, group.singles) == (16, [4, 8], 2)
     assert len(measuring.plan_group(["text"], 0.01, 0.1, [8], 4).texts) == 1
-    few = measuring.plan_group(["text"] * 100, 0.01, 0.1, [4, 8], 4)  # slow as it is, one batch
+    few = measuring.plan_group(["text"] * 100, 10, 0.1, [4, 8], 4)  # a batch, if it takes no longer than four times
     assert (len(few.texts), few.batch_sizes) == (4, [4])
+    assert len(measuring.plan_group(["text"] * 100, 9, 0.1, [8], 4).texts) == 1
     assert len(measuring.plan_group(["text"] * 5, 1000, 1, [8], 4).texts) == 5
 
 
@@ -215,6 +231,7 @@ def test_foundry_runtime_gets_so_many_texts_that_each_stream_has_several_batches
     monkeypatch.setattr(machine, "threads", lambda: 16)
     assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 128).bulk == 16 * 4 * 4  # batches of 512 tokens
     assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 1e6).bulk == 16  # as many as the group has
+    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 1).bulk == 16 * 16  # or it would take too long
 
 
 # --- Processes -------------------------------------------------------------------------------------------

@@ -1,16 +1,20 @@
 """publish: what passed and nothing else, loadable as Sentence Transformers documents it, with the card kept."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from foundry_runtime import machine
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.loading import loader
 from foundry.publishing import card as cards
+from foundry.publishing import publishable
 from foundry.reference.closeness import cosines
 from foundry.variants import model_card, naming, variant_folder
+from tests.support import results
 from tests.support.projects import REAL_VARIANTS, TINY_VARIANTS
 from tests.support.publishing import accept, fail, prepare, run, skip, write_report
 from tests.support.texts import documents
@@ -94,6 +98,16 @@ def test_what_fails_on_some_processors_is_published_as_that(ready: Path) -> None
     assert {family: entry["verdict"] for family, entry in recorded.items()} == {"vnni": "passed", "avx2": "failed"}
     assert recorded["avx2"]["figures"] == {"mean_cosine": 0.018}
     assert recorded["avx2"]["name"] == "x86 without VNNI"
+
+
+def test_what_fails_on_processors_like_this_one_is_compared_with_nothing_here() -> None:
+    here = machine.family(machine.architecture(), machine.instruction_sets())
+    families: dict[str, dict[str, Any]] = {family: {"verdict": "passed", "checks": []} for family in ("vnni", "avx2")}
+    validation: Any = results.validation("x", processors=families)
+    assert publishable.holds_here(validation)
+    families[str(here)]["verdict"] = "failed"
+    assert not publishable.holds_here(validation)
+    assert publishable.holds_here({**validation, "processors": {}})
 
 
 def test_a_tag_that_is_written_as_one_text_stays_whole(ready: Path) -> None:
