@@ -9,8 +9,8 @@ from foundry.loading.prompts import Method, embed_by_role
 from foundry.variants import checkpoint_folder
 from foundry.variants.precisions import InferencePrecision
 
-# With fewer, the last batches of a measurement would find most streams without work.
-BATCHES_PER_STREAM = 4
+# As many for each stream, because the last batches of a measurement must not find most streams without work.
+BATCHES_PER_STREAM = 2
 LARGEST_BULK = 16
 
 

@@ -20,7 +20,7 @@ from foundry.loading import loader, precisions
 from foundry.loading.items import PASSAGES_PER_QUERY, Item
 from foundry.loading.variant import LoadedVariant
 
-TIMED_PASSES = 3
+TIMED_PASSES = 2  # a round more says more than a pass more
 EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
