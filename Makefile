@@ -18,6 +18,8 @@ endif
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export DVC_NO_ANALYTICS := 1
+# The version of transformers.js that tests read what is published with.
+TRANSFORMERS_JS := 4.3.1
 # How many processes run tests, and which tests `make test` runs; `make test TESTS=slow` runs those that it leaves out.
 WORKERS ?= 2
 TESTS ?= not slow
@@ -84,7 +86,7 @@ publish: $(VENV)/installed check-params  ## of what was merged, with nothing bui
 	dvc push
 
 clean:  ## everything that was built or installed; `dvc repro` builds it again
-	rm -rf .venv .venv-* .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-* node_modules .dvc/cache .dvc/tmp .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find artifacts -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
@@ -97,4 +99,9 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 .venv-peers/installed: constraints-peers.txt
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement constraints-peers.txt
+	@touch $@
+
+# And transformers.js, for machines that have Node.
+node_modules/installed:
+	npm install --prefix . --no-save --no-audit --no-fund --ignore-scripts --loglevel=error @huggingface/transformers@$(TRANSFORMERS_JS)
 	@touch $@

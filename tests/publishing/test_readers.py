@@ -104,7 +104,7 @@ def test_transformers_js(folder: Path, published: Path, expected: np.ndarray, dt
     modules = next((path for path in (ROOT / "node_modules", Path("/usr/lib/node_modules"))
                     if (path / "@huggingface/transformers").is_dir()), None)  # fmt: skip
     if modules is None or shutil.which("node") is None:
-        pytest.skip("needs Node and @huggingface/transformers: `npm install @huggingface/transformers`")
+        pytest.skip("needs Node and transformers.js: `make node_modules/installed`")
     (folder.parent / "node_modules").symlink_to(modules)
     lines = blocks(published)["transformers.js"]
     program = (
