@@ -1,12 +1,13 @@
 """A variant that foundry_runtime runs, in the form in which the benchmark measures any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from foundry.loading.items import Item, Query, make_items
 from foundry.loading.prompts import Method, embed_by_role
-from foundry.variants import checkpoint_folder
+from foundry.reference import tokenizer_files
+from foundry.variants import checkpoint_folder, variant_folder
 from foundry.variants.precisions import InferencePrecision
 
 # As many for each stream, because the last batches of a measurement must not find most streams without work.
@@ -15,15 +16,27 @@ LARGEST_BULK = 16
 
 
 class RuntimeVariant:
-    """The variant by foundry_runtime's class of its kind, with its own default of threads and streams."""
+    """The variant by foundry_runtime's class of its kind, with its own default of threads and streams.
 
-    def __init__(self, folder: Path, variant: str, precision: InferencePrecision) -> None:
+    Args:
+        tokenizer: Where files of the tokenizer are that are not the folder's own: as they will be published.
+    """
+
+    def __init__(
+        self, folder: Path, variant: str, precision: InferencePrecision, tokenizer: Mapping[str, Path]
+    ) -> None:
         import foundry_runtime
+        from foundry_runtime.folder import ModelFolder
         from foundry_runtime.model import CLASSES
+
+        def find(name: str) -> Path | None:
+            path = tokenizer.get(name, folder / name)
+            return path if path.is_file() else None
 
         self._kind = checkpoint_folder.kind(folder)
         model_class = getattr(foundry_runtime, CLASSES[self._kind])
-        self._model: Any = model_class(folder, variant, precision=precision, verify=False)
+        opened = ModelFolder(str(folder), find, verify=False)
+        self._model: Any = model_class(opened, variant, precision=precision)
 
     def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]:
         """What a model of this kind takes one at a time, as `LoadedVariant.items` makes it."""
@@ -44,6 +57,16 @@ class RuntimeVariant:
             return dense(getattr(self._model, method)(of_role, batch_size=batch_size))
 
         return embed_by_role(texts, embed)
+
+
+def write_tokenizer(folder: Path, target: Path) -> dict[str, Path]:
+    """Write a model's tokenizer as it will be published into an empty folder; give where its files are, by name.
+
+    Empty where they are the model's own already, or where no file can say what its tokens are.
+    """
+    trusts_code = checkpoint_folder.trusts_code(folder)
+    variant_folder.copy_companions(folder, target)
+    return {name: target / name for name in tokenizer_files.rewrite(target, trusts_code) or ()}
 
 
 def dense(rows: Any) -> Any:

@@ -62,6 +62,7 @@ def measure(
     variant: str,
     options: loader.Options,
     runner: Runner,
+    tokenizer: dict[str, Path],
     groups: dict[str, Group],
     give_up: float,
     embed: Sequence[str],
@@ -72,7 +73,7 @@ def measure(
     not timed: runtimes prepare themselves for each new shape of input. After `give_up` seconds no pass begins.
     """
     started = time.perf_counter()
-    loaded = open_way(folder, variant, options, runner)
+    loaded = open_way(folder, variant, options, runner, tokenizer)
     load_seconds = time.perf_counter() - started
     embeddings = dense(loaded.encode(loaded.items(embed, PASSAGES_PER_QUERY), EMBEDDED_AT_ONCE)) if embed else None
     items = {name: loaded.items(group.texts, passages_per_query=1) for name, group in groups.items()}
@@ -105,15 +106,17 @@ def measure(
     return Measured(load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken)
 
 
-def open_way(folder: Path, variant: str, options: loader.Options, runner: Runner) -> Encoder:
-    """What embeds by a variant's file.
+def open_way(
+    folder: Path, variant: str, options: loader.Options, runner: Runner, tokenizer: dict[str, Path]
+) -> Encoder:
+    """What embeds by a variant's file; `tokenizer` are the files that foundry_runtime reads in place of the folder's.
 
     Raises:
         FoundryError: when Sentence Transformers would compute in another precision than the one that is asked for.
     """
     precision = options.get("precision", "f32")
     if runner == "foundry_runtime":
-        return RuntimeVariant(folder, variant, precision)
+        return RuntimeVariant(folder, variant, precision, tokenizer)
     loaded = loader.load(folder, variant, options)
     if (actual := precisions.of_loaded(loaded)) != precision:
         raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")

@@ -5,6 +5,7 @@ time is used up. Speed is that of `encode`, Sentence Transformers' or for some s
 included.
 """
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base import files
-from foundry.benchmarking import interleaving, measuring, peaks, records, speeds
+from foundry.benchmarking import by_runtime, interleaving, measuring, peaks, records, speeds
 from foundry.benchmarking.fork_server import ForkServers
 from foundry.benchmarking.interleaving import TIMEOUT_SECONDS, TOO_SLOW_RATIO, Rounds
 from foundry.benchmarking.measuring import Group, Measured
@@ -69,6 +70,7 @@ class Plan:
     peak_gflops: dict[str, dict[str, float]]  # by precision and runtime
     torch_threads: int
     incapable: Sequence[str]  # the rows whose precision this processor does not compute in
+    tokenizer: dict[str, Path]  # files that foundry_runtime reads in place of the model's own, by name
 
     @property
     def measured_names(self) -> list[str]:
@@ -112,8 +114,12 @@ def make_plan(
     groups: Mapping[str, list[str]],
     machine: Mapping[str, Any],
     effort: Effort,
+    scratch: Path,
 ) -> Plan:
-    """Measure torch once on the groups of texts, and the machine's limits, and plan the measurements by that."""
+    """Measure torch once on the groups of texts, and the machine's limits, and plan the measurements by that.
+
+    The tokenizer that foundry_runtime reads is written to `scratch`.
+    """
     described = servers.for_backend(BASELINE).call(
         measuring.describe, folder / BASELINE, dict(groups), seconds=TIMEOUT_SECONDS
     )
@@ -139,7 +145,12 @@ def make_plan(
     bf16 = any("bf16" in flag for flag in machine["instruction_sets"])
     peak = peak_gflops(servers, list(dict.fromkeys(row.backend for row in wanted.values())), bf16)
     incapable = [name for name, row in wanted.items() if not is_capable(servers, row)]
-    return Plan(wanted, planned, facts, peak, described["threads"], incapable)
+    tokenizer: dict[str, Path] = {}
+    if any(row.runner == "foundry_runtime" for row in wanted.values()):
+        tokenizer = servers.for_backend(BASELINE).call(
+            by_runtime.write_tokenizer, folder / BASELINE, scratch, seconds=TIMEOUT_SECONDS
+        )
+    return Plan(wanted, planned, facts, peak, described["threads"], incapable, tokenizer)
 
 
 def peak_gflops(servers: ForkServers, backends: Sequence[str], bf16: bool) -> dict[str, dict[str, float]]:
@@ -170,8 +181,8 @@ def measure_rounds(
         row = plan.rows[name]
         to_embed = list(texts) if name not in embeddings and (row.is_setting or name == BASELINE) else []
         measured: Measured = servers.for_backend(row.server).call(
-            measuring.measure, folder / row.variant, row.variant, row.options, row.runner, dict(plan.groups), give_up,
-            to_embed, seconds=TIMEOUT_SECONDS + 2 * give_up,
+            measuring.measure, folder / row.variant, row.variant, row.options, row.runner, plan.tokenizer,
+            dict(plan.groups), give_up, to_embed, seconds=TIMEOUT_SECONDS + 2 * give_up,
         )  # fmt: skip
         if to_embed:
             embeddings[name] = measured.embeddings
@@ -222,8 +233,8 @@ def benchmark(
     """Measure the rows on every group of texts, as `effort` says; give what is written to the benchmark's file."""
     began = time.perf_counter()
     texts = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
-    with ForkServers() as servers:
-        plan = make_plan(servers, folder, wanted, groups, machine, effort)
+    with ForkServers() as servers, tempfile.TemporaryDirectory() as scratch:
+        plan = make_plan(servers, folder, wanted, groups, machine, effort, Path(scratch))
         rounds, embeddings = measure_rounds(servers, folder, plan, texts, effort)
     return {
         "format": speeds.FORMAT,

@@ -45,19 +45,9 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     transformer = folder / checkpoint_folder.transformer_path(folder)
     limit = checkpoint_folder.max_seq_length(folder)
     was_plain = tokenization.is_plain(folder)
-    if was_plain:
-        file, config = files.read_json(transformer / FILE), files.read_json(transformer / CONFIG)
-    else:
-        if expected.facts["trust_remote_code"]:  # nothing of it is loaded here
-            return None, []
-        tokenizer = tokenization.transformer_without_weights(folder).tokenizer
-        if not tokenizer.is_fast:
-            return None, []
-        file, config = as_loaded(tokenizer)
-    changed = [
-        _write(transformer / FILE, file | tokenizer_changes(file, config, limit)),
-        _write(transformer / CONFIG, config | config_changes(config, limit)),
-    ]
+    changed = rewrite(folder, expected.facts["trust_remote_code"])
+    if changed is None:
+        return None, []
     inputs = expected.tokenizer_inputs(texts)
     ids = by_file_as_it_is(transformer / FILE, inputs)
     same = sum(mine == frozen for mine, frozen in zip(ids, expected.tokens, strict=True))
@@ -73,7 +63,31 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
             )
     version = importlib.metadata.version("transformers")
     record: TokenizerRecord = {"max_length": limit, "texts": len(inputs), "same_by_file": same, "transformers": version}
-    return record, [path.relative_to(folder).as_posix() for path in changed if path is not None]
+    return record, changed
+
+
+def rewrite(folder: Path, trusts_code: bool) -> list[str] | None:
+    """Write the tokenizer's files of a folder so that they say everything, and compare nothing; see `align`.
+
+    Returns the names of the files that changed; None where tokenizer.json cannot say it, or where it would take code of
+    the checkpoint's own to know.
+    """
+    transformer = folder / checkpoint_folder.transformer_path(folder)
+    limit = checkpoint_folder.max_seq_length(folder)
+    if tokenization.is_plain(folder):
+        file, config = files.read_json(transformer / FILE), files.read_json(transformer / CONFIG)
+    else:
+        if trusts_code:
+            return None
+        tokenizer = tokenization.transformer_without_weights(folder).tokenizer
+        if not tokenizer.is_fast:
+            return None
+        file, config = as_loaded(tokenizer)
+    changed = [
+        _write(transformer / FILE, file | tokenizer_changes(file, config, limit)),
+        _write(transformer / CONFIG, config | config_changes(config, limit)),
+    ]
+    return [path.relative_to(folder).as_posix() for path in changed if path is not None]
 
 
 def as_loaded(tokenizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -48,7 +48,7 @@ def test_processes_that_compute_beside_a_measurement_are_seen_and_nothing_is_rec
     groups = {"short": Group(["A short text."] * 64, [8], 64, 64)}
 
     def measure(variant: str, give_up: float) -> Measured:
-        return measuring.measure(checkpoint, variant, {}, "sentence_transformers", groups, give_up, [])
+        return measuring.measure(checkpoint, variant, {}, "sentence_transformers", {}, groups, give_up, [])
 
     result = interleaving.run_rounds(["torch"], measure, EFFORT.model_copy(update={"minutes": 0.001}))
     seen = result.other_load(EFFORT.busy_share)

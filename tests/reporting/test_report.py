@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from foundry.base import files
 from foundry.benchmarking import speeds
 from foundry.publishing import card
 from foundry.reporting import rendering
+from foundry.reporting.charts.closeness import _label_places
 from foundry.reporting.rows import build_rows, merge_same_bytes
 from foundry.variants import naming
 from tests.support.projects import TINY_VARIANTS
@@ -324,3 +326,12 @@ def test_a_search_for_a_budget_is_shown_with_a_chart_that_loads_nothing(written:
     chart = after[after.index("<svg") : after.index("</svg>")]
     assert "Tried: grey misses the budget" in chart
     assert not re.search(r"(href|src)=.http", chart)
+
+
+def test_no_name_in_the_chart_of_closeness_stands_below_all_points() -> None:
+    points = [(1e-7, 1.0 + 0.01 * number) for number in range(14)] + [(1e-3, 4.0), (1e-2, 1.2)]
+    places = _label_places(points)
+    assert sorted(places) == list(range(len(points)))
+    assert min(y for _, y in places.values()) >= 1.0
+    heights = sorted(places[number][1] for number in range(14))
+    assert min(after - before for before, after in itertools.pairwise(heights)) > 0.1  # none on another

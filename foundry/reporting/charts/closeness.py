@@ -76,7 +76,9 @@ def closeness(table: Sequence[MergedRow], group: str) -> Any:
         colour = BAD if failed else BEST if best else SOFT
         axes.plot([x], [y], "X" if failed else "o", color=colour, markersize=8 if failed or best else 5, zorder=2)
     axes.set_xlim(NEAREST / 2, max((x for x, _ in points), default=1e-2) * 1000)
-    for index, place in _label_places(points).items():
+    places = _label_places(points)
+    axes.set_ylim(top=max([axes.get_ylim()[1], *(1.02 * y for _, y in places.values())]))
+    for index, place in places.items():
         weight = "bold" if index in front else "normal"
         line = {"arrowstyle": "-", "color": SOFT, "lw": 0.5}
         axes.annotate(label(shown[index]), points[index], place, fontsize=8, va="center", color=INK,
@@ -112,5 +114,7 @@ def _column(points: Sequence[tuple[float, float]], column: Sequence[int], gap: f
     for index in order:
         heights.append(max(points[index][1], heights[-1] + gap) if heights else points[index][1])
     shift = sum(height - points[index][1] for index, height in zip(order, heights, strict=True)) / max(len(order), 1)
+    # No name stands below all points, where the axis ends.
+    shift = min([shift, *(height - min(y for _, y in points) for height in heights[:1])])
     right = max((points[index][0] for index in order), default=1.0) * 1.8
     return {index: (right, height - shift) for index, height in zip(order, heights, strict=True)}
