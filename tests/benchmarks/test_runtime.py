@@ -7,7 +7,7 @@ def test_each_round_begins_with_another_call() -> None:
     order: list[str] = []
     calls = {name: lambda name=name: order.append(name) for name in ("a", "b", "c")}  # type: ignore[misc]
     seconds = runtime.measure(calls, rounds=4)
-    assert "".join(order) == "abc" + "abc" + "bca" + "cab" + "abc"  # first without being measured
+    assert "".join(order) == "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc"  # each once without being measured, before it is
     assert {name: len(values) for name, values in seconds.items()} == {"a": 4, "b": 4, "c": 4}
 
 
