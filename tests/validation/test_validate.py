@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.reference.closeness import directions
 from foundry.reference.reference import Reference
@@ -62,6 +63,24 @@ def test_what_does_not_load_fails_and_says_why(project: Callable[..., Path], tin
     result = validate_in(project(), tiny, "onnx", folder)
     assert result["verdict"] == "failed"
     assert "does not load" in str(result["reason"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("sentence_bert_config.json", {"max_seq_length": 16}, {"different_tokens", "different_max_length"}),
+        ("tokenizer_config.json", {"do_lower_case": False}, {"different_tokens"}),
+    ],
+)
+def test_with_other_tokens_than_torchs_its_checks_say_so(
+    project: Callable[..., Path], tiny: Path, tmp_path: Path, name: str, change: dict[str, Any], expected: set[str]
+) -> None:
+    """No tokenizer could be published with it, so that the runtime has none to be tried with."""
+    folder = Path(shutil.copytree(tiny / "onnx", tmp_path / "onnx"))
+    files.write_json(folder / name, files.read_json(folder / name) | change)
+    result = validate_in(project(), tiny, "onnx", folder)
+    assert (result["verdict"], result["reason"], result["runtime"]) == ("failed", None, None)
+    assert expected <= {check["check"] for check in result["checks"] if not check["passed"]}
 
 
 def test_skipped_is_neither_passed_nor_failed(project: Callable[..., Path], tiny: Path, tmp_path: Path) -> None:
