@@ -101,7 +101,7 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement constraints-peers.txt
 	@touch $@
 
-# And transformers.js, for machines that have Node.
-node_modules/installed:
+# And transformers.js, which needs Node. Another version of it stands in this file.
+node_modules/installed: Makefile
 	npm install --prefix . --no-save --no-audit --no-fund --ignore-scripts --loglevel=error @huggingface/transformers@$(TRANSFORMERS_JS)
 	@touch $@
