@@ -7,6 +7,8 @@ as 32 texts of 16 tokens, or 2 of 256.
 from collections.abc import Sequence
 
 TOKENS_PER_BATCH = 512
+# A GPU computes so many at once that what takes time is to start it: measured in docs/gpu.md.
+TOKENS_PER_BATCH_ON_GPU = 32768
 
 
 def cut(

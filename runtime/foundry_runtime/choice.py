@@ -22,6 +22,7 @@ ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
 STEMS = {"onnx": "model", "openvino": "openvino_model"}
 # A variant whose lowest cosine to torch is at least this is as near as rounding allows.
 NEAR = 0.9999
+DEVICES = ("cpu", "cuda")
 PREFERRED = ("throughput", "latency")  # of the uses that a report has recommendations for
 
 
@@ -51,18 +52,27 @@ def installed() -> list[str]:
 
 
 def choose(
-    folder: ModelFolder, variant: str | None = None, precision: str | None = None, transformer: str = ""
+    folder: ModelFolder,
+    variant: str | None = None,
+    precision: str | None = None,
+    transformer: str = "",
+    device: str = "cpu",
 ) -> Choice:
     """What to run of a model; `variant` and `precision` (`f32`, `bf16`, `f16`) where they are wished for.
 
-    `transformer` is where the transformer stands in a folder that has no record.
+    `transformer` is where the transformer stands in a folder that has no record. On the device `cuda`, an NVIDIA GPU,
+    only what was validated on one is run, in `f32` or `tf32`.
 
     Raises:
         UnusableModel: when there is no such variant, it did not pass for a processor like this one or in this
             precision, or its runtime is not installed.
     """
+    if device not in DEVICES:
+        raise UnusableModel(f"device is {device!r}, must be {' or '.join(DEVICES)}")
     if not folder.is_verified:
-        return _by_name(folder, variant, precision or "f32", transformer)
+        return _by_name(folder, variant, precision or "f32", transformer, device)
+    if device == "cuda":
+        return _on_cuda(folder, variant, precision)
     entries: Mapping[str, Any] = folder.record["variants"]
     reasons = {name: _why_not(name, entry) for name, entry in entries.items()}
     usable = [name for name, reason in reasons.items() if reason is None]
@@ -78,9 +88,35 @@ def choose(
     if reason := reasons[variant]:
         raise UnusableModel(f"{folder.name}: {variant} cannot be run here: {reason}")
     _check_precision(folder, variant, precision := precision or "f32", entries[variant])
-    files = tuple(entries[variant]["files"])
+    return _of_entry(variant, entries[variant], precision)
+
+
+def _of_entry(variant: str, entry: Mapping[str, Any], precision: str) -> Choice:
+    """The files of a variant by what foundry.json says of it."""
+    files = tuple(entry["files"])
     graphs = sorted((name for name in files if name.endswith(ENDINGS[variant.partition("_")[0]])), key=len)
     return Choice(variant, graphs[0], files, precision, graphs[-1])
+
+
+def _on_cuda(folder: ModelFolder, variant: str | None, precision: str | None) -> Choice:
+    """What to run on an NVIDIA GPU: what is wished for or recommended there, of what passed there."""
+    entries: Mapping[str, Any] = folder.record["variants"]
+    passed = {name: entry["cuda"] for name, entry in entries.items() if name.startswith("onnx") and entry.get("cuda")}
+    if not passed:
+        raise UnusableModel(f"{folder.name}: no ONNX file was validated on a GPU")
+    if variant is None:
+        wanted = [row for row in folder.record.get("recommended") or () if row.get("device") == "cuda"]
+        answers = [row for row in wanted if row["budget"] == 0 and row["variant"] in passed]
+        answers.sort(key=_preference)
+        if not answers:
+            raise UnusableModel(f"{folder.name}: nothing is recommended for a GPU: name one of {', '.join(passed)}")
+        variant, precision = answers[0]["variant"], precision or answers[0]["precision"]
+    if variant not in passed:
+        raise UnusableModel(f"{folder.name}: {variant} was not validated on a GPU; {', '.join(passed)} were")
+    if (precision := precision or "f32") not in passed[variant]:
+        tried = ", ".join(passed[variant])
+        raise UnusableModel(f"{folder.name}: {variant} was not validated in {precision} on a GPU; it was in {tried}")
+    return _of_entry(variant, entries[variant], precision)
 
 
 def _why_not(variant: str, entry: Mapping[str, Any]) -> str | None:
@@ -107,10 +143,15 @@ def _recommended(record: Mapping[str, Any], usable: Iterable[str]) -> tuple[str,
     if not _is_alike(record.get("host") or {}):
         return None
     answers = [row for row in record.get("recommended") or () if row["budget"] == 0 and row["variant"] in usable]
-    answers = [row for row in answers if row["use"] in PREFERRED]
-    # Of the lengths of text, the middle one: it is the most like a paragraph.
-    answers.sort(key=lambda row: (PREFERRED.index(row["use"]), row["texts"] != "medium"))
+    answers = [row for row in answers if row["use"] in PREFERRED and row.get("device", "cpu") == "cpu"]
+    answers.sort(key=_preference)
     return (answers[0]["variant"], answers[0]["precision"]) if answers else None
+
+
+def _preference(answer: Mapping[str, Any]) -> tuple[int, bool]:
+    """Where a recommendation stands among others: of the lengths of text, the middle one is most like a paragraph."""
+    uses = [*PREFERRED, answer["use"]]
+    return uses.index(answer["use"]), answer["texts"] != "medium"
 
 
 def _is_alike(host: Mapping[str, Any]) -> bool:
@@ -144,14 +185,16 @@ def _check_precision(folder: ModelFolder, variant: str, precision: str, entry: M
         raise UnusableModel(f"this machine's processor does not compute in {precision}")
 
 
-def _by_name(folder: ModelFolder, variant: str | None, precision: str, transformer: str) -> Choice:
+def _by_name(folder: ModelFolder, variant: str | None, precision: str, transformer: str, device: str) -> Choice:
     """The graph of a folder that is not verified, by the names that Sentence Transformers gives to files."""
     if variant is None:
         raise UnusableModel(f"{folder.name} is not verified, so that nothing says which variant is good: name one")
     kind, _, suffix = variant.partition("_")
     if kind not in RUNTIMES:
         raise UnusableModel(f"variant {variant!r} is neither onnx nor openvino")
-    if kind == "onnx" and precision != "f32":
+    if kind == "openvino" and device == "cuda":
+        raise UnusableModel("OpenVINO does not run on an NVIDIA GPU")
+    if kind == "onnx" and precision not in ({"f32"} if device == "cpu" else {"f32", "tf32"}):
         raise UnusableModel(f"{variant} computes in the types of its file, not in {precision}")
     if kind not in installed():
         raise UnusableModel(f"{RUNTIMES[kind]} is not installed: `pip install 'foundry-runtime[{RUNTIMES[kind]}]'`")

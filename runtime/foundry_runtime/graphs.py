@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from foundry_runtime import mapped_weights
+from foundry_runtime.errors import ProviderUnavailable
 
 Provider = str | tuple[str, dict[str, Any]]
 ON_CPU: tuple[list[Provider], ...] = (["CPUExecutionProvider"], [("CPUExecutionProvider", {})])
@@ -15,6 +16,9 @@ WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of graphs that end at the embedding
+
+ERRORS = 3  # of ONNX Runtime's log levels
+CUDA = "CUDAExecutionProvider"  # runs a graph on an NVIDIA GPU
 
 
 class MissingInput(ValueError):
@@ -51,6 +55,10 @@ class OnnxGraph:
         """Load a graph; one run uses `threads` threads, by default one for each core.
 
         On a CPU its weights stay in the file, which must not change as long as the graph is used.
+
+        Raises:
+            ProviderUnavailable: when ONNX Runtime leaves the graph to another provider than the first that is asked
+                for, as it does without an error where CUDA's libraries are missing.
         """
         import onnxruntime
 
@@ -60,7 +68,17 @@ class OnnxGraph:
         session = None
         if session_options is None and list(providers) in ON_CPU:
             session = _mapped_session(path, options)
+        if _name_of(providers[0]) == CUDA:
+            onnxruntime.preload_dlls()  # CUDA's libraries, where they are Python packages
+            if session_options is None:
+                options.log_severity_level = (
+                    ERRORS  # or it warns of nodes on the processor, where those of shapes belong
+                )
         self.session = session or onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        if (wanted := _name_of(providers[0])) not in self.session.get_providers():
+            raise ProviderUnavailable(
+                f"{wanted} cannot be used here: ONNX Runtime has {', '.join(self.session.get_providers())} for {path}"
+            )
         self.inputs = tuple(node.name for node in self.session.get_inputs())
         self.outputs = tuple(node.name for node in self.session.get_outputs())
 
@@ -69,6 +87,11 @@ class OnnxGraph:
         names = self.outputs if outputs is None else tuple(outputs)
         arrays = self.session.run(list(names), _taken(self.inputs, values))
         return dict(zip(names, arrays, strict=True))
+
+
+def _name_of(provider: Provider) -> str:
+    """The name of a provider, with or without options."""
+    return provider if isinstance(provider, str) else provider[0]
 
 
 def _mapped_session(path: Path, options: Any) -> Any:

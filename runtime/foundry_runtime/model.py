@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 from foundry_runtime import batches, choice, machine
 from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
 from foundry_runtime.folder import ModelFolder, open_folder
-from foundry_runtime.graphs import Graph, OnnxGraph, OpenVinoGraph
+from foundry_runtime.graphs import CUDA, Graph, OnnxGraph, OpenVinoGraph
 from foundry_runtime.head import Values, read_head
 from foundry_runtime.layout import read_layout
 from foundry_runtime.progress import Progress
@@ -20,6 +21,7 @@ from foundry_runtime.tokens import Encoded, Text, Tokens
 
 # So many texts are tokenized, sorted and run before the next: a million do not all lie in memory as tokens.
 TEXTS_AT_ONCE = 8192
+TEXTS_AT_ONCE_ON_GPU = 1024  # so that it soon has work, while the next are tokenized
 CLASSES = {"SentenceTransformer": "Embedder", "SparseEncoder": "SparseEmbedder", "CrossEncoder": "Reranker"}
 # The outputs that hold a vector for each token, or for a CrossEncoder what its head gives, the first that there is.
 TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings", "logits")
@@ -32,11 +34,12 @@ class Model:
     Args:
         model: The folder, or the name of a repository on the Hub (with the extra `hub`).
         variant: Which file; by default the one that foundry.json recommends for a machine like this.
-        precision: What OpenVINO computes in, `f32`, `bf16` or `f16`; by default what is recommended with the file,
-            else f32. Only what the file was validated in is taken.
+        precision: What OpenVINO computes in, `f32`, `bf16` or `f16`, or ONNX Runtime on a GPU, `f32` or `tf32`; by
+            default what is recommended with the file, else f32. Only what the file was validated in is taken.
+        device: `cpu`, or `cuda` for an NVIDIA GPU, where only what was validated on one is run.
         threads: By default one for each core that this process may use, or as many as its container's quota.
-        streams: How many batches run at once where there are many; by default one for each thread. With 1, the file
-            is loaded once and memory is least.
+        streams: How many batches run at once where there are many; by default one for each thread, on a GPU one. With
+            1, the file is loaded once and memory is least.
         max_seq_length: Tokens after which a text is cut, where it is to be less than the model's own.
         prompts: Further prompts by name, or others than the model's own.
         default_prompt_name: The prompt of `encode` and `predict`, where it is to be another one than the model's own.
@@ -60,6 +63,7 @@ class Model:
         variant: str | None = None,
         *,
         precision: str | None = None,
+        device: str = "cpu",
         threads: int | None = None,
         streams: int | None = None,
         max_seq_length: int | None = None,
@@ -78,8 +82,8 @@ class Model:
             raise UnusableModel(
                 f"{folder.name}: its settings have {', '.join(layout.unknown_settings)}, which is not known here"
             )
-        chosen = choice.choose(folder, variant, precision, layout.transformer)
-        self.variant, self.precision = chosen.variant, chosen.precision
+        chosen = choice.choose(folder, variant, precision, layout.transformer, device)
+        self.variant, self.precision, self.device = chosen.variant, chosen.precision, device
         self._tokens = Tokens(folder, layout, max_seq_length)
         self._head = read_head(folder, layout.modules)
         threads = threads or machine.threads()
@@ -87,7 +91,11 @@ class Model:
         # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
         is_whole = saved.get("truncate_dim") is None and not self._head.without_prompt
         may_be_finished = self._finished_output is not None and is_whole
-        self._streams = Streams(_opener(folder, chosen, may_be_finished), threads, streams or threads)
+        on_gpu = device == "cuda"
+        self._tokens_per_batch = batches.TOKENS_PER_BATCH_ON_GPU if on_gpu else batches.TOKENS_PER_BATCH
+        self._texts_at_once = TEXTS_AT_ONCE_ON_GPU if on_gpu else TEXTS_AT_ONCE
+        streams = streams or (1 if on_gpu else threads)
+        self._streams = Streams(_opener(folder, chosen, may_be_finished, device), threads, streams)
         outputs = self._streams.single.outputs
         self._is_finished = may_be_finished and self._finished_output in outputs
         self._outputs = (str(self._finished_output),) if self._is_finished else self._token_output(folder.name, outputs)
@@ -140,15 +148,33 @@ class Model:
         if batch_size is not None and batch_size <= 0:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         progress = Progress(len(texts), show_progress)
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            encoded = self._tokens.encode(texts[start : start + TEXTS_AT_ONCE])
+        for start, encoded in self._encoded(texts):
             lengths = [len(entry) for entry in encoded]
-            fits_one = batch_size is None and len(lengths) * max(lengths) <= batches.TOKENS_PER_BATCH
-            cut = batches.cut(lengths, 1 if fits_one else self._streams.count, batch_size)
+            fits_one = batch_size is None and len(lengths) * max(lengths) <= self._tokens_per_batch
+            streams = 1 if fits_one else self._streams.count
+            cut = batches.cut(lengths, streams, batch_size, self._tokens_per_batch)
             work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length)
             for batch, rows in zip(cut, self._streams.run(work, cut), strict=True):
                 yield [start + index for index in batch], rows
                 progress.add(len(batch))
+
+    def _encoded(self, texts: Sequence[Text]) -> Iterator[tuple[int, list[Encoded]]]:
+        """The tokens of all texts, some texts at a time, and the place of the first of them.
+
+        On a GPU the next texts are tokenized while these are computed, for which the processor has nothing else to do.
+        """
+        parts = range(0, len(texts), self._texts_at_once)
+        if self.device == "cpu" or len(parts) < 2:
+            for start in parts:
+                yield start, self._tokens.encode(texts[start : start + self._texts_at_once])
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="foundry-tokens") as pool:
+            coming = pool.submit(self._tokens.encode, texts[: self._texts_at_once])
+            for start in parts:
+                encoded, after = coming.result(), start + self._texts_at_once
+                if after < len(texts):
+                    coming = pool.submit(self._tokens.encode, texts[after : after + self._texts_at_once])
+                yield start, encoded
 
     def _run_batch(
         self, graph: Graph, batch: Sequence[int], *, encoded: Sequence[Encoded], prompt_length: int | None
@@ -169,7 +195,9 @@ class Model:
         return self._head.compute(values, self._output)
 
 
-def _opener(folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool) -> Callable[[int, int], Graph]:
+def _opener(
+    folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool, device: str
+) -> Callable[[int, int], Graph]:
     """What loads the chosen graph, or the one that ends at the embedding, after all its files were compared with their
     hashes."""
     paths = {name: folder.path(name) for name in chosen.files}
@@ -180,6 +208,8 @@ def _opener(folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool) -
     weights = paths.get(chosen.graph.removesuffix(".xml") + ".bin")
 
     def open_graph(threads: int, streams: int) -> Graph:
+        if device == "cuda":
+            return OnnxGraph(path, [(CUDA, {"use_tf32": str(int(chosen.precision == "tf32"))})])
         if chosen.runtime == "onnx":
             # Streams are threads that call, each of which works itself; the rest of the threads helps all of them.
             return OnnxGraph(path, threads=max(threads - streams + 1, 1))

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sentence_transformers.models import Transformer
 from sentence_transformers.util import load_file_path
 from transformers.modeling_outputs import ModelOutput
 
-from foundry_runtime.graphs import FINISHED_OUTPUTS, Graph, OnnxGraph, OpenVinoGraph
+from foundry_runtime.errors import ProviderUnavailable
+from foundry_runtime.graphs import CUDA, FINISHED_OUTPUTS, Graph, OnnxGraph, OpenVinoGraph
 
 LOADERS = ("load_onnx_model", "load_openvino_model")
 # What Sentence Transformers hands on that says where a file is, by the name under which its own function takes it.
@@ -36,6 +38,7 @@ class GraphModule(torch.nn.Module):
         self.input_names = graph.inputs
         # Sentence Transformers computes what stands behind the tokens itself.
         self._wanted = tuple(name for name in graph.outputs if name not in FINISHED_OUTPUTS)
+        self._on_gpu = isinstance(graph, OnnxGraph) and graph.session.get_providers()[0] == CUDA
         if isinstance(graph, OnnxGraph):
             self.session = graph.session
         if isinstance(graph, OpenVinoGraph):
@@ -61,11 +64,30 @@ class GraphModule(torch.nn.Module):
             "token_type_ids": token_type_ids,
             "position_ids": position_ids,
         }
-        values = {name: tensor.cpu().numpy() for name, tensor in given.items() if tensor is not None}
+        tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
+        if self._on_gpu and input_ids.is_cuda:
+            return ModelOutput(self.run_where_they_lie(tensors))
+        values = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         outputs = self.graph.run(values, self._wanted)
         return ModelOutput(
             {name: torch.from_numpy(value).float().to(input_ids.device) for name, value in outputs.items()}
         )
+
+    def run_where_they_lie(self, given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """An ONNX graph's outputs by name, in float32, from inputs on its own device, between which and the processor
+        nothing is copied."""
+        binding = self.session.io_binding()
+        inputs = {name: given[name].long().contiguous() for name in self.input_names}
+        device = given["input_ids"].device
+        for name, tensor in inputs.items():
+            binding.bind_input(name, device.type, device.index or 0, np.int64, tuple(tensor.shape), tensor.data_ptr())
+        for name in self._wanted:
+            binding.bind_output(name, device.type, device.index or 0)
+        if device.type == "cuda":
+            torch.cuda.current_stream().synchronize()  # ONNX Runtime computes in a stream of its own
+        self.session.run_with_iobinding(binding)
+        outputs = (torch.from_dlpack(value.to_dlpack()) for value in binding._iobinding.get_outputs())
+        return {name: value.float() for name, value in zip(self._wanted, outputs, strict=True)}
 
 
 def install() -> None:
@@ -129,7 +151,12 @@ def _onnx_graph(path: Path, options: dict[str, Any]) -> Graph:
     installed = [name for name in onnxruntime.get_available_providers() if name != "AzureExecutionProvider"]
     provider = options.get("provider") or installed[0]  # Azure's asks a server, and runs no graph of its own
     provider_options = options.get("provider_options") or {}
-    return OnnxGraph(path, [(provider, provider_options)], options.get("session_options"))
+    try:
+        return OnnxGraph(path, [(provider, provider_options)], options.get("session_options"))
+    except ProviderUnavailable:
+        if options.get("provider"):
+            raise
+        return OnnxGraph(path, session_options=options.get("session_options"))
 
 
 def _openvino_graph(path: Path, options: dict[str, Any]) -> Graph:

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 from foundry_runtime import Embedder, UnusableModel, choice, machine
+from foundry_runtime.errors import ProviderUnavailable
+from foundry_runtime.folder import open_folder
 
 from tests.support import graph_models
 
@@ -96,3 +99,52 @@ def test_a_folder_that_is_none() -> None:
     for name in ("nowhere", "a/b/c", "/nowhere/at/all", "./nowhere/x"):
         with pytest.raises(UnusableModel, match="is no folder, and no repository"):
             Embedder(name)
+
+
+def on_gpu(**verdicts: Any) -> dict[str, Any]:
+    return {"cuda": {precision: {"figures": {"min_cosine": 1.0}} for precision in verdicts.pop("passed", ())}}
+
+
+def chosen(folder: Path, *wished: str | None) -> choice.Choice:
+    return choice.choose(open_folder(folder), *wished, device="cuda")
+
+
+def test_on_a_gpu_only_what_was_validated_on_one(folder: Path) -> None:
+    with pytest.raises(UnusableModel, match="no ONNX file was validated on a GPU"):
+        chosen(folder)
+    answers = [
+        recommend("onnx_int8"), recommend("onnx", device="cuda", budget=0.01),
+        recommend("onnx_O2", device="cuda", use="latency"), recommend("onnx", device="cuda", precision="tf32"),
+    ]  # fmt: skip
+    passed = {"onnx": entry(1.0, **on_gpu(passed=["f32", "tf32"])), "onnx_O2": entry(2.0, **on_gpu(passed=["f32"]))}
+    graph_models.record(folder, VARIANTS, **passed)
+    with pytest.raises(UnusableModel, match="nothing is recommended for a GPU: name one of onnx, onnx_O2"):
+        chosen(folder)
+    graph_models.record(folder, VARIANTS, recommended=answers, **passed)
+    assert (chosen(folder).variant, chosen(folder).precision) == ("onnx", "tf32")
+    assert (chosen(folder, "onnx_O2").variant, chosen(folder, "onnx_O2").precision) == ("onnx_O2", "f32")
+    assert chosen(folder, "onnx", "f32").precision == "f32"
+    with pytest.raises(UnusableModel, match="onnx_int8 was not validated on a GPU; onnx, onnx_O2 were"):
+        chosen(folder, "onnx_int8")
+    with pytest.raises(UnusableModel, match="onnx_O2 was not validated in tf32 on a GPU; it was in f32"):
+        chosen(folder, "onnx_O2", "tf32")
+    # What is recommended for a GPU is none of a processor's business.
+    assert Embedder(folder).variant == "onnx_int8"
+
+
+def test_a_device_that_is_none_and_one_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(UnusableModel, match="device is 'gpu', must be cpu or cuda"):
+        Embedder(folder, device="gpu")
+    graph_models.record(folder, VARIANTS, onnx=entry(1.0, **on_gpu(passed=["f32"])))
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider cannot be used here: ONNX Runtime has"):
+            Embedder(folder, "onnx", device="cuda")
+
+
+def test_a_folder_that_is_not_verified_on_a_gpu(folder: Path) -> None:
+    unverified = open_folder(folder, verify=False)
+    assert choice.choose(unverified, "onnx", "tf32", device="cuda").precision == "tf32"
+    with pytest.raises(UnusableModel, match="onnx computes in the types of its file, not in tf32"):
+        choice.choose(unverified, "onnx", "tf32")
+    with pytest.raises(UnusableModel, match="OpenVINO does not run on an NVIDIA GPU"):
+        choice.choose(unverified, "openvino", device="cuda")

@@ -48,6 +48,14 @@ def test_more_texts_than_are_tokenized_at_once(folder: Path, monkeypatch: pytest
     assert abs(Embedder(folder, threads=3).encode(TEXTS) - expected).max() < 1e-6
 
 
+def test_on_a_gpu_the_next_texts_are_tokenized_meanwhile_in_the_same_order(folder: Path) -> None:
+    embedder = Embedder(folder)
+    expected = embedder.encode(TEXTS)
+    embedder.device, embedder._texts_at_once = "cuda", 7  # the processor plays its part
+    assert abs(embedder.encode(TEXTS) - expected).max() < 1e-6
+    assert embedder.encode(TEXTS[:1]).shape == (1, graph_models.WIDTH)
+
+
 def test_a_text_alone_several_and_none(folder: Path) -> None:
     embedder = Embedder(folder)
     assert embedder.encode("one text").shape == (graph_models.WIDTH,)

@@ -56,6 +56,35 @@ def test_the_embeddings_are_torchs(tiny: Path, variant: str) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_nothing_is_copied_between_a_graph_and_torch_on_the_same_device(tiny: Path) -> None:
+    """A GPU's way to run a graph, which the processor runs as well."""
+    loaded = loader.load(tiny / "onnx", "onnx")
+    graph: Any = loaded.model[0].auto_model
+    features = dict(loaded.tokenize(TEXTS))
+    expected = graph(**features)
+    tensors = {name: features[name] for name in graph.input_names if name in features}
+    tensors.setdefault("token_type_ids", features["input_ids"] * 0)
+    outputs = graph.run_where_they_lie(tensors)
+    assert outputs.keys() == expected.keys()
+    assert all(np.array_equal(outputs[name].numpy(), expected[name].numpy()) for name in outputs)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_provider_that_is_asked_for_is_used_or_is_an_error(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+    from foundry_runtime import sentence_transformers as without_optimum
+    from foundry_runtime.errors import ProviderUnavailable
+
+    path = variant_folder.weights_path(tiny / "onnx", "onnx")
+    with pytest.raises(ProviderUnavailable, match="CUDAExecutionProvider cannot be used here"):
+        without_optimum._onnx_graph(path, {"provider": "CUDAExecutionProvider"})
+    # Nobody asked: ONNX Runtime's build for CUDA on a machine without a GPU.
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    assert without_optimum._onnx_graph(path, {}).inputs
+
+
+@pytest.mark.usefixtures("installed")
 def test_nothing_is_exported(tiny: Path, tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
