@@ -4,7 +4,7 @@ from pathlib import Path
 
 from foundry.base import command, files, settings
 from foundry.base.progress import say
-from foundry.benchmarking import session, speeds
+from foundry.benchmarking import devices, session, speeds
 from foundry.benchmarking.settings import BenchmarkModel
 from foundry.data import texts
 
@@ -13,11 +13,13 @@ def main(model: str, settings_file: Path, folder: Path, benchmark_texts: Path, h
     wanted = settings.read(settings_file, BenchmarkModel)
     machine = files.read_json(host)
     groups = texts.by_group(texts.read(benchmark_texts))
-    rows = session.rows_to_measure(folder, wanted.variants, wanted.settings)
-    result = session.benchmark(model, folder, rows, groups, machine, wanted.effort_name, wanted.effort)
-    files.write_json(out / f"{machine['host']}.json", result)
-    for line in speeds.summary(result):
-        say(line)
+    for device in devices.to_measure(machine["gpus"], wanted.cuda_effort_name):
+        effort_name, effort = wanted.effort_on(device)
+        rows = session.rows_to_measure(folder, wanted.variants, wanted.settings, device)
+        result = session.benchmark(model, folder, rows, groups, machine, effort_name, effort, device)
+        files.write_json(out / f"{speeds.measured_on(machine['host'], device)}.json", result)
+        for line in speeds.summary(result):
+            say(line)
 
 
 if __name__ == "__main__":

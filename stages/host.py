@@ -15,9 +15,11 @@ def main(out: Path, precisions: Path, toolchain: Path) -> None:
     profile = machine_profile.named_profile()
     # This stage runs on every `dvc repro`, and to ask OpenVINO takes longer than all the rest of it.
     if not (out.is_file() and precisions.is_file() and files.read_json(out) == profile):
+        from foundry.loading import cuda
         from foundry.loading import precisions as computed
 
-        files.write_json(precisions, {"precisions": computed.of_processor()})
+        on_gpu = cuda.of_machine(profile["gpus"])
+        files.write_json(precisions, {"precisions": computed.of_processor(), "cuda": on_gpu})
     files.write_json(out, profile)
 
 

@@ -27,8 +27,10 @@ def main(
     limits = settings.read(settings_file, ValidateVariant)
     selected = [row["text"] for row in texts.read(validation_texts)]
     expected = reference.read(reference_folder)
-    computed_here = files.read_json(precisions)["precisions"]
-    result = verdict.validate(folder, variant, selected, files.read_json(tasks), expected, limits, computed_here)
+    computed = files.read_json(precisions)
+    result = verdict.validate(
+        folder, variant, selected, files.read_json(tasks), expected, limits, computed["precisions"], computed["cuda"]
+    )
     files.write_json(out, result)
     why = results.why_failed(result["checks"]) or result["reason"]
     if result["verdict"] == "passed" and (failing := results.families_that_fail(result)):
@@ -39,6 +41,9 @@ def main(
     for name, judged in result["precisions"].items():
         reason = f" {judged['reason']}" if judged["reason"] else ""
         say(f"{variant} in {name}: ", (judged["verdict"], STYLES[judged["verdict"]]), reason)
+    for name, judged in result["cuda"].items():
+        reason = f" {judged['reason']}" if judged["reason"] else ""
+        say(f"{variant} in {name} on cuda: ", (judged["verdict"], STYLES[judged["verdict"]]), reason)
     if result["verdict"] == "failed" and limits.on_failure == "stop":
         raise FoundryError(f"{variant} failed, and validate.on_failure is stop: {why}")
 

@@ -121,7 +121,7 @@ def test_what_builds_or_judges_depends_on_the_versions_of_its_libraries() -> Non
 def test_a_package_that_the_project_asks_for_is_decisive_or_known_not_to_be() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    lines = [line for extra in ("optimum", "sample", "adapters") for line in extras[extra]]
+    lines = [line for extra in ("optimum", "sample", "adapters", "gpu") for line in extras[extra]]
     asked = {Requirement(line).name for line in [*project["dependencies"], *lines]}
     assert asked | {"nncf"} == {*packages.DECISIVE} | BUILDS_NOTHING  # nncf comes with optimum's exporters
     assert [name for name in packages.DECISIVE if name in BUILDS_NOTHING] == []

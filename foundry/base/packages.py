@@ -14,6 +14,7 @@ DECISIVE = (
     "onnx",
     "onnx-ir",
     "onnxruntime",
+    "onnxruntime-gpu",
     "onnxscript",
     "openvino",
     "optimum",

@@ -8,11 +8,12 @@ from foundry.loading.items import Item, Query, make_items
 from foundry.loading.prompts import Method, embed_by_role
 from foundry.reference import tokenizer_files
 from foundry.variants import checkpoint_folder, variant_folder
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 # As many for each stream, because the last batches of a measurement must not find most streams without work.
 BATCHES_PER_STREAM = 2
 LARGEST_BULK = 16
+PARTS_ON_GPU = 8  # each is tokenized while the one before is computed
 
 
 class RuntimeVariant:
@@ -23,7 +24,12 @@ class RuntimeVariant:
     """
 
     def __init__(
-        self, folder: Path, variant: str, precision: InferencePrecision, tokenizer: Mapping[str, Path]
+        self,
+        folder: Path,
+        variant: str,
+        precision: InferencePrecision,
+        tokenizer: Mapping[str, Path],
+        device: Device = "cpu",
     ) -> None:
         import foundry_runtime
         from foundry_runtime.folder import ModelFolder
@@ -36,7 +42,7 @@ class RuntimeVariant:
         self._kind = checkpoint_folder.kind(folder)
         model_class = getattr(foundry_runtime, CLASSES[self._kind])
         opened = ModelFolder(str(folder), find, verify=False)
-        self._model: Any = model_class(opened, variant, precision=precision)
+        self._model: Any = model_class(opened, variant, precision=precision, device=device)
 
     def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]:
         """What a model of this kind takes one at a time, as `LoadedVariant.items` makes it."""
@@ -74,14 +80,18 @@ def dense(rows: Any) -> Any:
     return rows.to_dense() if hasattr(rows, "to_dense") else rows
 
 
-def bulk(texts_in_group: int, tokens_per_text: float) -> int:
+def bulk(texts_in_group: int, tokens_per_text: float, device: Device = "cpu") -> int:
     """How many texts keep every stream busy for several batches: of a slow model fewer, so that a measurement ends.
 
     Never fewer than the group has, nor more than `LARGEST_BULK` times as many.
     """
     from foundry_runtime import machine
     from foundry_runtime.batches import TOKENS_PER_BATCH
+    from foundry_runtime.model import TEXTS_AT_ONCE_ON_GPU
 
-    tokens = BATCHES_PER_STREAM * machine.threads() * TOKENS_PER_BATCH
-    wanted = round(tokens / max(tokens_per_text, 1))
+    if device == "cuda":
+        wanted = PARTS_ON_GPU * TEXTS_AT_ONCE_ON_GPU
+    else:
+        tokens = BATCHES_PER_STREAM * machine.threads() * TOKENS_PER_BATCH
+        wanted = round(tokens / max(tokens_per_text, 1))
     return min(max(texts_in_group, wanted), LARGEST_BULK * texts_in_group)

@@ -86,8 +86,7 @@ def _serve(connection: Connection, backend: str) -> None:
 
     command.prepare_process()
     runner, _, of_runtime = backend.rpartition(".")
-    if runner:  # it tokenizes by all threads, as where it is deployed
-        os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # by all threads, as where nobody says otherwise
     for library in (runner, RUNTIMES[of_runtime]) if runner else loader.libraries(backend):
         importlib.import_module(library)
     gc.freeze()  # Or the first collection in a child would copy every page.

@@ -18,6 +18,7 @@ LIBRARIES = (
     "transformers",
     "sentence-transformers",
     "onnxruntime",
+    "onnxruntime-gpu",
     "openvino",
     "optimum",
     "tokenizers",
@@ -74,7 +75,19 @@ def gpus() -> list[str]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    return _ask(tool, "name,memory.total,driver_version")
+
+
+def gpu_memory_used_mb() -> float:
+    """What all processes together hold of the memory of the first NVIDIA GPU; 0 without its driver's own tool."""
+    tool = shutil.which("nvidia-smi")
+    used = _ask(tool, "memory.used") if tool else []
+    return float(used[0].split()[0]) * 2**20 / 1e6 if used else 0.0
+
+
+def _ask(tool: str, facts: str) -> list[str]:
+    """A line for each GPU from nvidia-smi; nothing where it fails."""
+    query = [tool, f"--query-gpu={facts}", "--format=csv,noheader"]
     listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
     return listed.stdout.strip().splitlines() if listed.returncode == 0 else []
 

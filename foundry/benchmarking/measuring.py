@@ -12,17 +12,20 @@ from statistics import median
 from typing import Any, Protocol
 
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import speeds
+from foundry.benchmarking import machine_profile, speeds
 from foundry.benchmarking.by_runtime import RuntimeVariant, bulk, dense
 from foundry.benchmarking.other_load import Stopwatch, Taken
 from foundry.benchmarking.settings import Runner
 from foundry.loading import loader, precisions
 from foundry.loading.items import PASSAGES_PER_QUERY, Item
 from foundry.loading.variant import LoadedVariant
+from foundry.variants.precisions import Device
 
 TIMED_PASSES = 2  # a round more says more than a pass more
 EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
+LARGEST_BATCH = 256  # when torch's speed is first looked at
+MOST_SINGLES = 64  # of a group, however fast torch is
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
 
@@ -55,6 +58,7 @@ class Measured:
     gave_up: bool = False  # the time ran out before all was measured
     embeddings: Any = None  # (texts, dimensions), where asked for
     taken: Taken | None = None  # what other jobs took of the processor during the timed passes
+    gpu_memory_mb: float | None = None  # what the process took of a GPU's memory
 
 
 def measure(
@@ -72,6 +76,8 @@ def measure(
     What disturbs a machine comes in bursts, so a value is the median of passes that lie apart. The pass before them is
     not timed: runtimes prepare themselves for each new shape of input. After `give_up` seconds no pass begins.
     """
+    gpu_memory_mb = None
+    memory_before = machine_profile.gpu_memory_used_mb() if options.get("device") == "cuda" else None
     started = time.perf_counter()
     loaded = open_way(folder, variant, options, runner, tokenizer)
     load_seconds = time.perf_counter() - started
@@ -102,8 +108,12 @@ def measure(
         if passes == 1:
             stopwatch = Stopwatch()
     taken = stopwatch.taken()
+    if memory_before is not None:  # while all that was allocated is still held
+        gpu_memory_mb = machine_profile.gpu_memory_used_mb() - memory_before
     typical = {name: {size: median(values) for size, values in sizes.items()} for name, sizes in rates.items()}
-    return Measured(load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken)
+    return Measured(
+        load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken, gpu_memory_mb
+    )
 
 
 def open_way(
@@ -116,7 +126,7 @@ def open_way(
     """
     precision = options.get("precision", "f32")
     if runner == "foundry_runtime":
-        return RuntimeVariant(folder, variant, precision, tokenizer)
+        return RuntimeVariant(folder, variant, precision, tokenizer, options.get("device", "cpu"))
     loaded = loader.load(folder, variant, options)
     if (actual := precisions.of_loaded(loaded)) != precision:
         raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
@@ -136,7 +146,7 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def describe(folder: Path, groups: dict[str, list[str]]) -> dict[str, Any]:
+def describe(folder: Path, groups: dict[str, list[str]], device: Device = "cpu") -> dict[str, Any]:
     """Of each group: tokens and operations per text, tokenization time, torch's speed in a batch; and torch's threads.
 
     Operations are those of all matrix products, as torch counts them, of a text without padding.
@@ -145,7 +155,7 @@ def describe(folder: Path, groups: dict[str, list[str]]) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
 
     # The counter knows plain attention's products, not those of the fused operator.
-    loaded = loader.load(folder, "torch", {"model_kwargs": {"attn_implementation": "eager"}})
+    loaded = loader.load(folder, "torch", {"model_kwargs": {"attn_implementation": "eager"}, "device": device})
     facts: dict[str, dict[str, float]] = {}
     for name, texts in groups.items():
         items = loaded.items(texts, passages_per_query=1)
@@ -154,14 +164,15 @@ def describe(folder: Path, groups: dict[str, list[str]]) -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
             for item in counted:
                 loaded.encode([item])
+        timed = items if device == "cuda" else counted  # a GPU is at its speed with many alone
         # The fastest, because a disturbed one would leave a group with so few texts that all its figures are noise.
-        seconds = min(_seconds(loaded, counted, len(counted)) for _ in range(TIMED_PASSES))
+        seconds = min(_seconds(loaded, timed, min(len(timed), LARGEST_BATCH)) for _ in range(TIMED_PASSES))
         facts[name] = {
             "texts": len(texts),
             "tokens_per_text": sum(tokens) / len(texts),
             "gflop_per_text": counter.get_total_flops() / len(counted) / 1e9,
             "tokenization_ms_per_text": _tokenization_ms(loaded, items),
-            "texts_per_second": len(counted) / seconds,
+            "texts_per_second": len(timed) / seconds,
         }
     return {"groups": facts, "threads": torch.get_num_threads()}
 
@@ -183,6 +194,7 @@ def plan_group(
     seconds: float,
     batch_sizes: Sequence[int],
     tokens_per_text: float,
+    device: Device = "cpu",
 ) -> Group:
     """As many of the texts as torch embeds in about so many seconds, and the batch sizes that they can fill.
 
@@ -194,4 +206,5 @@ def plan_group(
     if count < min(batch_sizes) <= LONGER * affordable:
         count = min(len(texts), min(batch_sizes))
     sizes = [size for size in batch_sizes if 1 < size <= count]
-    return Group(texts[:count], sizes, min(count, max(2, count // 8)), bulk(count, tokens_per_text))
+    singles = min(count, max(2, count // 8), MOST_SINGLES)
+    return Group(texts[:count], sizes, singles, bulk(count, tokens_per_text, device))

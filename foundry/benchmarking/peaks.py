@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 SIZE = 1024  # rows and columns of both factors: large enough for full speed, small enough for the cache
+SIZE_ON_GPU = 8192  # a smaller product does not fill a large one
 SECONDS = 0.5  # of each precision
 
 
@@ -23,6 +24,25 @@ def torch_gflops(bf16: bool) -> dict[str, float]:
         left, right = torch.rand(SIZE, SIZE).to(kind), torch.rand(SIZE, SIZE).to(kind)
         gflops[name] = _gflops(partial(torch.mm, left, right))
     return gflops
+
+
+def cuda_gflops() -> dict[str, dict[str, float]]:
+    """A GPU's billions of operations a second by precision, as torch reaches them."""
+    import torch
+
+    def rate(kind: Any) -> float:
+        left, right = (torch.rand(SIZE_ON_GPU, SIZE_ON_GPU, device="cuda").to(kind) for _ in range(2))
+
+        def product() -> None:
+            torch.mm(left, right)
+            torch.cuda.synchronize()
+
+        return _gflops(product, SIZE_ON_GPU)
+
+    gflops = {"fp32": rate(torch.float32), "fp16": rate(torch.float16), "bf16": rate(torch.bfloat16)}
+    torch.set_float32_matmul_precision("high")
+    gflops["tf32"] = rate(torch.float32)
+    return {name: {"torch": value} for name, value in gflops.items()}
 
 
 def onnx_gflops(bf16: bool) -> dict[str, float]:
@@ -80,7 +100,7 @@ def _numbers(kind: Any) -> np.ndarray:
     return values if np.dtype(kind) == np.float32 else (values * 100).astype(kind)
 
 
-def _gflops(product: Callable[[], Any]) -> float:
+def _gflops(product: Callable[[], Any], size: int = SIZE) -> float:
     """The fastest of the runs: a limit is what the machine can do, not what it did in the middle."""
     product()
     best, until = float("inf"), time.perf_counter() + SECONDS
@@ -88,4 +108,4 @@ def _gflops(product: Callable[[], Any]) -> float:
         started = time.perf_counter()
         product()
         best = min(best, time.perf_counter() - started)
-    return 2 * SIZE**3 / best / 1e9
+    return 2 * size**3 / best / 1e9

@@ -9,7 +9,7 @@ from foundry.benchmarking import speeds
 from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.settings import Runner
 from foundry.reference.closeness import cosines
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 
 def record(
@@ -19,6 +19,7 @@ def record(
     setting_of: str | None = None,
     computes_in: InferencePrecision | None = None,
     runner: Runner = "sentence_transformers",
+    device: Device = "cpu",
     compiled: bool = False,
     same_bytes_as: str | None = None,
 ) -> speeds.VariantBenchmark:
@@ -38,11 +39,13 @@ def record(
         "setting_of": setting_of,
         "computes_in": computes_in,
         "runner": runner,
+        "device": device,
         "compiled": compiled,
         "same_bytes_as": same_bytes_as,
         "size_mb": size_mb,
         "load_seconds": median(measured.load_seconds for measured in known) if known else None,
         "memory_mb": max((measured.memory_mb for measured in known), default=None),
+        "gpu_memory_mb": max((row.gpu_memory_mb for row in known if row.gpu_memory_mb is not None), default=None),
         "texts_per_second": texts_per_second,
         "latency": {
             group: latency([value for measured in known for value in measured.latency_ms.get(group, [])])

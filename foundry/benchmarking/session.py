@@ -5,6 +5,7 @@ time is used up. Speed is that of `encode`, Sentence Transformers' or for some s
 included.
 """
 
+import itertools
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,11 @@ from foundry.benchmarking.settings import Effort, Runner, Setting
 from foundry.benchmarking.speeds import BASELINE
 from foundry.loading import loader, precisions
 from foundry.variants import naming, same_bytes, variant_folder
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision, on_cuda
 
 CLOSENESS_TEXTS = 16  # of each group, for settings, which have no verdict
+# So many texts of a group a GPU is given, the group's own over and over: it computes more at once than a group has.
+TEXTS_ON_GPU = 2048
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Row:
     same_bytes_as: str | None = None
     computes_in: InferencePrecision | None = None  # of a setting
     runner: Runner = "sentence_transformers"
+    device: Device = "cpu"
 
     @property
     def is_setting(self) -> bool:
@@ -78,22 +82,30 @@ class Plan:
         return [name for name, row in self.rows.items() if row.same_bytes_as is None and name not in self.incapable]
 
 
-def rows_to_measure(folder: Path, variants: Mapping[str, str], settings: Mapping[str, Setting]) -> dict[str, Row]:
-    """Every variant that was built, files of the same bytes pointing to the first of them; then the settings.
+def rows_to_measure(
+    folder: Path, variants: Mapping[str, str], settings: Mapping[str, Setting], device: Device = "cpu"
+) -> dict[str, Row]:
+    """Every variant that was built, files of the same bytes pointing to the first of them; then the device's settings.
 
-    A variant whose stage failed has no folder.
+    A variant whose stage failed has no folder. On a GPU only what runs there is measured.
 
     Args:
         variants: Each with its precision class.
     """
-    built = [name for name in variants if (folder / name).is_dir() and variant_folder.skipped(folder / name) is None]
+    built = [
+        name
+        for name, kind in variants.items()
+        if (folder / name).is_dir()
+        and variant_folder.skipped(folder / name) is None
+        and (device == "cpu" or on_cuda(name, kind))
+    ]
     earlier = same_bytes.twins({name: (naming.backend(name), *weight_hashes(folder, name)) for name in built})
-    table = {name: Row(name, variants[name], same_bytes_as=earlier.get(name)) for name in built}
+    table = {name: Row(name, variants[name], {"device": device}, earlier.get(name), device=device) for name in built}
     for name, setting in settings.items():
-        if setting.of in built:
-            options: loader.Options = {"precision": setting.precision, "compile": setting.compile}
-            kind = variants[setting.of]
-            table[name] = Row(setting.of, kind, options, computes_in=setting.precision, runner=setting.runner)
+        if setting.of in built and setting.device == device:
+            options: loader.Options = {"precision": setting.precision, "compile": setting.compile, "device": device}
+            kind, precision = variants[setting.of], setting.precision
+            table[name] = Row(setting.of, kind, options, computes_in=precision, runner=setting.runner, device=device)
     return table
 
 
@@ -115,13 +127,14 @@ def make_plan(
     machine: Mapping[str, Any],
     effort: Effort,
     scratch: Path,
+    device: Device = "cpu",
 ) -> Plan:
     """Measure torch once on the groups of texts, and the machine's limits, and plan the measurements by that.
 
     The tokenizer that foundry_runtime reads is written to `scratch`.
     """
     described = servers.for_backend(BASELINE).call(
-        measuring.describe, folder / BASELINE, dict(groups), seconds=TIMEOUT_SECONDS
+        measuring.describe, folder / BASELINE, dict(groups), device, seconds=TIMEOUT_SECONDS
     )
     planned = {
         name: measuring.plan_group(
@@ -130,6 +143,7 @@ def make_plan(
             effort.seconds,
             effort.batch_sizes,
             described["groups"][name]["tokens_per_text"],
+            device,
         )
         for name, texts in groups.items()
     }
@@ -143,7 +157,10 @@ def make_plan(
         for name, group in described["groups"].items()
     }
     bf16 = any("bf16" in flag for flag in machine["instruction_sets"])
-    peak = peak_gflops(servers, list(dict.fromkeys(row.backend for row in wanted.values())), bf16)
+    if device == "cuda":
+        peak = servers.for_backend("torch").call(peaks.cuda_gflops, seconds=TIMEOUT_SECONDS)
+    else:
+        peak = peak_gflops(servers, list(dict.fromkeys(row.backend for row in wanted.values())), bf16)
     incapable = [name for name, row in wanted.items() if not is_capable(servers, row)]
     tokenizer: dict[str, Path] = {}
     if any(row.runner == "foundry_runtime" for row in wanted.values()):
@@ -206,6 +223,7 @@ def variant_records(
             setting_of=row.variant if row.is_setting else None,
             computes_in=row.computes_in,
             runner=row.runner,
+            device=row.device,
             compiled=row.options.get("compile", False),
             same_bytes_as=row.same_bytes_as,
         )
@@ -229,18 +247,25 @@ def benchmark(
     machine: dict[str, Any],
     effort_name: str,
     effort: Effort,
+    device: Device = "cpu",
 ) -> speeds.Benchmark:
     """Measure the rows on every group of texts, as `effort` says; give what is written to the benchmark's file."""
     began = time.perf_counter()
+    if device == "cuda":
+        groups = {
+            name: list(itertools.islice(itertools.cycle(texts), max(TEXTS_ON_GPU, len(texts))))
+            for name, texts in groups.items()
+        }
     texts = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
     with ForkServers() as servers, tempfile.TemporaryDirectory() as scratch:
-        plan = make_plan(servers, folder, wanted, groups, machine, effort, Path(scratch))
+        plan = make_plan(servers, folder, wanted, groups, machine, effort, Path(scratch), device)
         rounds, embeddings = measure_rounds(servers, folder, plan, texts, effort)
     return {
         "format": speeds.FORMAT,
         "model": model,
         "host": machine["host"],
         "machine": machine,
+        "device": device,
         "effort": effort_name,
         "rounds": len(rounds.measured[BASELINE]),
         "stopped": "time" if rounds.stopped == "time" else "narrow enough",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foundry.base.settings import Positive, Section, Slug
-from foundry.variants.precisions import OF_TORCH_DTYPE, InferencePrecision
+from foundry.variants.precisions import OF_TORCH_DTYPE, Device, InferencePrecision
 
 
 class Effort(Section):
@@ -43,7 +43,11 @@ class Setting(Section):
     of: Slug = Field(description="The variant that is loaded.")
     dtype: Literal["float16", "bfloat16"] | None = Field(default=None, description="Of torch's weights.")
     inference_precision: InferencePrecision | None = Field(
-        default=None, description="What OpenVINO computes in, where the processor can."
+        default=None,
+        description="What OpenVINO computes in, where the processor can; or tf32, for products of fp32 on a GPU.",
+    )
+    device: Device = Field(
+        default="cpu", description="Where it is measured: on `cuda` beside what else is, if `cuda_effort` is named."
     )
     compile: bool = Field(default=False, description="By torch.compile.")
     runner: Runner = Field(
@@ -61,7 +65,14 @@ class Setting(Section):
         backend = self.of.partition("_")[0]
         if (self.dtype or self.compile) and backend != "torch":
             raise ValueError(f"dtype and compile are torch's; this is a setting of {self.of}")
-        if self.inference_precision and backend != "openvino":
+        if self.device == "cuda":
+            if backend == "openvino":
+                raise ValueError(f"OpenVINO does not run on an NVIDIA GPU; this is a setting of {self.of}")
+            if self.inference_precision not in (None, "f32", "tf32") or (self.inference_precision and self.dtype):
+                raise ValueError("on cuda, inference_precision is tf32, without a dtype")
+        elif self.inference_precision == "tf32":
+            raise ValueError("a processor does not compute in tf32: it is of `device: cuda`")
+        elif self.inference_precision and backend != "openvino":
             raise ValueError(f"inference_precision is OpenVINO's; this is a setting of {self.of}")
         if self.runner == "foundry_runtime" and backend == "torch":
             raise ValueError("foundry_runtime runs ONNX and OpenVINO files; this is a setting of torch")
@@ -75,13 +86,18 @@ class Benchmark(Section):
     """How speed is measured."""
 
     effort: Slug = Field(description="One of `efforts`.")
+    cuda_effort: Slug | None = Field(
+        default=None,
+        description="The one for the NVIDIA GPU of a machine that has one; left out, nothing is measured on it.",
+    )
     efforts: Annotated[dict[Slug, Effort], Field(min_length=1)]
     settings: dict[Slug, Setting] = Field(default={})
 
     @model_validator(mode="after")
     def _effort_is_known(self) -> Self:
-        if self.effort not in self.efforts:
-            raise ValueError(f"effort is {self.effort!r}; efforts are {', '.join(self.efforts)}")
+        for key, name in (("effort", self.effort), ("cuda_effort", self.cuda_effort)):
+            if name is not None and name not in self.efforts:
+                raise ValueError(f"{key} is {name!r}; efforts are {', '.join(self.efforts)}")
         return self
 
 
@@ -91,4 +107,18 @@ class BenchmarkModel(Section):
     variants: dict[Slug, str]  # each with its precision class, such as `fp16` or `int8_static`
     effort_name: Slug
     effort: Effort
+    cuda_effort_name: Slug | None = None
+    cuda_effort: Effort | None = None
     settings: dict[Slug, Setting] = Field(default={})
+
+    def effort_on(self, device: Device) -> tuple[str, Effort]:
+        """The effort with which a device is measured, with its name.
+
+        Raises:
+            ValueError: when it is not measured.
+        """
+        if device == "cpu":
+            return self.effort_name, self.effort
+        if self.cuda_effort_name is None or self.cuda_effort is None:
+            raise ValueError("no cuda_effort is named")
+        return self.cuda_effort_name, self.cuda_effort

@@ -11,7 +11,7 @@ from foundry.benchmarking import other_load
 from foundry.benchmarking.other_load import OtherLoad
 from foundry.benchmarking.settings import Runner
 from foundry.benchmarking.timings import Ratio, ratio
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 BASELINE = "torch"
 FORMAT = 3  # of a benchmark's file; those of another are not read
@@ -43,11 +43,13 @@ class VariantBenchmark(TypedDict):
     setting_of: str | None  # the variant that a setting loads
     computes_in: InferencePrecision | None  # of a setting
     runner: Runner  # whose `encode` was measured
+    device: Device
     compiled: bool  # by torch.compile
     same_bytes_as: str | None  # the variant that was measured for this one
     size_mb: float
     load_seconds: float | None  # the median over the rounds; without importing the libraries
     memory_mb: float | None  # the most that any round's process held, with the libraries
+    gpu_memory_mb: float | None  # the most that any round's process took of a GPU's memory, with the libraries
     # By group of texts and batch size: one number a round, in the order of the rounds. None where it was not measured.
     texts_per_second: dict[str, dict[str, list[float | None]]]
     latency: dict[str, Latency]  # by group
@@ -67,12 +69,13 @@ class TextGroup(TypedDict):
 
 
 class Benchmark(TypedDict):
-    """artifacts/benchmarks/<model>/<host>.json"""
+    """artifacts/benchmarks/<model>/<host>.json, and <host>-cuda.json of a GPU"""
 
     format: int
     model: str
     host: str
     machine: dict[str, Any]  # its profile, as in host.json
+    device: Device
     effort: str
     rounds: int
     stopped: Literal["narrow enough", "time"]  # what ended the rounds
@@ -85,6 +88,11 @@ class Benchmark(TypedDict):
     variants: dict[str, VariantBenchmark]
 
 
+def measured_on(host: str, device: Device) -> str:
+    """The name of a benchmark: the host's, and of another device than its processor, that of the device."""
+    return host if device == "cpu" else f"{host}-{device}"
+
+
 def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
     """The benchmarks of several hosts, by host; a file of an earlier version is left out with a message."""
     benchmarks: dict[str, Benchmark] = {}
@@ -92,9 +100,12 @@ def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
         content = files.read_json(path)
         if content.get("format") == FORMAT:
             content.setdefault("other_load", None)  # earlier files do not have it, nor these
+            content.setdefault("device", "cpu")
             for record in content["variants"].values():
                 record.setdefault("runner", "sentence_transformers")
                 record.setdefault("settled", False)
+                record.setdefault("device", "cpu")
+                record.setdefault("gpu_memory_mb", None)
             benchmarks[path.stem] = content
         else:
             say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
@@ -155,7 +166,10 @@ def peak_share(benchmark: Benchmark, variant: str, group: str, precision: str) -
     if precision.endswith("_weights"):
         return None
     rate = typical(rounds_of(benchmark["variants"][variant], group))
-    kind = {"int8_dynamic": "int8", "int8_static": "int8", "bf16": "bf16"}.get(precision, "fp32")
+    kinds = {"int8_dynamic": "int8", "int8_static": "int8", "bf16": "bf16"}
+    if benchmark["device"] == "cuda":  # a processor computes a file of fp16 in fp32
+        kinds |= {"fp16": "fp16", "f16": "fp16", "tf32": "tf32"}
+    kind = kinds.get(precision, "fp32")
     peak = max(benchmark["peak_gflops"].get(kind, {}).values(), default=None)
     return None if rate is None or peak is None else rate * benchmark["groups"][group]["gflop_per_text"] / peak
 

@@ -14,6 +14,7 @@ import typer
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.data import tables
+from foundry.variants.precisions import Device
 
 
 class Use(StrEnum):
@@ -30,12 +31,13 @@ def main(
     budget: Annotated[float, typer.Option(min=0, max=1, help="How much quality may be lost: 0.004 is 0.4%.")] = 0.01,
     texts: Annotated[Path | None, typer.Option(help="Measure now on these: one text a line.")] = None,
     group: Annotated[str | None, typer.Option(help="Which of the benchmark's texts; the first by default.")] = None,
+    device: Annotated[Device, typer.Option(help="Where it is to run: cuda is an NVIDIA GPU.")] = "cpu",
     artifacts: Annotated[Path, typer.Option(help="Where `dvc repro` wrote.")] = Path("artifacts"),
 ) -> None:
     from foundry.benchmarking import machine_profile, other_load
     from foundry.benchmarking.speeds import BASELINE
     from foundry.params import reading
-    from foundry.reporting import advice, recommendation
+    from foundry.reporting import advice, recommendation, ways
 
     params = reading.read()
     params.require_model(model)
@@ -44,12 +46,15 @@ def main(
         advice.read_validations(artifacts / "validation" / model, params.variant_names), machine
     )
     if texts is not None:
-        variants = {name: validations[name]["precision"] for name in advice.within_budget(validations, budget)}
+        kept = advice.within_budget(ways.on_device(validations, device), budget)
+        variants = {name: validations[name]["precision"] for name in kept}
         user_texts = tables.user_texts(texts)
         settings = advice.settings_within_budget(params.benchmark.settings, validations, budget)
-        measured = advice.measure_now(model, artifacts, machine, params.benchmark, variants, user_texts, settings)
+        measured = advice.measure_now(
+            model, artifacts, machine, params.benchmark, variants, user_texts, settings, device
+        )
     else:
-        measured = advice.read_benchmark(model, artifacts, machine["host"])
+        measured = advice.read_benchmark(model, artifacts, machine["host"], device)
     groups = list(measured["groups"])
     if group is not None and group not in groups:
         raise FoundryError(f"{group} is no group of texts; there are {', '.join(groups)}")

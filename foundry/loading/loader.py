@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from foundry.base.errors import FoundryError
+from foundry.loading import cuda
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant, SparseVariant
 from foundry.variants import checkpoint_folder, naming, variant_folder
 from foundry.variants.checkpoint_folder import Kind
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 # What a variant's backend imports, with optimum and without.
 WITH_OPTIMUM = {
@@ -41,25 +42,31 @@ class Options(TypedDict, total=False):
     precision: InferencePrecision  # f32 where nothing is said; whether it is computed, `precisions` tells
     model_kwargs: dict[str, Any]  # as Sentence Transformers takes them
     compile: bool  # by torch.compile
+    device: Device  # cpu where nothing is said
 
 
 def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVariant:
-    """The variant on the CPU, run from exactly the weights in its folder by Sentence Transformers' class of its kind.
+    """The variant, run from exactly the weights in its folder by Sentence Transformers' class of its kind.
 
     Raises:
-        FoundryError: when the folder does not hold the variant's file.
+        FoundryError: when the folder does not hold the variant's file, or its backend cannot use the device.
     """
     import sentence_transformers
 
     options = options or {}
     backend = naming.backend(variant)
+    precision, device = options.get("precision", "f32"), options.get("device", "cpu")
     if missing := [path for path in variant_folder.weights_files(folder, variant) if not path.is_file()]:
         raise FoundryError(f"{missing[0]} is not there; run `dvc repro` or `dvc checkout`")
-    model_kwargs = naming.model_kwargs(variant, options.get("precision", "f32"))
+    if device == "cuda":
+        cuda.require(backend)
+    model_kwargs = naming.model_kwargs(variant, precision, device)
+    if backend == "torch" and device == "cuda":
+        cuda.set_tf32(precision == "tf32")
     if backend != "torch":
         model_kwargs["export"] = False
     if backend == "onnx":
-        model_kwargs["provider"] = "CPUExecutionProvider"
+        model_kwargs.setdefault("provider", "CPUExecutionProvider")
     if backend != "torch" and not has_optimum():
         from foundry_runtime import sentence_transformers as graphs_without_optimum
 
@@ -69,7 +76,7 @@ def load(folder: Path, variant: str, options: Options | None = None) -> LoadedVa
         model = getattr(sentence_transformers, kind)(
             str(folder),
             backend=backend,
-            device="cpu",
+            device=device,
             local_files_only=True,
             model_kwargs=model_kwargs | options.get("model_kwargs", {}),
             trust_remote_code=checkpoint_folder.trusts_code(folder),

@@ -6,8 +6,9 @@ before a variant is loaded, and the compiled model afterwards.
 
 from typing import cast
 
+from foundry.loading import cuda
 from foundry.loading.variant import LoadedVariant
-from foundry.variants.precisions import OF_TORCH_DTYPE, FurtherPrecision, InferencePrecision
+from foundry.variants.precisions import OF_TORCH_DTYPE, FurtherPrecision, InferencePrecision, is_tf32
 
 # By the name that OpenVINO's list of a processor's capabilities has for them.
 CAPABILITIES: dict[str, FurtherPrecision] = {"BF16": "bf16", "FP16": "f16"}
@@ -31,5 +32,7 @@ def of_loaded(variant: LoadedVariant) -> InferencePrecision:
         model.compile()
         hint = model.request.get_property("INFERENCE_PRECISION_HINT")
         return cast(InferencePrecision, hint.get_type_name())
+    if hasattr(model, "session"):  # ONNX Runtime's, which computes in the types of the file
+        return "tf32" if is_tf32(model.session.get_provider_options()) else "f32"
     dtype = str(getattr(model, "dtype", "float32")).removeprefix("torch.")
-    return OF_TORCH_DTYPE.get(dtype, "f32")
+    return OF_TORCH_DTYPE.get(dtype) or cuda.torch_precision(model)

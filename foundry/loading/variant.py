@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LoadedVariant(ABC):
-    """A variant on the CPU, ready to run; `loader.load` makes it.
+    """A variant, ready to run; `loader.load` makes it.
 
     `model` is Sentence Transformers' own object, for what takes one: its evaluators and its exporters.
     """
@@ -114,7 +114,7 @@ class EmbeddingVariant(LoadedVariant):
         embed = getattr(self.model, method)
         rows = embed(list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False, **self._output)
         if not isinstance(rows, np.ndarray):  # a tensor, which may be of bf16, that NumPy does not know
-            rows = rows.float().numpy()
+            rows = rows.float().cpu().numpy()
         return np.asarray(rows, dtype=np.float32)
 
     _output: ClassVar[Mapping[str, bool]] = {"convert_to_numpy": True}

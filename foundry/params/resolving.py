@@ -20,7 +20,7 @@ from foundry.publishing.settings import PublishModel
 from foundry.reference.settings import Embed
 from foundry.reporting.settings import ReportAll
 from foundry.validation.settings import Precision, Thresholds, ValidateVariant, looser
-from foundry.variants.precisions import FurtherPrecision, further_precisions
+from foundry.variants.precisions import FurtherPrecision, InferencePrecision, further_precisions, on_cuda
 from foundry.variants.settings import Build
 
 
@@ -114,6 +114,21 @@ def precisions(params: Params, variant: str) -> dict[FurtherPrecision, Threshold
     }
 
 
+def precisions_on_cuda(params: Params, variant: str) -> dict[InferencePrecision, Thresholds]:
+    """The thresholds of a variant in each precision that it is validated in on an NVIDIA GPU.
+
+    TF32 rounds what it multiplies as fp16 does.
+    """
+    classes = params.validate_.thresholds
+    of_file: Thresholds = getattr(classes, precision(params, variant))
+    of_precision = {"f32": of_file, "tf32": classes.fp16, "bf16": classes.bf16, "f16": classes.fp16}
+    return {
+        name: _changed(looser(of_file, of_precision[name]), params, variant)
+        for name in on_cuda(variant, precision(params, variant))
+        if name in params.validate_.cuda
+    }
+
+
 def budget(params: Params, variant: str) -> Budget | None:
     """What a searched variant must hold, or None for a row without a budget."""
     return getattr(row(params, variant), "budget", None)
@@ -131,6 +146,8 @@ def model_settings(params: Params, model: str) -> dict[str, Section]:
             variants={name: precision(effective, name) for name in effective.variant_names},
             effort_name=effective.benchmark.effort,
             effort=effective.benchmark.efforts[effective.benchmark.effort],
+            cuda_effort_name=effective.benchmark.cuda_effort,
+            cuda_effort=effective.benchmark.efforts.get(effective.benchmark.cuda_effort or ""),
             settings=effective.benchmark.settings,
         ),
         "publish": PublishModel(
@@ -150,6 +167,7 @@ def model_settings(params: Params, model: str) -> dict[str, Section]:
             precision=precision(effective, variant),
             thresholds=thresholds(effective, variant),
             precisions=precisions(effective, variant),
+            cuda=precisions_on_cuda(effective, variant),
         )
     return settings
 

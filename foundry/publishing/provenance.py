@@ -54,6 +54,7 @@ class Variant(TypedDict):
     processors: dict[str, Processor]  # by family; empty where it does not depend on the processor
     figures: dict[str, float | None]  # each check's value
     ways: dict[str, Way]  # by what its runtime is told to compute in: f32, and each further precision that it passed in
+    cuda: dict[str, Way]  # the same on an NVIDIA GPU; empty where it was not validated on one
     speed: dict[str, Ratio]  # to torch, in batches, by length of texts; on `host`
     built: dict[str, Any]
     settings: dict[str, Any]  # its row of params.yaml
@@ -97,6 +98,18 @@ def ways(validation: results.Validation) -> dict[str, Way]:
     }
 
 
+def ways_on_cuda(validation: results.Validation) -> dict[str, Way]:
+    """The ways to run a variant on an NVIDIA GPU that passed there."""
+    return {
+        precision: {
+            "model_kwargs": naming.model_kwargs(validation["variant"], precision, "cuda"),
+            "figures": figures(row["checks"]),
+        }
+        for precision, row in validation["cuda"].items()
+        if row["verdict"] == "passed"
+    }
+
+
 def variant_entry(
     validation: results.Validation,
     hashes: dict[str, str],
@@ -113,6 +126,7 @@ def variant_entry(
         "texts": validation["texts"],
         "figures": figures(validation["checks"]),
         "ways": ways(validation),
+        "cuda": ways_on_cuda(validation),
         "processors": {
             family: {
                 "name": results.FAMILIES[family],

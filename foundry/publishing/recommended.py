@@ -15,6 +15,7 @@ class Recommendation(TypedDict):
     variant: str  # whose file is loaded
     precision: str  # that its runtime is told to compute in
     runner: str  # whose `encode` was fastest: sentence_transformers or foundry_runtime
+    device: str  # cpu, or cuda for an NVIDIA GPU
 
 
 def recommendations(answers: Sequence[Answer], variants: Collection[str]) -> list[Recommendation]:
@@ -27,6 +28,7 @@ def recommendations(answers: Sequence[Answer], variants: Collection[str]) -> lis
             "variant": name,
             "precision": answer["precision"],
             "runner": answer["runner"],
+            "device": answer["device"],
         }
         for answer in answers
         if (name := answer["file"]) is not None and name in variants

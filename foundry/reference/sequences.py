@@ -80,7 +80,7 @@ def encode(variant: LoadedVariant, sequences: np.ndarray, batch_size: int) -> np
     batches: list[np.ndarray] = []
     for start in range(0, len(sequences), batch_size):
         with torch.inference_mode():
-            outputs = variant.model(_inputs(features, sequences[start : start + batch_size]))
+            outputs = variant.model(_inputs(variant, features, sequences[start : start + batch_size]))
         rows = outputs["scores" if variant.kind == "CrossEncoder" else "sentence_embedding"]
         rows = rows[:, : getattr(variant.model, "truncate_dim", None)]
         batches.append((rows.to_dense() if rows.is_sparse else rows).float().cpu().numpy())
@@ -90,8 +90,8 @@ def encode(variant: LoadedVariant, sequences: np.ndarray, batch_size: int) -> np
     return joined
 
 
-def _inputs(features: Mapping[str, Any], sequences: np.ndarray) -> dict[str, Any]:
-    """What a model takes for sequences of ids, by what it takes for the template alone."""
+def _inputs(variant: LoadedVariant, features: Mapping[str, Any], sequences: np.ndarray) -> dict[str, Any]:
+    """What a model takes for sequences of ids, where it computes, by what it takes for the template alone."""
     import torch
 
     ids = torch.from_numpy(sequences)
@@ -99,7 +99,10 @@ def _inputs(features: Mapping[str, Any], sequences: np.ndarray) -> dict[str, Any
         name: value.repeat(len(ids), *[1] * (value.ndim - 1)) if isinstance(value, torch.Tensor) else value
         for name, value in features.items()
     }
-    return {**repeated, "input_ids": ids}
+    return {
+        name: value.to(variant.model.device) if isinstance(value, torch.Tensor) else value
+        for name, value in {**repeated, "input_ids": ids}.items()
+    }
 
 
 def output_columns(variant: LoadedVariant, sequences: np.ndarray) -> np.ndarray:
@@ -113,7 +116,7 @@ def output_columns(variant: LoadedVariant, sequences: np.ndarray) -> np.ndarray:
     columns = []
     for place in range(min(COLUMN_SEQUENCES, len(sequences))):
         with torch.inference_mode():
-            outputs = variant.model[0](_inputs(features, sequences[place : place + 1]))
+            outputs = variant.model[0](_inputs(variant, features, sequences[place : place + 1]))
         columns.append(outputs["token_embeddings"][0].float().cpu().numpy())
     return np.stack(columns)
 

@@ -10,10 +10,12 @@ from foundry.benchmarking import session, speeds
 from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
 from foundry.benchmarking.settings import Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
+from foundry.loading import cuda
 from foundry.reporting import recommendation, ways
 from foundry.reporting.rendering import loading_lines, lost, ratio_text, short
 from foundry.validation import results
 from foundry.validation.quality import quality_loss
+from foundry.variants.precisions import Device
 
 USER_TEXTS = "own"  # the name of the user's texts among a benchmark's groups
 
@@ -29,12 +31,13 @@ def read_validations(folder: Path, variants: list[str]) -> dict[str, results.Val
     return {name: files.read_json(folder / f"{name}.json") for name in variants}
 
 
-def read_benchmark(model: str, artifacts: Path, host: str) -> Benchmark:
-    """This machine's benchmark of the model, as `dvc repro` measured it.
+def read_benchmark(model: str, artifacts: Path, host: str, device: Device = "cpu") -> Benchmark:
+    """The benchmark of the model on this machine's processor or GPU, as `dvc repro` measured it.
 
     Raises:
         FoundryError: when there is none.
     """
+    host = speeds.measured_on(host, device)
     path = artifacts / "benchmarks" / model / f"{host}.json"
     by_host = speeds.read([path] if path.is_file() else [])
     if host not in by_host:
@@ -53,12 +56,23 @@ def measure_now(
     variants: Mapping[str, str],
     texts: list[str],
     settings_to_measure: Mapping[str, Setting],
+    device: Device = "cpu",
 ) -> Benchmark:
-    """Measure torch, these variants, each with its precision class, and these settings on the user's texts."""
+    """Measure torch, these variants, each with its precision class, and these settings on the user's texts.
+
+    Raises:
+        FoundryError: when the device is a GPU, and torch cannot use one.
+    """
+    effort = settings.effort if device == "cpu" else settings.cuda_effort
+    if effort is None:
+        raise FoundryError("params.yaml names no effort for a GPU: set benchmark.cuda_effort")
+    if device == "cuda":
+        cuda.require("torch")
     folder = artifacts / "models" / model
-    rows = session.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure)
-    effort = settings.efforts[settings.effort]
-    return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, settings.effort, effort)
+    rows = session.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure, device)
+    return session.benchmark(
+        model, folder, rows, {USER_TEXTS: texts}, machine, effort, settings.efforts[effort], device
+    )
 
 
 def within_budget(validations: Mapping[str, results.Validation], budget: float) -> list[str]:
@@ -102,7 +116,7 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
         lines.append(f"No difference within noise: {', '.join(equals)}.")
     if answer["warning"]:
         lines.append(f"Beware: {variant} {answer['warning']}; a text's embedding depends on the texts beside it.")
-    if answer["precision"] != "f32":
+    if answer["precision"] != "f32" and answer["device"] == "cpu":
         lines.append(f"It passed in {answer['precision']} on a machine that computes in it, as this one does.")
     return [
         *lines,
@@ -114,9 +128,10 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
 def lines_to_run(answer: recommendation.Answer, where: str, file: str, facts: Mapping[str, Any]) -> str:
     """The lines of code that load the file from `where` and run it as the answer says."""
     if answer["runner"] != "foundry_runtime":
-        return loading_lines(where, file, facts, precision=answer["precision"])
+        return loading_lines(where, file, facts, precision=answer["precision"], device=answer["device"])
     from foundry_runtime.model import CLASSES
 
     name = CLASSES[facts["kind"]]
     precision = "" if answer["precision"] == "f32" else f', precision="{answer["precision"]}"'
-    return f'from foundry_runtime import {name}\n\nmodel = {name}("{where}", "{file}"{precision})'
+    device = "" if answer["device"] == "cpu" else f', device="{answer["device"]}"'
+    return f'from foundry_runtime import {name}\n\nmodel = {name}("{where}", "{file}"{precision}{device})'

@@ -15,7 +15,7 @@ from foundry.benchmarking.timings import Ratio, same_speed
 from foundry.reporting import ways
 from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation, changes_with_batch, on_family
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
 SAME_SIZE = 1.03  # a file that is larger by less than this is as small
@@ -34,6 +34,7 @@ class Answer(TypedDict):
     file: str | None  # the variant whose file is loaded
     precision: InferencePrecision  # that it is told to compute in
     runner: Runner  # what is to run it
+    device: Device
     same_bytes: list[str]  # its other names
     value: float | None
     unit: Literal["ms", "texts/s", "MB"]
@@ -79,7 +80,8 @@ def by_speed(
 
     None, and `withheld` says so, where the benchmark is of a busy machine.
     """
-    validations = {**validations, **ways.of_settings(benchmark, validations)}
+    of_settings = ways.of_settings(benchmark, validations)
+    validations = {**ways.on_device(validations, benchmark["device"]), **of_settings}
     size = speeds.SINGLE if use == "latency" else None
     records = benchmark["variants"]
     rates = {
@@ -148,6 +150,7 @@ def _answer(
         "file": best,
         "precision": "f32",
         "runner": "sentence_transformers",
+        "device": benchmark["device"],
         "same_bytes": twins,
         "value": None,
         "unit": "MB",
@@ -168,7 +171,7 @@ def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
     records = benchmark["variants"]
     if (name := answer["variant"]) is not None:
         way = ways.of_row(name, records[name])
-        answer["file"], answer["precision"], answer["runner"] = way
+        answer["file"], answer["precision"], answer["runner"], answer["device"] = way
         answer["variant"] = way.label
     if (name := answer["runner_up"]) is not None:
         answer["runner_up"] = ways.of_row(name, records[name]).label
@@ -177,12 +180,15 @@ def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
 
 
 def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budgets: Sequence[float]) -> list[Answer]:
-    """An answer for each use, group of texts and budget, for the machine of the benchmark."""
+    """An answer for each use, group of texts and budget, for the machine and device of the benchmark.
+
+    A file's size is the same on every device, and is asked of the processor's.
+    """
     validations = on_machine(validations, benchmark["machine"])
     return [
         *(by_speed(benchmark, validations, use, group, budget)
           for use in USES for group in benchmark["groups"] for budget in budgets),
-        *(by_size(benchmark, validations, budget) for budget in budgets),
+        *(by_size(benchmark, validations, budget) for budget in budgets if benchmark["device"] == "cpu"),
     ]  # fmt: skip
 
 

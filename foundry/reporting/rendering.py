@@ -11,6 +11,7 @@ from foundry.benchmarking.timings import Ratio
 from foundry.reporting import ways
 from foundry.validation.results import FAMILIES, Family
 from foundry.variants import naming
+from foundry.variants.precisions import Device
 
 if TYPE_CHECKING:
     import jinja2
@@ -163,19 +164,22 @@ def loading_lines(
     revision: str | None = None,
     precision: str = "f32",
     fails_on: Mapping[Family, str] | None = None,
+    device: Device = "cpu",
 ) -> str:
     """The Python lines that load a published variant of a model with these facts in Sentence Transformers.
 
     `precision` is what torch or OpenVINO is told to compute in: f32, or another that the variant passed in; `fails_on`
-    are the families of processors on which it fails.
+    are the families of processors on which it fails, which on a GPU are none.
     """
     kind = facts["kind"]
     backend = naming.backend(variant)
     arguments = [f'"{where}"']
-    warned, options = for_processors(variant, fails_on or {})
+    warned, options = for_processors(variant, fails_on or {} if device == "cpu" else {})
+    if device != "cpu":
+        arguments.append(f'device="{device}"')
     if backend != "torch":
         arguments.append(f'backend="{backend}"')
-    if model_kwargs := naming.model_kwargs(variant, precision):
+    if model_kwargs := naming.model_kwargs(variant, precision, device):
         shown = json.dumps(model_kwargs)
         if options:
             shown = f'{shown[:-1]}, "session_options": options}}'
@@ -185,5 +189,7 @@ def loading_lines(
     if revision is not None:
         arguments.append(f'revision="{revision}"')
     imported = "import onnxruntime\n" if options else ""
+    if backend == "torch" and precision == "tf32":
+        imported, warned = "import torch\n", 'torch.set_float32_matmul_precision("high")  # TF32\n'
     lines = f"{warned}model = {kind}({', '.join(arguments)})"
     return f"{imported}from sentence_transformers import {kind}\n\n{lines}"

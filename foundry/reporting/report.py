@@ -58,8 +58,12 @@ def build(
 def write_data(folder: Path, sections: Sequence[Section], machine: dict[str, Any]) -> None:
     """Write what programs read: report.json, recommendation.json, report.csv and plots.csv."""
     table = [row for section in sections for row in section["rows"]]
-    files.write_json(folder / "report.json", {"host": machine, "rows": table})
-    recommended = {section["model"]: section["answers"] for section in sections}
+    on_gpu = [row for section in sections if section["gpu"] for row in section["gpu"]["rows"]]
+    files.write_json(folder / "report.json", {"host": machine, "rows": table, "gpu_rows": on_gpu})
+    recommended = {
+        section["model"]: section["answers"] + (section["gpu"]["answers"] if section["gpu"] else [])
+        for section in sections
+    }
     files.write_json(folder / "recommendation.json", {"host": machine["host"], "models": recommended})
     tables.write_csv(folder / "report.csv", [tables.flat(row) for row in table])
     plotted = [row for section in sections for row in tables.plot_rows(section["merged"])]

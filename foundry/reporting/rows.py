@@ -20,7 +20,7 @@ from foundry.validation import results
 from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation
 from foundry.variants import same_bytes
-from foundry.variants.precisions import InferencePrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 Use = Literal["speed", "latency"]  # many texts in batches, or one text at a time
 
@@ -69,6 +69,7 @@ class Row(TypedDict):
     setting_of: str | None  # of a setting: the variant whose file it runs
     inference_precision: InferencePrecision  # what it is told to compute in
     runner: Runner  # what ran it when its speed was measured
+    device: Device  # where
     precisions: dict[str, str]  # a variant's verdicts in bf16 and f16
     reason: str | None
     fails_on: dict[results.Family, str]  # of a variant that passed: families of processors on which it fails, and why
@@ -100,16 +101,36 @@ class MergedRow(Row):
 
 
 def build_rows(model: str, validations: Mapping[str, Validation], benchmark: Benchmark | None) -> list[Row]:
-    """One row for each variant, then one for each setting of the benchmark, if there is one."""
+    """One row for each variant, then one for each setting of the benchmark, if there is one.
+
+    Of a benchmark on a GPU there are rows of what was measured there alone, with its verdict there.
+    """
+    if benchmark and benchmark["device"] == "cuda":
+        table = gpu_rows(model, validations, benchmark)
+        return table + setting_rows(model, validations, benchmark)
     twins = same_bytes_as(validations)
     table = [
         variant_row(model, variant, validation, twins.get(variant), benchmark)
         for variant, validation in validations.items()
     ]
-    records = benchmark["variants"] if benchmark else {}
-    settings = {name: record for name, record in records.items() if record["setting_of"] is not None}
-    judged = ways.of_settings(benchmark, validations) if benchmark else {}
-    return table + [
+    return table + (setting_rows(model, validations, benchmark) if benchmark else [])
+
+
+def gpu_rows(model: str, validations: Mapping[str, Validation], benchmark: Benchmark) -> list[Row]:
+    """One row for each variant that was measured on a GPU and has a verdict there."""
+    judged = ways.on_device(validations, "cuda")
+    return [
+        variant_row(model, variant, validation, benchmark["variants"][variant]["same_bytes_as"], benchmark)
+        for variant, validation in judged.items()
+        if variant in benchmark["variants"]
+    ]
+
+
+def setting_rows(model: str, validations: Mapping[str, Validation], benchmark: Benchmark) -> list[Row]:
+    """One row for each setting of a benchmark."""
+    settings = {name: record for name, record in benchmark["variants"].items() if record["setting_of"] is not None}
+    judged = ways.of_settings(benchmark, validations)
+    return [
         variant_row(model, name, judged[name], None, benchmark)
         if name in judged
         else setting_row(model, name, record, benchmark)
@@ -137,6 +158,7 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "setting_of": record["setting_of"] if record else None,
         "inference_precision": ways.of_row(variant, record).precision,
         "runner": ways.of_row(variant, record).runner,
+        "device": ways.of_row(variant, record).device,
         "precisions": {name: judged["verdict"] for name, judged in validation["precisions"].items()},
         "reason": None if passed else validation["reason"] or results.why_failed(validation["checks"]),
         "fails_on": results.families_that_fail(validation) if passed else {},
@@ -172,6 +194,7 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "setting_of": record["setting_of"],
         "inference_precision": record["computes_in"] or "f32",
         "runner": record["runner"],
+        "device": record["device"],
         "precisions": {},
         "reason": f"a way to load {record['setting_of']}, not validated",
         "fails_on": {},
@@ -290,7 +313,7 @@ def note(row: MergedRow) -> str:
     others = f"the same bytes: {', '.join(row['same_bytes'])}" if row["same_bytes"] else None
     families = [f"**fails on processors {results.FAMILIES[name]}**: {why}" for name, why in row["fails_on"].items()]
     if row["setting_of"] and row["verdict"] != "setting":
-        others = ways.WayToRun(row["setting_of"], row["inference_precision"], row["runner"]).label
+        others = ways.WayToRun(row["setting_of"], row["inference_precision"], row["runner"], row["device"]).label
     also = [f"{verdict} in {name}" for name, verdict in row["precisions"].items() if verdict != "not computed"]
     parts = (others, *also, row["reason"], *families, row["warning"], row["speed_note"])
     return "; ".join(part for part in parts if part)

@@ -14,6 +14,16 @@ from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
 from foundry.validation.results import Family, Validation, head_output
 
 
+class OnGpu(TypedDict):
+    """What was measured of one model on this machine's GPU."""
+
+    benchmark: Benchmark
+    rows: list[Row]
+    merged: list[MergedRow]
+    groups: list[str]
+    answers: list[Answer]
+
+
 class Section(TypedDict):
     """The report's part on one model."""
 
@@ -23,6 +33,7 @@ class Section(TypedDict):
     groups: list[str]
     benchmark: Benchmark | None  # of this host
     answers: list[Answer]
+    gpu: OnGpu | None
     flowchart: str  # Mermaid
     texts: int
     vocabulary: str
@@ -41,6 +52,7 @@ def build_section(
     """All that the report shows of one model; the speeds of other machines stand beside those of this one."""
     measured = speeds.read((benchmarks / model).glob("*.json"))
     here = measured.pop(host, None)
+    gpu = on_gpu(model, validations, measured.pop(speeds.measured_on(host, "cuda"), None), quality_budgets)
     table = build_rows(model, validations, here)
     groups = list(here["groups"]) if here else []
     answers = recommend(here, validations, quality_budgets) if here else []
@@ -52,7 +64,8 @@ def build_section(
         "groups": groups,
         "benchmark": here,
         "answers": answers,
-        "flowchart": flowchart(answers),
+        "gpu": gpu,
+        "flowchart": flowchart([*answers, *(gpu["answers"] if gpu else [])]),
         "texts": validations["torch"]["texts"],
         "vocabulary": validations["torch"]["vocabulary"],
         "uncovered_scripts": validations["torch"]["uncovered_scripts"],
@@ -79,6 +92,25 @@ def build_section(
             for row in table
             if row["verdict"] == "passed" and row["setting_of"] is None
         },
+    }
+
+
+def on_gpu(
+    model: str,
+    validations: Mapping[str, Validation],
+    benchmark: Benchmark | None,
+    quality_budgets: Sequence[float],
+) -> OnGpu | None:
+    """What the benchmark of this machine's GPU says of a model; None without one."""
+    if benchmark is None:
+        return None
+    table = build_rows(model, validations, benchmark)
+    return {
+        "benchmark": benchmark,
+        "rows": table,
+        "merged": merge_same_bytes(table),
+        "groups": list(benchmark["groups"]),
+        "answers": recommend(benchmark, validations, quality_budgets),
     }
 
 

@@ -1,8 +1,9 @@
-"""The verdict on a variant's file computed in another precision than f32: bf16 or f16, where this machine has it.
+"""The verdict on a variant's file computed in another precision than f32, where this machine has it, or on a GPU.
 
 A verdict in f32 holds on every machine, because every machine computes f32. One in bf16 or f16 is given by a machine
-that computes in it, as its processor and then the loaded model say; any other machine says "not computed". The checks
-are those of f32. The thresholds are, one by one, the looser of the file's class and of the precision's.
+that computes in it, as its processor and then the loaded model say; any other machine says "not computed". So it is
+on an NVIDIA GPU, in f32, too. The checks are those of f32, against torch's embeddings on a processor. The thresholds
+are, one by one, the looser of the file's class and of the precision's.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -13,9 +14,10 @@ from foundry.loading.variant import LoadedVariant
 from foundry.validation import results
 from foundry.validation.results import Check, PrecisionVerdict
 from foundry.validation.settings import Thresholds
-from foundry.variants.precisions import FurtherPrecision
+from foundry.variants import naming
+from foundry.variants.precisions import Device, FurtherPrecision, InferencePrecision
 
-Judge = Callable[[LoadedVariant, Thresholds, FurtherPrecision], list[Check]]
+Judge = Callable[[LoadedVariant, Thresholds, InferencePrecision, Device], list[Check]]
 
 
 def verdicts(
@@ -34,15 +36,39 @@ def verdicts(
     }
 
 
+def verdicts_on_cuda(
+    folder: Path,
+    variant: str,
+    limits: Mapping[InferencePrecision, Thresholds],
+    computed_here: Mapping[str, Collection[InferencePrecision]],
+    judge: Judge,
+) -> dict[str, PrecisionVerdict]:
+    """A verdict on an NVIDIA GPU for each precision that has `limits`; none on a machine without one.
+
+    `computed_here` is what each backend computes in on this machine's GPU.
+    """
+    computed = computed_here.get(naming.backend(variant), ())
+    return {
+        precision: verdict(folder, variant, precision, thresholds, judge, "cuda")
+        for precision, thresholds in limits.items()
+        if precision in computed
+    }
+
+
 def verdict(
-    folder: Path, variant: str, precision: FurtherPrecision, limits: Thresholds, judge: Judge
+    folder: Path,
+    variant: str,
+    precision: InferencePrecision,
+    limits: Thresholds,
+    judge: Judge,
+    device: Device = "cpu",
 ) -> PrecisionVerdict:
-    """Load the variant in a precision that the processor has, and check it, unless its runtime computes in another."""
+    """Load the variant in a precision that the device has, and check it, unless its runtime computes in another."""
     try:
-        loaded = loader.load(folder, variant, {"precision": precision})
+        loaded = loader.load(folder, variant, {"precision": precision, "device": device})
         if (actual := precisions.of_loaded(loaded)) != precision:
             return not_computed(f"told to compute in {precision}, the runtime computes in {actual}")
-        checks = judge(loaded, limits, precision)
+        checks = judge(loaded, limits, precision, device)
     except Exception as error:  # noqa: BLE001  # as in f32: what a variant does is its own verdict
         return {"verdict": "failed", "reason": results.why_not_run(error), "checks": []}
     reason_failed = results.why_failed(checks)

@@ -39,7 +39,7 @@ class Context(TypedDict):
 
 
 class PrecisionVerdict(TypedDict):
-    """Whether the same file holds when its runtime is told to compute in another precision than f32."""
+    """Whether the same file holds when its runtime is told to compute in another precision than f32, or on a GPU."""
 
     verdict: Literal["passed", "failed", "not computed"]  # not by the machine that validated
     reason: str | None
@@ -106,6 +106,7 @@ class Validation(TypedDict):
     worst: list[WorstText]
     contexts: dict[str, Context]
     precisions: dict[str, PrecisionVerdict]  # by precision beside f32 that the runtime can be told
+    cuda: dict[str, PrecisionVerdict]  # on an NVIDIA GPU, by precision
     processors: dict[Family, OnProcessor]  # empty where nothing was checked
     saturation: Saturation | None  # of a variant that multiplies in int8
     runtime: RuntimeTrial | None  # of a graph that loads and runs

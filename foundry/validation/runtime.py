@@ -27,7 +27,7 @@ from foundry.validation import torch_free
 from foundry.validation.results import Check, RuntimeTrial, at_least, at_most
 from foundry.validation.settings import Precision, Thresholds
 from foundry.variants import naming, variant_folder
-from foundry.variants.precisions import FurtherPrecision
+from foundry.variants.precisions import Device, InferencePrecision
 
 TRIED_TEXTS = 16
 ALONE = 4  # each such a one of them is also tried alone
@@ -124,9 +124,11 @@ def in_precision(
     texts: Sequence[str],
     expected: Reference,
     limits: Thresholds,
-    precision: FurtherPrecision,
+    precision: InferencePrecision,
+    device: Device = "cpu",
 ) -> list[Check]:
-    """The check of a variant that the runtime computes in bf16 or f16; none of torch, or of a model that it refuses.
+    """The check of a variant that the runtime computes in another precision or on a GPU; none of torch, or of a model
+    that it refuses.
 
     It is told by torch's rows alone: Sentence Transformers computes what stands behind the graph in f32.
     """
@@ -135,7 +137,8 @@ def in_precision(
     numbers, items = tried_items(loaded, texts)
     with tempfile.TemporaryDirectory() as scratch:
         rewritten = align(folder, Path(scratch), expected, texts)
-        outcome = run(Path(scratch), request(folder, variant, loaded.kind, items, [], [], rewritten, None, precision))
+        asked = request(folder, variant, loaded.kind, items, [], [], rewritten, None, precision, device)
+        outcome = run(Path(scratch), asked)
     if outcome.error is not None:
         return [at_most("runtime_errors", 1, 0)]
     return [] if outcome.ids is None else [as_torch(outcome, numbers, expected, limits)]
@@ -178,6 +181,7 @@ def request(
     rewritten: Mapping[str, Path],
     output: str | None,
     precision: str = "f32",
+    device: Device = "cpu",
 ) -> dict[str, Any]:
     """What the process is asked for."""
     graph, weights = variant_folder.weights_path(folder, variant), None
@@ -189,6 +193,7 @@ def request(
         "variant": variant,
         "kind": kind,
         "precision": precision,
+        "device": device,
         "items": items,
         "alone": alone,
         "inputs": inputs,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from foundry.base.settings import Cosine, Fraction, Positive, Section, Slug
-from foundry.variants.precisions import FurtherPrecision
+from foundry.variants.precisions import FurtherPrecision, InferencePrecision
 
 Precision = Literal["fp32", "fp16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
 
@@ -97,6 +97,10 @@ class Validate(Section):
         description="In which precisions beside f32 a file is validated, on a machine that computes in them, where its "
         "runtime can be told to.",
     )
+    cuda: list[InferencePrecision] = Field(
+        default=["f32", "tf32", "bf16", "f16"],
+        description="In which precisions a file is validated on an NVIDIA GPU, on a machine that has one.",
+    )
     thresholds: ThresholdsByPrecision
     overrides: dict[Slug, ThresholdOverrides] = Field(default={})
 
@@ -109,3 +113,4 @@ class ValidateVariant(Section):
     precision: Precision
     thresholds: Thresholds
     precisions: dict[FurtherPrecision, Thresholds] = Field(default={})
+    cuda: dict[InferencePrecision, Thresholds] = Field(default={})  # on an NVIDIA GPU

@@ -61,7 +61,7 @@ def load(request: dict[str, Any]) -> Any:
 
     model_class = getattr(foundry_runtime, CLASSES[request["kind"]])
     opened = ModelFolder(request["folder"], find, verify=False)
-    return model_class(opened, request["variant"], precision=request["precision"], streams=1)
+    return model_class(opened, request["variant"], precision=request["precision"], device=request["device"], streams=1)
 
 
 def graph_rows(request: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:

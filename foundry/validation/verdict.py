@@ -32,7 +32,7 @@ from foundry.validation import (
 from foundry.validation.measurements import Measurements
 from foundry.validation.settings import Thresholds, ValidateVariant
 from foundry.variants import naming, variant_folder
-from foundry.variants.precisions import FurtherPrecision
+from foundry.variants.precisions import Device, FurtherPrecision, InferencePrecision
 
 WORST_TEXTS = 10
 # The checks of what a model reads.
@@ -47,10 +47,13 @@ def validate(
     expected: Reference,
     settings: ValidateVariant,
     computed_here: Sequence[FurtherPrecision] = (),
+    on_cuda: Mapping[str, Sequence[InferencePrecision]] | None = None,
 ) -> results.Validation:
     """The verdict on one variant, for the bytes whose hashes stand beside it.
 
-    `computed_here` are the precisions beside f32 that this machine computes in.
+    Args:
+        computed_here: The precisions beside f32 that this machine's processor computes in.
+        on_cuda: Those that each backend computes in on its NVIDIA GPU, where it has one.
     """
     result: results.Validation = {
         "variant": variant,
@@ -65,6 +68,7 @@ def validate(
         "worst": [],
         "contexts": {},
         "precisions": {},
+        "cuda": {},
         "processors": {},
         "saturation": None,
         "runtime": None,
@@ -106,17 +110,20 @@ def validate(
         return result
     if all(check["passed"] for check in against_reference):
 
-        def judge(loaded: LoadedVariant, limits: Thresholds, precision: FurtherPrecision) -> list[results.Check]:
+        def judge(
+            loaded: LoadedVariant, limits: Thresholds, precision: InferencePrecision, device: Device
+        ) -> list[results.Check]:
             again = measurements.measure(loaded, texts, tasks, expected, settings.batch_size, all_words)
             columns = vocabulary.wrong_columns(loaded, expected.coverage, limits)
-            # The rows are the file's, in whatever precision it is computed.
+            # The rows are the file's, wherever and in whatever precision it is computed.
             return [
                 *checks.all_checks(again, expected, limits),
                 *vocabulary.rows_as_torch(rows, columns),
-                *runtime.in_precision(folder, variant, loaded, texts, expected, limits, precision),
+                *runtime.in_precision(folder, variant, loaded, texts, expected, limits, precision, device),
             ]
 
         result["precisions"] = precision.verdicts(folder, variant, settings.precisions, computed_here, judge)
+        result["cuda"] = precision.verdicts_on_cuda(folder, variant, settings.cuda, on_cuda or {}, judge)
     # Hashed again after it was loaded and run: what was measured is what was hashed.
     after = dict(variant_folder.hashes(folder))
     changed_files = sum(after.get(name) != digest for name, digest in result["files"].items())

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from foundry_runtime import machine
+from pydantic import ValidationError
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import interleaving, machine_profile, measuring, session, speeds
+from foundry.benchmarking import devices, interleaving, machine_profile, measuring, session, speeds
 from foundry.benchmarking.fork_server import ForkServer, MeasurementFailed
 from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.other_load import Taken
@@ -298,7 +299,51 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     rows = session.rows_to_measure(tmp_path, wanted, {"torch_bf16": setting})
     assert list(rows) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
     assert rows["onnx_twin"].same_bytes_as == "onnx"
-    assert rows["torch_bf16"].options == {"precision": "bf16", "compile": False}
+    assert rows["torch_bf16"].options == {"precision": "bf16", "compile": False, "device": "cpu"}
+
+
+def test_on_a_gpu_only_what_runs_there_is_measured_and_its_own_settings(tmp_path: Path, tiny: Path) -> None:
+    kinds = {"torch": "fp32", "onnx": "fp32", "openvino": "fp32", "onnx_qint8_static": "int8_static"}
+    for variant in kinds:
+        (tmp_path / variant).symlink_to(tiny / variant)
+    settings = {
+        "torch_bf16": Setting(of="torch", dtype="bfloat16"),
+        "cuda_bf16": Setting(of="torch", dtype="bfloat16", device="cuda"),
+        "cuda_tf32": Setting(of="onnx", inference_precision="tf32", runner="foundry_runtime", device="cuda"),
+    }
+    rows = session.rows_to_measure(tmp_path, kinds, settings, "cuda")
+    assert list(rows) == ["torch", "onnx", "cuda_bf16", "cuda_tf32"]
+    assert {row.options["device"] for row in rows.values()} == {row.device for row in rows.values()} == {"cuda"}
+    assert (rows["cuda_tf32"].computes_in, rows["cuda_tf32"].server) == ("tf32", "foundry_runtime.onnx")
+    assert list(session.rows_to_measure(tmp_path, kinds, settings)) == [*kinds, "torch_bf16"]
+
+
+@pytest.mark.parametrize(
+    ("row", "mistake"),
+    [
+        ({"of": "openvino", "device": "cuda", "runner": "foundry_runtime"}, "OpenVINO does not run on an NVIDIA GPU"),
+        ({"of": "torch", "device": "cuda"}, "needs one of dtype, inference_precision"),
+        ({"of": "onnx", "device": "cuda", "inference_precision": "bf16"}, "on cuda, inference_precision is tf32"),
+        ({"of": "torch", "device": "cuda", "inference_precision": "tf32", "dtype": "float16"}, "without a dtype"),
+        ({"of": "openvino", "inference_precision": "tf32"}, "a processor does not compute in tf32"),
+        ({"of": "torch", "device": "gpu", "dtype": "float16"}, "'cpu' or 'cuda'"),
+    ],
+)
+def test_a_setting_for_a_gpu_that_cannot_be(row: dict[str, Any], mistake: str) -> None:
+    with pytest.raises(ValidationError, match=mistake):
+        Setting(**row)
+
+
+def test_the_devices_that_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from foundry.loading import cuda
+
+    assert devices.to_measure([], "gpu") == devices.to_measure(["a GPU"], None) == ["cpu"]
+    reasons: dict[str, str | None] = {"torch": "torch sees no NVIDIA GPU", "onnx": None}
+    monkeypatch.setattr(cuda, "why_not", lambda backend: reasons[backend])
+    assert devices.to_measure(["a GPU"], "gpu") == ["cpu"]
+    assert "a GPU: not measured in full: torch sees no NVIDIA GPU" in capsys.readouterr().out
+    reasons["torch"] = None
+    assert devices.to_measure(["a GPU"], "gpu") == ["cpu", "cuda"]
 
 
 @pytest.mark.usefixtures("forked_children")
@@ -380,7 +425,7 @@ def test_openvino_is_asked_for_its_precisions_once_on_a_machine(
     assert files.read_json(known) == before
     files.write_json(profile, {**files.read_json(profile), "processor": "another"})
     host.main(profile, known, tmp_path / "toolchain.json")
-    assert files.read_json(known) == {"precisions": ["bf16"]}
+    assert files.read_json(known) == {"precisions": ["bf16"], "cuda": {}}
 
 
 def test_another_toolchain_or_another_number_of_threads_is_another_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ def test_csv(written: Path) -> None:
     assert [row["variant"] for row in rows] == [*TINY_VARIANTS, "torch_bf16"]
     assert list(rows[0]) == [
         "model", "variant", "kind", "trust_remote_code", "precision", "verdict", "setting_of",
-        "inference_precision", "runner", "verdict_in_bf16", "verdict_in_f16", "reason", "fails_on",
+        "inference_precision", "runner", "device", "verdict_in_bf16", "verdict_in_f16", "reason", "fails_on",
         "warning", "uncovered_scripts", "same_bytes_as", "exporter", "fused", "loss", "lost_in", "mean_cosine",
         "mean_centred_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
         "other_load_share", "on_busy_machine",

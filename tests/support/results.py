@@ -35,6 +35,7 @@ def validation(variant: str, verdict: str = "passed", mean: float | None = 0.999
         "vocabulary": "400 of 600", "uncovered_scripts": [], "inputs": None,
         "worst": [{"text": "the <worst>", "cosine": 0.9}], "contexts": {}, "search": None, "runtime": None,
         "precisions": {},
+        "cuda": {},
         "built": {"exporter": "optimum (optimum-onnx 0.1.0)", "tried_before": {},
                   "fusions": {"attention": {"found": 5, "expected": 6}}},
         "checks": [] if verdict == "skipped" else [row, centred], "files": {f"onnx/{variant}.onnx": variant}, **more,
@@ -47,7 +48,7 @@ def record(speed: float, **more: Any) -> dict[str, Any]:
     rates = {"1": [value / 2 for value in rounds], "8": rounds}
     latency = {"median_ms": 20 / speed, "p95_ms": 25 / speed, "p99_ms": 30 / speed, "samples": 50}
     return {
-        "setting_of": None, "computes_in": None, "runner": "sentence_transformers", "compiled": False,
+        "setting_of": None, "computes_in": None, "runner": "sentence_transformers", "device": "cpu", "compiled": False,
         "settled": False, "same_bytes_as": None, "size_mb": 12.3,
         "load_seconds": 1.0, "memory_mb": 600.0, "texts_per_second": {"short": rates, "long": rates}, "note": None,
         "error": None, "latency": {"short": latency, "long": latency}, "closeness": None, **more,
@@ -58,8 +59,8 @@ def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
     """A benchmark of two groups of texts on one machine."""
     group = {"texts": 16, "tokens_per_text": 10.0, "gflop_per_text": 0.5, "tokenization_ms_per_text": 1.0}
     return {
-        "format": 3, "model": "tiny", "host": host, "machine": {}, "effort": "quick", "rounds": 5, "stopped": "time",
-        "widest_interval": 0.05, "seconds": 90.0, "other_load": None,
+        "format": 3, "model": "tiny", "host": host, "machine": {}, "device": "cpu", "effort": "quick", "rounds": 5,
+        "stopped": "time", "widest_interval": 0.05, "seconds": 90.0, "other_load": None,
         "groups": {"short": group, "long": {**group, "tokens_per_text": 99.0}},
         "peak_gflops": {"fp32": {"torch": 100.0, "onnx": 200.0}, "int8": {"onnx": 400.0}}, "torch_threads": 2,
         "variants": variants,

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,17 @@ def validate_in(
     folder: Path,
     computed_here: Sequence[str] = (),
     with_tasks: bool = True,
+    on_cuda: Mapping[str, Sequence[str]] | None = None,
 ) -> Any:
     """The verdict on a folder as that variant, by the reference and texts that were built with `models_folder`, on a
-    machine that computes in these precisions beside f32."""
+    machine that computes in these precisions beside f32, and on a GPU in those of `on_cuda`."""
     from stages import validate
 
     artifacts, out = models_folder.parent.parent, root / "validation" / models_folder.name / f"{variant}.json"
     texts = artifacts / "texts" / models_folder.name
     expected = artifacts / "reference" / models_folder.name
     precisions = root / "precisions.json"
-    files.write_json(precisions, {"precisions": list(computed_here)})
+    files.write_json(precisions, {"precisions": list(computed_here), "cuda": dict(on_cuda or {})})
     tasks = texts / "tasks.json"
     if not with_tasks:
         tasks = root / "no_tasks.json"

@@ -14,6 +14,7 @@ import yaml
 from foundry.base.errors import FoundryError
 from foundry.loading import loader, precisions
 from foundry.params import resolving
+from foundry.validation import runtime
 from foundry.validation.settings import UPPER_LIMITS, Thresholds, looser
 from tests.support.projects import ROOT
 from tests.support.stages import validate_in
@@ -175,3 +176,66 @@ def test_a_loaded_variant_says_what_it_computes_in(tiny: Path) -> None:
     assert precisions.of_loaded(loader.load(tiny / "openvino", "openvino")) == "f32"
     told = loader.load(tiny / "openvino", "openvino", {"precision": "bf16"})
     assert precisions.of_loaded(told) == ("bf16" if "bf16" in precisions.of_processor() else "f32")
+
+
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch, alter: Callable[[Any], Any] = lambda loaded: loaded) -> None:
+    """A machine with a GPU, whose part the processor plays, and what it is told to compute in it does."""
+    load, told = loader.load, {"precision": "f32"}
+
+    def on_processor(folder: Path, variant: str, options: Any = None) -> Any:
+        if (options or {}).get("device") != "cuda":
+            return load(folder, variant, options)
+        told["precision"] = options["precision"]
+        return alter(load(folder, variant))
+
+    monkeypatch.setattr(loader, "load", on_processor)
+    monkeypatch.setattr(precisions, "of_loaded", lambda loaded: told["precision"])
+    # What foundry_runtime does on a GPU takes one.
+    monkeypatch.setattr(runtime, "in_precision", lambda *arguments: [])
+
+
+ON_CUDA = {"torch": ["f32", "tf32", "bf16", "f16"], "onnx": ["f32", "tf32"]}
+
+
+def test_on_a_gpu_every_check_is_made_in_every_precision(
+    project: Project, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_gpu(monkeypatch)
+    result = validate_in(project(), tiny, "onnx", tiny / "onnx", on_cuda=ON_CUDA)
+    assert {name: row["verdict"] for name, row in result["cuda"].items()} == {"f32": "passed", "tf32": "passed"}
+    of_the_file = {"changed_files", "head_error", "runtime_different_tokens", "runtime_min_cosine"}
+    made = {check["check"] for check in result["cuda"]["f32"]["checks"]}
+    assert made == {check["check"] for check in result["checks"]} - of_the_file - {"runtime_min_cosine_to_torch"}
+    limits = {name: value_of(row["checks"], "max_abs_diff") for name, row in result["cuda"].items()}
+    assert limits == {"f32": 0.002, "tf32": 0.005}
+
+
+def value_of(checks: list[Any], name: str) -> float:
+    return float(next(check["threshold"] for check in checks if check["check"] == name))
+
+
+def test_what_differs_on_a_gpu_fails_there_and_nowhere_else(
+    project: Project, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shifted(loaded: Any) -> Any:
+        encode = loaded.encode
+        monkeypatch.setattr(loaded, "encode", lambda *arguments, **options: encode(*arguments, **options) + 0.05)
+        return loaded
+
+    on_a_gpu(monkeypatch, shifted)
+    result = validate_in(project(), tiny, "onnx", tiny / "onnx", on_cuda=ON_CUDA)
+    assert (result["verdict"], result["cuda"]["f32"]["verdict"]) == ("passed", "failed")
+    assert "max_abs_diff" in result["cuda"]["f32"]["reason"]
+
+
+def test_nothing_is_said_of_a_gpu_that_is_not_there_or_does_not_run_the_file(project: Project, tiny: Path) -> None:
+    assert validate_in(project(), tiny, "onnx", tiny / "onnx")["cuda"] == {}
+    assert validate_in(project(), tiny, "openvino", tiny / "openvino", on_cuda=ON_CUDA)["cuda"] == {}
+    quantized = tiny / "onnx_qint8_static"
+    assert validate_in(project(), tiny, quantized.name, quantized, on_cuda=ON_CUDA)["cuda"] == {}
+
+
+def test_only_the_precisions_that_are_asked_for(project: Project, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_gpu(monkeypatch)
+    root = project(lambda raw: raw["validate"].update(cuda=["f32"]))
+    assert list(validate_in(root, tiny, "onnx", tiny / "onnx", on_cuda=ON_CUDA)["cuda"]) == ["f32"]
