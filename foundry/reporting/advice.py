@@ -8,7 +8,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import session, speeds
 from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
-from foundry.benchmarking.settings import Setting
+from foundry.benchmarking.settings import Requests, Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
 from foundry.reporting import recommendation, ways
 from foundry.reporting.rendering import loading_lines, lost, ratio_text, short
@@ -53,11 +53,17 @@ def measure_now(
     variants: Mapping[str, str],
     texts: list[str],
     settings_to_measure: Mapping[str, Setting],
+    with_requests: bool = False,
 ) -> Benchmark:
-    """Measure torch, these variants, each with its precision class, and these settings on the user's texts."""
+    """Measure torch, these variants, each with its precision class, and these settings on the user's texts.
+
+    Requests at a load are measured only if they are asked for: others need the time for their own rounds.
+    """
     folder = artifacts / "models" / model
     rows = session.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure)
     effort = settings.efforts[settings.effort]
+    if not with_requests:
+        effort = effort.model_copy(update={"requests": Requests(share=0)})
     return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, settings.effort, effort)
 
 
@@ -86,7 +92,8 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
     variant, equals = answer["variant"], answer["same_within_noise"]
-    what = {"latency": "one text takes", "throughput": "it embeds", "size": "it has"}[answer["use"]]
+    what = {"latency": "one text takes", "requests": "95% of the requests are answered within",
+            "throughput": "it embeds", "size": "it has"}[answer["use"]]  # fmt: skip
     batch = recommendation.batches(answer)
     than = "smaller than" if answer["use"] == "size" else "as fast as"
     lines = [
@@ -114,9 +121,17 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
 def lines_to_run(answer: recommendation.Answer, where: str, file: str, facts: Mapping[str, Any]) -> str:
     """The lines of code that load the file from `where` and run it as the answer says."""
     if answer["runner"] != "foundry_runtime":
-        return loading_lines(where, file, facts, precision=answer["precision"])
-    from foundry_runtime.model import CLASSES
+        lines = loading_lines(where, file, facts, precision=answer["precision"])
+    else:
+        from foundry_runtime.model import CLASSES
 
-    name = CLASSES[facts["kind"]]
-    precision = "" if answer["precision"] == "f32" else f', precision="{answer["precision"]}"'
-    return f'from foundry_runtime import {name}\n\nmodel = {name}("{where}", "{file}"{precision})'
+        name = CLASSES[facts["kind"]]
+        precision = [] if answer["precision"] == "f32" else [f'precision="{answer["precision"]}"']
+        settings = [f"{key}={value}" for key, value in answer["settings"].items()]
+        arguments = ", ".join([f'"{where}"', f'"{file}"', *precision, *settings])
+        lines = f"from foundry_runtime import {name}\n\nmodel = {name}({arguments})"
+    if answer["callers"] is None:
+        return lines
+    callers = "One thread calls" if answer["callers"] == 1 else f"{answer['callers']} threads call"
+    before, _, last = lines.rpartition("\n")
+    return f"{before}\n# {callers} it, for one text at a time.\n{last}"

@@ -11,7 +11,12 @@ def flowchart(answers: Sequence[Answer]) -> str:
     A question whose answers all lead to the same place is not asked.
     """
     lines = ["flowchart LR", '    start{"What counts?"}']
-    questions = {"latency": "one text at a time", "throughput": "many texts a second", "size": "the smallest file"}
+    questions = {
+        "latency": "one text at a time",
+        "requests": "requests at a load",
+        "throughput": "many texts a second",
+        "size": "the smallest file",
+    }
     leaves: dict[str, str] = {}
     for use, label in questions.items():
         choices: dict[str, tuple[tuple[float, str], ...]] = {}
