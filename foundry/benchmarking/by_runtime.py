@@ -1,11 +1,16 @@
 """A variant that foundry_runtime runs, in the form in which the benchmark measures any."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foundry.loading.items import Item, Query, make_items
-from foundry.loading.prompts import Method, embed_by_role
+from foundry_runtime import machine, run_settings
+from foundry_runtime.batches import TOKENS_PER_BATCH
+from foundry_runtime.model import TEXTS_AT_ONCE_ON_GPU
+
+from foundry.loading.by_foundry_runtime import open_model, rows_of
+from foundry.loading.items import Item, make_items
 from foundry.reference import tokenizer_files
 from foundry.variants import checkpoint_folder, variant_folder
 from foundry.variants.precisions import Device, InferencePrecision
@@ -14,13 +19,16 @@ from foundry.variants.precisions import Device, InferencePrecision
 BATCHES_PER_STREAM = 2
 LARGEST_BULK = 16
 PARTS_ON_GPU = 8  # each is tokenized while the one before is computed
+Chosen = Mapping[str, Mapping[str, Mapping[str, int]]]  # settings of foundry_runtime by use, group of texts, and name
+Layout = tuple[int, int, int]  # threads, streams and single_threads: what a model must be loaded anew for
 
 
 class RuntimeVariant:
-    """The variant by foundry_runtime's class of its kind, with its own default of threads and streams.
+    """The variant by foundry_runtime's class of its kind.
 
     Args:
         tokenizer: Where files of the tokenizer are that are not the folder's own: as they will be published.
+        chosen: Threads, streams and tokens of a batch; by default those of its own rule.
     """
 
     def __init__(
@@ -30,39 +38,53 @@ class RuntimeVariant:
         precision: InferencePrecision,
         tokenizer: Mapping[str, Path],
         device: Device = "cpu",
+        chosen: Chosen | None = None,
     ) -> None:
-        import foundry_runtime
-        from foundry_runtime.folder import ModelFolder
-        from foundry_runtime.model import CLASSES
-
-        def find(name: str) -> Path | None:
-            path = tokenizer.get(name, folder / name)
-            return path if path.is_file() else None
-
         self._kind = checkpoint_folder.kind(folder)
-        model_class = getattr(foundry_runtime, CLASSES[self._kind])
-        opened = ModelFolder(str(folder), find, verify=False)
-        self._model: Any = model_class(opened, variant, precision=precision, device=device)
+        self._file = (folder, variant, self._kind, precision, tokenizer)
+        self._device = device
+        self._chosen = chosen or {}
+        self._usual = run_settings.choose(run_settings.usual(self._chosen, variant), device=device)
+        self._models: dict[Layout, Any] = {}
+        self._model(self._usual)  # which is what is loaded where it is deployed
 
     def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]:
         """What a model of this kind takes one at a time, as `LoadedVariant.items` makes it."""
         return make_items(texts, self._kind, passages_per_query)
 
     def encode(self, items: Sequence[Item], batch_size: int | None = None) -> Any:
-        """Rows of the items (items, columns), in batches that foundry_runtime cuts by tokens, or of so many items."""
-        if self._kind == "CrossEncoder":
-            pairs = [pair for item in items if isinstance(item, Query) for pair in item.pairs]
-            scores = self._model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
-            return scores.reshape(len(items), -1)
+        """Rows of the items (items, columns), in batches that foundry_runtime cuts by tokens, or of so many items.
 
-        texts = [item for item in items if isinstance(item, str)]
-        if not any(self._model.prompts.values()):
-            return self._model.encode(texts, batch_size=batch_size)
+        By what is fastest for texts of the usual length.
+        """
+        return rows_of(self._model(self._usual), items, batch_size)
 
-        def embed(method: Method, of_role: list[str]) -> Any:
-            return dense(getattr(self._model, method)(of_role, batch_size=batch_size))
+    def encode_for(self, use: str, group: str, items: Sequence[Item]) -> Any:
+        """Rows of the items, by the settings of a use and a group of texts."""
+        settings = replace(self._usual, **self._chosen.get(use, {}).get(group, {}))
+        return rows_of(self._model(settings), items, 1 if use == run_settings.ONE else None)
 
-        return embed_by_role(texts, embed)
+    @property
+    def layouts(self) -> set[Layout]:
+        """How often the file must be loaded for all uses and groups, and for what."""
+        rows = [row for groups in self._chosen.values() for row in groups.values()]
+        return {_layout(replace(self._usual, **row)) for row in rows} | {_layout(self._usual)}
+
+    def _model(self, settings: run_settings.RunSettings) -> Any:
+        """The model loaded for these threads and streams, which cuts batches of these tokens."""
+        layout = _layout(settings)
+        if layout not in self._models:
+            threads, streams, single_threads = layout
+            self._models[layout] = open_model(
+                *self._file, self._device, threads=threads, streams=streams, single_threads=single_threads
+            )
+        model = self._models[layout]
+        model.run_settings = settings
+        return model
+
+
+def _layout(settings: run_settings.RunSettings) -> Layout:
+    return settings.threads, settings.streams, settings.single_threads
 
 
 def write_tokenizer(folder: Path, target: Path) -> dict[str, Path]:
@@ -75,23 +97,15 @@ def write_tokenizer(folder: Path, target: Path) -> dict[str, Path]:
     return {name: target / name for name in tokenizer_files.rewrite(target, trusts_code) or ()}
 
 
-def dense(rows: Any) -> Any:
-    """Rows of a dense or a sparse model, zeros and all."""
-    return rows.to_dense() if hasattr(rows, "to_dense") else rows
-
-
-def bulk(texts_in_group: int, tokens_per_text: float, device: Device = "cpu") -> int:
+def bulk(
+    texts_in_group: int, tokens_per_text: float, batch_tokens: int = TOKENS_PER_BATCH, device: Device = "cpu"
+) -> int:
     """How many texts keep every stream busy for several batches: of a slow model fewer, so that a measurement ends.
 
     Never fewer than the group has, nor more than `LARGEST_BULK` times as many.
     """
-    from foundry_runtime import machine
-    from foundry_runtime.batches import TOKENS_PER_BATCH
-    from foundry_runtime.model import TEXTS_AT_ONCE_ON_GPU
-
     if device == "cuda":
         wanted = PARTS_ON_GPU * TEXTS_AT_ONCE_ON_GPU
     else:
-        tokens = BATCHES_PER_STREAM * machine.threads() * TOKENS_PER_BATCH
-        wanted = round(tokens / max(tokens_per_text, 1))
+        wanted = round(BATCHES_PER_STREAM * machine.threads() * batch_tokens / max(tokens_per_text, 1))
     return min(max(texts_in_group, wanted), LARGEST_BULK * texts_in_group)

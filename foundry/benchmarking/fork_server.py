@@ -17,8 +17,6 @@ from typing import Any
 from foundry.base import command
 from foundry.loading import loader
 
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what foundry_runtime imports
-
 
 class MeasurementFailed(Exception):
     """A variant did not load, crashed, or was killed; the text says which."""
@@ -83,6 +81,8 @@ def _serve(connection: Connection, backend: str) -> None:
     """The server's own loop: import, then fork a child for each call, until the other side closes."""
     import gc
     import importlib
+
+    from foundry_runtime.choice import RUNTIMES
 
     command.prepare_process()
     runner, _, of_runtime = backend.rpartition(".")

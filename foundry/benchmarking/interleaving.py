@@ -1,8 +1,11 @@
-"""Rounds of measurements that interleave all variants, until the interval of every ratio to torch is narrow enough."""
+"""Rounds of measurements that interleave all variants, until the ratios that a recommendation rests on are certain.
+
+The first rounds measure every row. Then the time goes to those that may still be recommended for something.
+"""
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -13,16 +16,19 @@ from foundry.benchmarking.fork_server import MeasurementFailed
 from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.other_load import OtherLoad, Taken
 from foundry.benchmarking.settings import Effort
-from foundry.benchmarking.speeds import BASELINE, BY_TOKENS, SINGLE, typical
-from foundry.benchmarking.timings import FEWEST_ROUNDS, half_width, ratio
+from foundry.benchmarking.speeds import BASELINE, SINGLE, typical
+from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, half_width, ratio
 
-# A row that is certainly slower than this share of the fastest of its class, at every length and in every use, is not
-# measured to the end: no recommendation would name it before that one.
-OUT_OF_REACH = 0.8
+FULL_ROUNDS = 2  # of all rows
+# Afterwards a row competes that has, alone or in batches of some group, this share of the fastest one's speed, of those
+# that lose no more quality by how they compute; or that may, within its interval, be as fast but for little. In too few
+# rounds for an interval, less is enough.
+COMPETES, MAY_BE_AS_FAST, COMPETES_AT_FIRST = 0.9, 0.97, 0.8
 # A row that takes more than so many times torch's time is measured once, and maybe not to the end.
 TOO_SLOW_RATIO = 3
 TIMEOUT_SECONDS = 1800.0  # for a first load, and for torch, whose speed nobody knows yet
 
+Place = tuple[str, bool]  # a group of texts, alone (False) or in batches (True)
 Measure = Callable[[str, float], Measured]  # takes a row's name, and the seconds after which it gives up
 
 
@@ -35,7 +41,7 @@ class Rounds:
     left_out: list[float] = field(default_factory=list)  # the share that was taken in each round that does not count
     errors: dict[str, str] = field(default_factory=dict)
     slow: list[str] = field(default_factory=list)
-    settled: list[str] = field(default_factory=list)  # too far behind others to be measured to the end
+    settled: list[str] = field(default_factory=list)  # too far behind others to be measured in all rounds
     stopped: str = "time"
     widest: float | None = None
 
@@ -46,9 +52,9 @@ class Rounds:
             for measured in self.measured[name]
         ]
 
-    def best_series(self, name: str) -> dict[tuple[str, bool], list[float | None]]:
+    def best_series(self, name: str) -> dict[Place, list[float | None]]:
         """Texts per second in each round by group, alone (False) and at the batch size that is fastest (True)."""
-        fastest: dict[tuple[str, bool], list[float | None]] = {}
+        fastest: dict[Place, list[float | None]] = {}
         sizes = {
             (group, size): self.series(name, group, size)
             for measured in self.measured[name]
@@ -71,37 +77,35 @@ class Rounds:
         quiet = self.quiet(limit)
         if len(quiet) < FEWEST_ROUNDS:
             return self
-        return replace(
-            self,
-            measured={
-                name: [values[number] for number in quiet if number < len(values)]
-                for name, values in self.measured.items()
-            },
-            taken=[self.taken[number] for number in quiet],
-            left_out=[taken.share for taken in self.taken if taken is not None and taken.share > limit],
-        )
+        left_out = [taken.share for taken in self.taken if taken is not None and taken.share > limit]
+        return replace(self.of(quiet), left_out=left_out)
 
     def other_load(self, limit: float) -> OtherLoad | None:
         """What other jobs took of the processor in these rounds."""
         return other_load.summarize(self.taken, self.left_out, limit)
 
-    def widest_interval(self, names: Sequence[str]) -> float | None:
-        """Half of the widest interval of all ratios to torch; where torch has no such batches, to its fastest."""
+    def of(self, numbers: Sequence[int]) -> "Rounds":
+        """The rounds of these numbers alone."""
+        return replace(
+            self,
+            measured={
+                name: [values[number] for number in numbers if number < len(values)]
+                for name, values in self.measured.items()
+            },
+            taken=[self.taken[number] for number in numbers],
+        )
+
+    def widest_interval(self, competing: Mapping[str, Collection[Place]]) -> float | None:
+        """Half of the widest interval of the ratios to torch of what competes, where it does; each at its best batch
+        size, and where torch has no batches, to its single texts."""
         torch = self.best_series(BASELINE)
-
-        def of_torch(group: str, size: str) -> Sequence[float | None]:
-            if size != BY_TOKENS:
-                return self.series(BASELINE, group, size)
-            return torch.get((group, True)) or torch.get((group, False), [])  # few texts fill no batch
-
-        widths = [
-            half_width(value)
-            for name in names
-            if name != BASELINE
-            for group, sizes in next(filter(None, self.measured[name]), Measured(0, 0)).texts_per_second.items()
-            for size in sizes
-            if (value := ratio(self.series(name, group, size), of_torch(group, size))) is not None
-        ]
+        widths = []
+        for name, places in competing.items():
+            series = self.best_series(name)
+            for group, in_batches in places:
+                baseline = torch.get((group, in_batches)) or torch.get((group, False), [])
+                if (value := ratio(series[group, in_batches], baseline)) is not None:
+                    widths.append(half_width(value))
         return max(widths, default=None)
 
 
@@ -110,17 +114,17 @@ def run_rounds(
     measure: Measure,
     effort: Effort,
     clock: Callable[[], float] = time.perf_counter,
-    class_of: Callable[[str], str] = lambda name: "",
+    loss_of: Callable[[str], int] = lambda name: 0,
 ) -> Rounds:
     """Rounds over all names, torch first in the first round and in a new order in each later one.
 
-    A row that fails, or is much slower than torch in the first quiet round, is not measured again; nor is one, once
-    there are enough rounds for an interval, that is far behind the fastest of its class. While time remains, a round
-    that other jobs disturbed is made up for by another one, and does not count.
+    A row that fails, or is much slower than torch in the first quiet round, is not measured again; nor is one, after
+    `FULL_ROUNDS` quiet rounds, that does not compete. While time remains, a round that other jobs disturbed is made up
+    for by another one, and does not count.
 
     Args:
-        class_of: By a row's name, the rows that it is compared with before it is settled: those that compute as it
-            does, by the same runner. One that loses quality, or fails, settles none that does not.
+        loss_of: By a row's name, how much quality is lost by how it computes: a place in an order. It competes with
+            rows that lose as much or less, because one that loses more is no replacement for it.
 
     Raises:
         FoundryError: when torch itself cannot be measured.
@@ -128,9 +132,9 @@ def run_rounds(
     rounds = Rounds({name: [] for name in names})
     order, shuffle = list(names), random.Random(0).shuffle
     began, number, limit = clock(), 0, TIMEOUT_SECONDS
+    seconds: dict[str, float] = {}  # that each row took last
     while True:
-        round_began = clock()
-        left = 60 * effort.minutes - (round_began - began)
+        left = 60 * effort.minutes - (clock() - began)
         for name in track(order, f"round {number + 1}" + (f", at most {max(left, 0):.0f} s of rounds" * (number > 0))):
             started = clock()
             try:
@@ -143,23 +147,26 @@ def run_rounds(
                 rounds.errors[name] = str(error)
                 continue
             rounds.measured[name] += [None] * (number - len(rounds.measured[name])) + [measured]
+            seconds[name] = clock() - started
             if name == BASELINE:
-                limit = max(5.0, TOO_SLOW_RATIO * (clock() - started))
+                limit = max(5.0, TOO_SLOW_RATIO * seconds[name])
         end_round(rounds, number, effort.busy_share)
         number += 1
         order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
+        quiet = rounds.quiet(effort.busy_share)
         counting = rounds.without_disturbed(effort.busy_share)
-        if number >= effort.rounds:
-            if len(rounds.quiet(effort.busy_share)) >= effort.rounds:
-                rounds.settled += out_of_reach(counting, order, class_of)
+        competing = where_competing(rounds.of(quiet) if len(quiet) >= FULL_ROUNDS else counting, order, loss_of)
+        if len(quiet) >= FULL_ROUNDS:
+            rounds.settled += [name for name in order if name not in competing and name != BASELINE]
             order = [name for name in order if name not in rounds.settled]
-            counting.settled = rounds.settled
-            counting.widest = counting.widest_interval(order)
+        counting.settled = rounds.settled
+        if number >= effort.rounds:
+            counting.widest = counting.widest_interval(competing)
             is_narrow = counting.widest is not None and counting.widest <= effort.interval
-            if is_narrow and len(rounds.quiet(effort.busy_share)) >= effort.rounds:
+            if is_narrow and len(quiet) >= effort.rounds:
                 counting.stopped = "narrow enough"
                 return counting
-            if clock() - began + (clock() - round_began) > 60 * effort.minutes:
+            if clock() - began + sum(seconds[name] for name in order) > 60 * effort.minutes:
                 return counting
         shuffle(order)
 
@@ -179,29 +186,24 @@ def end_round(rounds: Rounds, number: int, busy_share: float) -> None:
             rounds.slow.append(name)
 
 
-def out_of_reach(rounds: Rounds, names: Sequence[str], class_of: Callable[[str], str]) -> list[str]:
-    """The rows that are certainly far behind the fastest of their class, alone and in batches of every group."""
+def where_competing(rounds: Rounds, names: Sequence[str], loss_of: Callable[[str], int]) -> dict[str, list[Place]]:
+    """The rows that may be recommended for something, torch aside, and where."""
     series = {name: rounds.best_series(name) for name in names}
-    fastest = {
-        (place, kind): max(
-            (name for name in names if class_of(name) == kind and place in series[name]),
-            key=lambda name: typical(series[name][place]) or 0,
-            default=None,
-        )
-        for name, of_name in series.items()
-        for place in of_name
-        for kind in [class_of(name)]
-    }
-
-    def is_behind(name: str) -> bool:
+    competing: dict[str, list[Place]] = {}
+    for name in names:
         for place, own in series[name].items():
-            best = fastest[place, class_of(name)]
-            value = None if best is None else ratio(own, series[best][place])
-            if value is None or value["high"] is None or value["high"] >= OUT_OF_REACH:
-                return False
-        return bool(series[name])
+            rivals = [other for other in names if loss_of(other) <= loss_of(name) and place in series[other]]
+            best = max(rivals, key=lambda other: typical(series[other][place]) or 0)
+            if name != BASELINE and _may_be_chosen(ratio(own, series[best][place])):
+                competing.setdefault(name, []).append(place)
+    return competing
 
-    return [name for name in names if name != BASELINE and is_behind(name)]
+
+def _may_be_chosen(to_best: Ratio | None) -> bool:
+    """Whether a speed is near to the best one, or may be as high but for little."""
+    if to_best is None or to_best["high"] is None:
+        return to_best is None or to_best["median"] >= COMPETES_AT_FIRST
+    return to_best["median"] >= COMPETES or to_best["high"] >= MAY_BE_AS_FAST
 
 
 def is_too_slow(measured: Measured, torch: Measured | None) -> bool:

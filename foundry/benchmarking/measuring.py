@@ -5,18 +5,22 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
+from foundry_runtime.batches import TOKENS_PER_BATCH
+
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import machine_profile, speeds
-from foundry.benchmarking.by_runtime import RuntimeVariant, bulk, dense
+from foundry.benchmarking.by_runtime import Chosen, RuntimeVariant, bulk
 from foundry.benchmarking.other_load import Stopwatch, Taken
 from foundry.benchmarking.settings import Runner
 from foundry.loading import loader, precisions
+from foundry.loading.by_foundry_runtime import dense
 from foundry.loading.items import PASSAGES_PER_QUERY, Item
 from foundry.loading.variant import LoadedVariant
 from foundry.variants.precisions import Device
@@ -26,6 +30,7 @@ EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 LARGEST_BATCH = 256  # when torch's speed is first looked at
 MOST_SINGLES = 64  # of a group, however fast torch is
+FEWEST_SINGLES = 4  # texts that are timed one by one in a pass
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
 
@@ -70,16 +75,20 @@ def measure(
     groups: dict[str, Group],
     give_up: float,
     embed: Sequence[str],
+    chosen: Chosen | None = None,
 ) -> Measured:
     """Load the variant and time it on every group, in single texts and in batches, in several passes over all of them.
 
     What disturbs a machine comes in bursts, so a value is the median of passes that lie apart. The pass before them is
     not timed: runtimes prepare themselves for each new shape of input. After `give_up` seconds no pass begins.
+
+    `chosen` are the settings of foundry_runtime for each use and group. Where they load the file several times, the
+    memory is that of the model for texts of the usual length alone, as it is deployed.
     """
     gpu_memory_mb = None
     memory_before = machine_profile.gpu_memory_used_mb() if options.get("device") == "cuda" else None
     started = time.perf_counter()
-    loaded = open_way(folder, variant, options, runner, tokenizer)
+    loaded = open_way(folder, variant, options, runner, tokenizer, chosen)
     load_seconds = time.perf_counter() - started
     embeddings = dense(loaded.encode(loaded.items(embed, PASSAGES_PER_QUERY), EMBEDDED_AT_ONCE)) if embed else None
     items = {name: loaded.items(group.texts, passages_per_query=1) for name, group in groups.items()}
@@ -87,18 +96,21 @@ def measure(
     latencies: dict[str, list[float]] = {name: [] for name in groups}
     if runner == "foundry_runtime":  # which embeds more texts than torch, whose time this was
         give_up *= max(group.bulk / len(group.texts) for group in groups.values())
+    memory_mb = _memory_of_usual(loaded, items, groups)
     deadline = time.perf_counter() + give_up
     passes = 0  # the first one is not timed
     stopwatch = Stopwatch()
     while passes <= TIMED_PASSES and (passes < 2 or time.perf_counter() < deadline):
         for name, group in groups.items():
-            singles = [_seconds(loaded, [item], 1) for item in items[name][: group.singles]]
-            if runner == "foundry_runtime":
-                many = list(itertools.islice(itertools.cycle(items[name]), group.bulk))
-                batches = {speeds.BY_TOKENS: _seconds(loaded, many, None) / len(many)}
+            if isinstance(loaded, RuntimeVariant):
+                one, many = partial(loaded.encode_for, "latency", name), partial(loaded.encode_for, "throughput", name)
+                texts = _cycled(items[name], group.bulk)
+                singles = [_seconds(one, [item]) for item in items[name][: group.singles]]
+                batches = {speeds.BY_TOKENS: _seconds(many, texts) / len(texts)}
             else:
+                singles = [_seconds(loaded.encode, [item], 1) for item in items[name][: group.singles]]
                 count = len(group.texts)
-                batches = {str(size): _seconds(loaded, items[name], size) / count for size in group.batch_sizes}
+                batches = {str(size): _seconds(loaded.encode, items[name], size) / count for size in group.batch_sizes}
             if passes:
                 latencies[name] += [1000 * seconds for seconds in singles]
                 rates[name].setdefault(speeds.SINGLE, []).append(len(singles) / sum(singles))
@@ -111,33 +123,55 @@ def measure(
     if memory_before is not None:  # while all that was allocated is still held
         gpu_memory_mb = machine_profile.gpu_memory_used_mb() - memory_before
     typical = {name: {size: median(values) for size, values in sizes.items()} for name, sizes in rates.items()}
+    memory_mb = memory_mb or peak_memory_mb()
     return Measured(
-        load_seconds, peak_memory_mb(), typical, latencies, passes <= TIMED_PASSES, embeddings, taken, gpu_memory_mb
+        load_seconds, memory_mb, typical, latencies, passes <= TIMED_PASSES, embeddings, taken, gpu_memory_mb
     )
 
 
 def open_way(
-    folder: Path, variant: str, options: loader.Options, runner: Runner, tokenizer: dict[str, Path]
+    folder: Path,
+    variant: str,
+    options: loader.Options,
+    runner: Runner,
+    tokenizer: dict[str, Path],
+    chosen: Chosen | None = None,
 ) -> Encoder:
-    """What embeds by a variant's file; `tokenizer` are the files that foundry_runtime reads in place of the folder's.
+    """What embeds by a variant's file; `tokenizer` are the files that foundry_runtime reads in place of the folder's,
+    and `chosen` its settings.
 
     Raises:
         FoundryError: when Sentence Transformers would compute in another precision than the one that is asked for.
     """
     precision = options.get("precision", "f32")
     if runner == "foundry_runtime":
-        return RuntimeVariant(folder, variant, precision, tokenizer, options.get("device", "cpu"))
+        return RuntimeVariant(folder, variant, precision, tokenizer, options.get("device", "cpu"), chosen)
     loaded = loader.load(folder, variant, options)
     if (actual := precisions.of_loaded(loaded)) != precision:
         raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
     return loaded
 
 
-def _seconds(loaded: Encoder, items: Sequence[Item], batch_size: int | None) -> float:
+def _seconds(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int) -> float:
     """How long it takes to encode the items."""
     started = time.perf_counter()
-    loaded.encode(items, batch_size)
+    encode(items, *batch_size)
     return time.perf_counter() - started
+
+
+def _cycled(items: Sequence[Item], count: int) -> list[Item]:
+    """So many items, the same over and over."""
+    return list(itertools.islice(itertools.cycle(items), count))
+
+
+def _memory_of_usual(loaded: Encoder, items: Mapping[str, Sequence[Item]], groups: Mapping[str, Group]) -> float | None:
+    """The memory once the model for texts of the usual length has run everything; None where there is no other."""
+    if not isinstance(loaded, RuntimeVariant) or len(loaded.layouts) == 1:
+        return None
+    for name, group in groups.items():
+        loaded.encode(items[name][:1])
+        loaded.encode(_cycled(items[name], group.bulk))
+    return peak_memory_mb()
 
 
 def peak_memory_mb() -> float:
@@ -166,7 +200,7 @@ def describe(folder: Path, groups: dict[str, list[str]], device: Device = "cpu")
                 loaded.encode([item])
         timed = items if device == "cuda" else counted  # a GPU is at its speed with many alone
         # The fastest, because a disturbed one would leave a group with so few texts that all its figures are noise.
-        seconds = min(_seconds(loaded, timed, min(len(timed), LARGEST_BATCH)) for _ in range(TIMED_PASSES))
+        seconds = min(_seconds(loaded.encode, timed, min(len(timed), LARGEST_BATCH)) for _ in range(TIMED_PASSES))
         facts[name] = {
             "texts": len(texts),
             "tokens_per_text": sum(tokens) / len(texts),
@@ -194,11 +228,13 @@ def plan_group(
     seconds: float,
     batch_sizes: Sequence[int],
     tokens_per_text: float,
+    batch_tokens: int = TOKENS_PER_BATCH,
     device: Device = "cpu",
 ) -> Group:
     """As many of the texts as torch embeds in about so many seconds, and the batch sizes that they can fill.
 
-    The number is a power of two, so that a noisy first measurement seldom changes it.
+    The number is a power of two, so that a noisy first measurement seldom changes it. For foundry_runtime there are so
+    many that each stream has several batches of `batch_tokens`.
     """
     affordable = max(1.0, seconds * texts_per_second)
     count = min(len(texts), 2 ** round(math.log2(affordable)))
@@ -206,5 +242,5 @@ def plan_group(
     if count < min(batch_sizes) <= LONGER * affordable:
         count = min(len(texts), min(batch_sizes))
     sizes = [size for size in batch_sizes if 1 < size <= count]
-    singles = min(count, max(2, count // 8), MOST_SINGLES)
-    return Group(texts[:count], sizes, singles, bulk(count, tokens_per_text, device))
+    singles = min(count, max(FEWEST_SINGLES, count // 8), MOST_SINGLES)
+    return Group(texts[:count], sizes, singles, bulk(count, tokens_per_text, batch_tokens, device))

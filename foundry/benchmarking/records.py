@@ -53,6 +53,8 @@ def record(
             if any(measured.latency_ms.get(group) for measured in known)
         },
         "closeness": None,
+        "search": None,
+        "requests": None,
         "settled": False,
         "note": None,
         "error": None,

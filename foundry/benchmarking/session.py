@@ -13,12 +13,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foundry_runtime import machine as runtime_machine
+from foundry_runtime.batches import TOKENS_PER_BATCH
+
 from foundry.base import files
-from foundry.benchmarking import by_runtime, interleaving, measuring, peaks, records, speeds
+from foundry.benchmarking import (
+    by_runtime,
+    interleaving,
+    measuring,
+    peaks,
+    records,
+    request_rounds,
+    search,
+    serving,
+    setting_trials,
+    speeds,
+)  # fmt: skip
 from foundry.benchmarking.fork_server import ForkServers
 from foundry.benchmarking.interleaving import TIMEOUT_SECONDS, TOO_SLOW_RATIO, Rounds
 from foundry.benchmarking.measuring import Group, Measured
-from foundry.benchmarking.settings import Effort, Runner, Setting
+from foundry.benchmarking.request_rounds import RowRounds, Serving
+from foundry.benchmarking.search import RowSearch
+from foundry.benchmarking.settings import Effort, Requests, Runner, Search, Setting
 from foundry.benchmarking.speeds import BASELINE
 from foundry.loading import loader, precisions
 from foundry.variants import naming, same_bytes, variant_folder
@@ -27,6 +43,11 @@ from foundry.variants.precisions import Device, InferencePrecision, on_cuda
 CLOSENESS_TEXTS = 16  # of each group, for settings, which have no verdict
 # So many texts of a group a GPU is given, the group's own over and over: it computes more at once than a group has.
 TEXTS_ON_GPU = 2048
+CHILDREN_OF_A_SEARCH = 8  # at least so many processes share its time: of a slow model, each tries less
+
+
+# Classes of files by how much quality they lose; a file in floating point loses some where it is computed in bf16.
+LOSSES = ("floats", "floats in bf16", "int8_weights", "int8_static", "int8_dynamic", "int4_weights")
 
 
 @dataclass(frozen=True)
@@ -47,11 +68,20 @@ class Row:
         return self.computes_in is not None
 
     @property
-    def competes_in(self) -> str:
-        """What its rivals have in common: the class of the file, what is computed in, by what."""
+    def computes_as(self) -> str:
+        """What decides how close to torch it is: the class of the file, and what is computed in."""
         file = "floats" if self.precision_class in ("fp32", "fp16") else self.precision_class
-        compiled = " compiled" if self.options.get("compile") else ""
-        return f"{file} in {self.computes_in or 'f32'} by {self.runner}{compiled}"
+        return f"{file} in {self.computes_in or 'f32'}"
+
+    @property
+    def loss(self) -> int:
+        """How much quality is lost by how it computes, as a place in an order; the last where nothing validates it."""
+        is_plain = self.runner == "sentence_transformers" and self.computes_in == "f32"
+        if is_plain or self.options.get("compile"):
+            return len(LOSSES)
+        if self.precision_class in ("fp32", "fp16"):
+            return int(self.computes_in not in (None, "f32"))
+        return LOSSES.index(self.precision_class)
 
     @property
     def server(self) -> str:
@@ -143,6 +173,7 @@ def make_plan(
             effort.seconds,
             effort.batch_sizes,
             described["groups"][name]["tokens_per_text"],
+            max(effort.search.batch_tokens) if effort.search.share else TOKENS_PER_BATCH,
             device,
         )
         for name, texts in groups.items()
@@ -188,10 +219,41 @@ def is_capable(servers: ForkServers, row: Row) -> bool:
     return row.computes_in in servers.for_backend(row.backend).call(precisions.of_processor, seconds=TIMEOUT_SECONDS)
 
 
+def search_settings(servers: ForkServers, folder: Path, plan: Plan, effort: Effort) -> dict[str, RowSearch]:
+    """The search for the settings of each row that foundry_runtime runs; nothing where it may take no time."""
+    names = [name for name in plan.measured_names if plan.rows[name].runner == "foundry_runtime"]
+    seconds = 60 * effort.minutes * effort.search.share
+    if not names or not seconds:
+        return {}
+    texts = {
+        name: setting_trials.Texts(group.texts, plan.facts[name]["tokens_per_text"])
+        for name, group in plan.groups.items()
+    }
+
+    def measure(name: str, trials: Sequence[setting_trials.Trial]) -> list[float | None]:
+        row = plan.rows[name]
+        rates: list[float | None] = servers.for_backend(row.server).call(
+            setting_trials.measure, folder / row.variant, row.variant, row.options.get("precision", "f32"),
+            plan.tokenizer, list(trials), texts, seconds / CHILDREN_OF_A_SEARCH, seconds=60 + seconds,
+        )  # fmt: skip
+        return rates
+
+    by_use = search.candidates(runtime_machine.threads())
+    return search.run(names, list(texts), by_use, effort.search.batch_tokens, measure, seconds)
+
+
 def measure_rounds(
-    servers: ForkServers, folder: Path, plan: Plan, texts: Sequence[str], effort: Effort
+    servers: ForkServers,
+    folder: Path,
+    plan: Plan,
+    texts: Sequence[str],
+    effort: Effort,
+    chosen: Mapping[str, by_runtime.Chosen],
 ) -> tuple[Rounds, dict[str, Any]]:
-    """All rounds; and the embeddings (texts, dimensions) of torch and of the settings, by name."""
+    """All rounds; and the embeddings (texts, dimensions) of torch and of the settings, by name.
+
+    `chosen` are foundry_runtime's settings by the row's name.
+    """
     embeddings: dict[str, Any] = {}
 
     def measure(name: str, give_up: float) -> Measured:
@@ -199,16 +261,41 @@ def measure_rounds(
         to_embed = list(texts) if name not in embeddings and (row.is_setting or name == BASELINE) else []
         measured: Measured = servers.for_backend(row.server).call(
             measuring.measure, folder / row.variant, row.variant, row.options, row.runner, plan.tokenizer,
-            dict(plan.groups), give_up, to_embed, seconds=TIMEOUT_SECONDS + 2 * give_up,
+            dict(plan.groups), give_up, to_embed, chosen.get(name), seconds=TIMEOUT_SECONDS + 2 * give_up,
         )  # fmt: skip
         if to_embed:
             embeddings[name] = measured.embeddings
         return measured
 
-    def class_of(name: str) -> str:
-        return plan.rows[name].competes_in
+    rounds = interleaving.run_rounds(plan.measured_names, measure, effort, loss_of=lambda name: plan.rows[name].loss)
+    return rounds, embeddings
 
-    return interleaving.run_rounds(plan.measured_names, measure, effort, class_of=class_of), embeddings
+
+def measure_requests(
+    servers: ForkServers, folder: Path, plan: Plan, rounds: Rounds, settings: Requests, seconds: float
+) -> tuple[speeds.RequestLoad | None, dict[str, RowRounds]]:
+    """Requests at a load, by torch and the rows that serve single texts fastest."""
+    competing = {
+        name: request_rounds.Competitor(row.computes_as, row.runner == "foundry_runtime")
+        for name, row in plan.rows.items()
+        if name in plan.measured_names and name not in rounds.errors and name not in rounds.slow
+    }
+
+    def measure(name: str, way: Serving, requests: Sequence[serving.Request]) -> serving.Served:
+        row = plan.rows[name]
+        served: serving.Served = servers.for_backend(row.server).call(
+            serving.measure, folder / row.variant, row.variant, row.options, row.runner, plan.tokenizer,
+            way.chosen, requests, way.callers, seconds=TIMEOUT_SECONDS,
+        )  # fmt: skip
+        return served
+
+    texts = {name: group.texts for name, group in plan.groups.items()}
+    return request_rounds.measure_load(rounds, competing, texts, settings, measure, runtime_machine.threads(), seconds)
+
+
+def without_search(effort: Effort) -> Effort:
+    """An effort of rounds alone: what is searched, and how requests are served, is about a processor's threads."""
+    return effort.model_copy(update={"search": Search(share=0), "requests": Requests(share=0)})
 
 
 def variant_records(
@@ -252,6 +339,7 @@ def benchmark(
     """Measure the rows on every group of texts, as `effort` says; give what is written to the benchmark's file."""
     began = time.perf_counter()
     if device == "cuda":
+        effort = without_search(effort)
         groups = {
             name: list(itertools.islice(itertools.cycle(texts), max(TEXTS_ON_GPU, len(texts))))
             for name, texts in groups.items()
@@ -259,7 +347,19 @@ def benchmark(
     texts = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
     with ForkServers() as servers, tempfile.TemporaryDirectory() as scratch:
         plan = make_plan(servers, folder, wanted, groups, machine, effort, Path(scratch), device)
-        rounds, embeddings = measure_rounds(servers, folder, plan, texts, effort)
+        planned = time.perf_counter()
+        searches = search_settings(servers, folder, plan, effort)
+        chosen = {name: search.chosen(row) for name, row in searches.items()}
+        minutes = effort.minutes * (1 - effort.requests.share) - (time.perf_counter() - planned) / 60
+        of_rounds = effort.model_copy(update={"minutes": minutes})
+        rounds, embeddings = measure_rounds(servers, folder, plan, texts, of_rounds, chosen)
+        left = 60 * effort.minutes - (time.perf_counter() - planned)
+        load, served = measure_requests(servers, folder, plan, rounds, effort.requests, left)
+    variants = variant_records(folder, plan, rounds, embeddings)
+    for name, row in searches.items():
+        variants[name]["search"] = search.record(row, runtime_machine.threads())
+    for name, of_row in served.items():
+        variants[name]["requests"] = request_rounds.record(of_row)
     return {
         "format": speeds.FORMAT,
         "model": model,
@@ -275,5 +375,6 @@ def benchmark(
         "groups": dict(plan.facts),
         "peak_gflops": plan.peak_gflops,
         "torch_threads": plan.torch_threads,
-        "variants": variant_records(folder, plan, rounds, embeddings),
+        "requests": load,
+        "variants": variants,
     }

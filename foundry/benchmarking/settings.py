@@ -4,17 +4,40 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foundry.base.settings import Positive, Section, Slug
+from foundry.base.settings import Fraction, Positive, Section, Share, Slug
 from foundry.variants.precisions import OF_TORCH_DTYPE, Device, InferencePrecision
+
+
+class Search(Section):
+    """The search for the streams, threads and tokens of a batch with which foundry_runtime is fastest."""
+
+    share: Fraction = Field(
+        default=0.1,
+        description="Of `minutes`, how much it may take at most. 0: foundry_runtime is measured by its own rule.",
+    )
+    batch_tokens: Annotated[list[Annotated[int, Field(ge=16, le=65536)]], Field(min_length=1)] = Field(
+        default=[256, 512, 1024], description="Tokens of a batch that are tried, beside those of its own rule."
+    )
+
+
+class Requests(Section):
+    """Requests of one text each that arrive at random, whether or not those before them are served."""
+
+    share: Fraction = Field(default=0.15, description="Of `minutes`, how much is kept for them. 0: none are measured.")
+    per_second: Positive | None = Field(
+        default=None, description="How many arrive a second; by default `torch_share` of what torch serves one by one."
+    )
+    torch_share: Share = Field(default=0.5, description="See `per_second`.")
 
 
 class Effort(Section):
     """How long a benchmark measures, and what."""
 
     minutes: Positive = Field(description="No round begins that would not end within so many, once `rounds` are done.")
-    rounds: Annotated[int, Field(ge=3)] = Field(description="At least so many.")
+    rounds: Annotated[int, Field(ge=3)] = Field(description="At least so many, of what competes.")
     interval: Positive = Field(
-        description="With half the 95% interval of every ratio to torch this narrow, relative to it, no round follows."
+        description="With half the 95% interval of every ratio to torch that a recommendation may rest on this narrow, "
+        "relative to it, no round follows."
     )
     batch_sizes: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
         description="Beside single texts. A group of texts that cannot fill a batch is not measured at that size."
@@ -28,6 +51,8 @@ class Effort(Section):
         description="A round in which other jobs took more than this share of the cores' time is disturbed. With less "
         "than three others, the benchmark is of a busy machine, and nothing is recommended by speed.",
     )
+    search: Search = Search()
+    requests: Requests = Requests()
 
 
 Runner = Literal["sentence_transformers", "foundry_runtime"]

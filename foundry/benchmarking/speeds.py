@@ -1,6 +1,6 @@
 """The file that a benchmark writes, and the speeds in it: of a variant, and of one variant against another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, TypedDict
@@ -37,6 +37,53 @@ class Closeness(TypedDict):
     min_cosine: float
 
 
+class SettingTrial(TypedDict):
+    """What the search for foundry_runtime's settings measured of one."""
+
+    use: str  # `throughput` or `latency`
+    group: str
+    settings: dict[str, int]
+    texts_per_second: list[float | None]  # in each pass; None where it was no longer tried, or the time was used up
+
+
+class Search(TypedDict):
+    """The settings of foundry_runtime that were tried for one row, and those that were chosen."""
+
+    cores: int  # as foundry_runtime counts them
+    rule: dict[str, dict[str, int]]  # its own, by use and name
+    chosen: dict[str, dict[str, dict[str, int]]]  # by use, group of texts, and name
+    trials: list[SettingTrial]
+
+
+class TriedServing(TypedDict):
+    """A way to serve requests that was tried in the first round."""
+
+    callers: int
+    single_threads: int | None
+    p95_ms: float
+
+
+class RequestTimes(TypedDict):
+    """How long requests of one text each take that arrive at random, counted from their arrival."""
+
+    callers: int  # threads that each answer one request at a time
+    single_threads: int | None  # of one answer by foundry_runtime
+    p50_ms: list[float | None]  # in each round
+    p95_ms: list[float | None]
+    samples: int
+    unanswered: int  # when nobody waited any longer
+    tried: list[TriedServing]
+
+
+class RequestLoad(TypedDict):
+    """The requests that arrive."""
+
+    per_second: float
+    torch_share: float | None  # of what torch serves one after another; None where `per_second` was set
+    groups: list[str]  # whose texts they are
+    seconds: float  # for which they arrive in a measurement
+
+
 class VariantBenchmark(TypedDict):
     """One variant on one machine, or one way to load it."""
 
@@ -54,6 +101,8 @@ class VariantBenchmark(TypedDict):
     texts_per_second: dict[str, dict[str, list[float | None]]]
     latency: dict[str, Latency]  # by group
     closeness: Closeness | None  # of a setting, which has no verdict of its own
+    search: Search | None  # of what foundry_runtime ran
+    requests: RequestTimes | None  # of torch, and the rows that may serve them best
     settled: bool  # too far behind others to be measured in all rounds
     note: str | None  # why it was measured less than others
     error: str | None  # why it was not measured
@@ -79,12 +128,13 @@ class Benchmark(TypedDict):
     effort: str
     rounds: int
     stopped: Literal["narrow enough", "time"]  # what ended the rounds
-    widest_interval: float | None  # half of the widest, relative to its median
+    widest_interval: float | None  # half of the widest of what competes, relative to its median
     seconds: float  # that the whole took
     other_load: OtherLoad | None  # what other jobs took of the processor; None where it is not known
     groups: dict[str, TextGroup]
     peak_gflops: dict[str, dict[str, float]]  # of a matrix product, by precision and runtime
     torch_threads: int
+    requests: RequestLoad | None  # None where none were measured
     variants: dict[str, VariantBenchmark]
 
 
@@ -101,11 +151,14 @@ def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
         if content.get("format") == FORMAT:
             content.setdefault("other_load", None)  # earlier files do not have it, nor these
             content.setdefault("device", "cpu")
+            content.setdefault("requests", None)
             for record in content["variants"].values():
                 record.setdefault("runner", "sentence_transformers")
                 record.setdefault("settled", False)
                 record.setdefault("device", "cpu")
                 record.setdefault("gpu_memory_mb", None)
+                record.setdefault("search", None)
+                record.setdefault("requests", None)
             benchmarks[path.stem] = content
         else:
             say(f"{path} is of an earlier version and left out; measure again on that machine, or delete it")
@@ -153,6 +206,26 @@ def versus(benchmark: Benchmark, variant: str, other: str, group: str, batch_siz
     return ratio(rounds_of(records[variant], group, batch_size), rounds_of(records[other], group, batch_size))
 
 
+def requests_answered_in_time(record: VariantBenchmark) -> float | None:
+    """How many requests one after another would take the p95 of a row, a second: the higher, the sooner they are
+    answered. None where no requests were measured, or not all were answered."""
+    times = record["requests"]
+    p95_ms = typical(times["p95_ms"]) if times and not times["unanswered"] else None
+    return 1000 / p95_ms if p95_ms else None
+
+
+def requests_versus(records: Mapping[str, VariantBenchmark], variant: str, other: str) -> Ratio | None:
+    """The other's p95 as a ratio to the variant's, in rounds with the same arrivals: above 1, it answers sooner."""
+    ours, theirs = (records[name]["requests"] if name in records else None for name in (variant, other))
+    return ratio(theirs["p95_ms"], ours["p95_ms"]) if ours and theirs else None
+
+
+def chosen_settings(record: VariantBenchmark, use: str, group: str) -> dict[str, int]:
+    """The settings of foundry_runtime that a row was measured with; empty where nothing was searched."""
+    search = record["search"]
+    return dict(search["chosen"].get(use, {}).get(group, {})) if search else {}
+
+
 def to_torch(benchmark: Benchmark, variant: str, group: str, batch_size: str | None = None) -> Ratio | None:
     """The speed as a ratio to torch in fp32."""
     return versus(benchmark, variant, BASELINE, group, batch_size)
@@ -188,6 +261,6 @@ def summary(benchmark: Benchmark) -> list[str]:
         shown = ", ".join(f"{group} {value['median']:.2f}x" for group, value in ratios.items() if value)
         lines.append(f"{variant}: {row['error'] or ', '.join(part for part in (shown, row['note']) if part)}")
     widest = benchmark["widest_interval"]
-    certainty = f"; the least certain ratio is known to ±{100 * widest:.0f}%" if widest else ""
+    certainty = f"; of what competes, the least certain ratio is known to ±{100 * widest:.0f}%" if widest else ""
     ended = f"{benchmark['rounds']} rounds in {benchmark['seconds']:.0f} s; ended by: {benchmark['stopped']}"
     return [*lines, ended + certainty, other_load.describe(benchmark["other_load"])]

@@ -21,13 +21,16 @@ class Use(StrEnum):
     """What counts."""
 
     latency = "latency"
+    requests = "requests"
     throughput = "throughput"
     size = "size"
 
 
 def main(
     model: Annotated[str, typer.Argument(help="A model of params.yaml.")],
-    use: Annotated[Use, typer.Option(help="What counts: one text at a time, many at once, or the file's size.")],
+    use: Annotated[
+        Use, typer.Option(help="What counts: one text at a time, requests at a load, many at once, or size.")
+    ],
     budget: Annotated[float, typer.Option(min=0, max=1, help="How much quality may be lost: 0.004 is 0.4%.")] = 0.01,
     texts: Annotated[Path | None, typer.Option(help="Measure now on these: one text a line.")] = None,
     group: Annotated[str | None, typer.Option(help="Which of the benchmark's texts; the first by default.")] = None,
@@ -51,7 +54,7 @@ def main(
         user_texts = tables.user_texts(texts)
         settings = advice.settings_within_budget(params.benchmark.settings, validations, budget)
         measured = advice.measure_now(
-            model, artifacts, machine, params.benchmark, variants, user_texts, settings, device
+            model, artifacts, machine, params.benchmark, variants, user_texts, settings, use is Use.requests, device
         )
     else:
         measured = advice.read_benchmark(model, artifacts, machine["host"], device)
@@ -61,8 +64,13 @@ def main(
     if use is Use.size:
         answer = recommendation.by_size(measured, validations, budget)
     else:
-        what = recommendation.USES[use is Use.throughput]
-        answer = recommendation.by_speed(measured, validations, what, group or groups[0], budget)
+        if use is Use.requests:
+            if measured["requests"] is None:
+                raise FoundryError("no requests were measured: benchmark.efforts says `requests: {share: 0}`")
+            answer = recommendation.by_requests(measured, validations, budget)
+        else:
+            what = recommendation.USES[use is Use.throughput]
+            answer = recommendation.by_speed(measured, validations, what, group or groups[0], budget)
         say(other_load.describe(measured["other_load"]))
     for line in advice.advise(answer, str(artifacts / "hub" / model), validations[BASELINE]["facts"]):
         say(line)

@@ -193,6 +193,7 @@ def assemble(
             variant_folder.built(models_folder / name),
             settings.variants[name],
             hashes.get((models_folder / name).as_posix()),
+            report_rows.run_settings(measured["rows"], model, name),
         )
         for name, file_hashes in copied.variants.items()
     }

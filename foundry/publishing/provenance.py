@@ -5,7 +5,7 @@ import hashlib
 import json
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -33,6 +33,9 @@ class Way(TypedDict):
 
     model_kwargs: dict[str, Any]  # of Sentence Transformers
     figures: dict[str, float | None]  # each check's value in this precision
+    # Arguments of foundry_runtime that were fastest on `host`, with as many `cores`, by use and length of texts; None
+    # where they were not searched.
+    settings: dict[str, Any] | None
 
 
 class Processor(TypedDict):
@@ -87,13 +90,20 @@ def figures(checks: Sequence[results.Check]) -> dict[str, float | None]:
     return {row["check"]: row["value"] for row in checks}
 
 
-def ways(validation: results.Validation) -> dict[str, Way]:
-    """The ways to run a variant that passed, as anybody loads them; the first is f32, which holds on every machine."""
+def ways(validation: results.Validation, settings: Mapping[str, dict[str, Any]]) -> dict[str, Way]:
+    """The ways to run a variant that passed, as anybody loads them; the first is f32, which holds on every machine.
+
+    `settings` are those of foundry_runtime by precision.
+    """
     checks = {"f32": validation["checks"]}
     checks |= {name: row["checks"] for name, row in validation["precisions"].items() if row["verdict"] == "passed"}
     variant = validation["variant"]
     return {
-        precision: {"model_kwargs": naming.model_kwargs(variant, precision), "figures": figures(rows)}
+        precision: {
+            "model_kwargs": naming.model_kwargs(variant, precision),
+            "figures": figures(rows),
+            "settings": settings.get(precision),
+        }
         for precision, rows in checks.items()
     }
 
@@ -104,6 +114,7 @@ def ways_on_cuda(validation: results.Validation) -> dict[str, Way]:
         precision: {
             "model_kwargs": naming.model_kwargs(validation["variant"], precision, "cuda"),
             "figures": figures(row["checks"]),
+            "settings": None,
         }
         for precision, row in validation["cuda"].items()
         if row["verdict"] == "passed"
@@ -117,15 +128,19 @@ def variant_entry(
     built: dict[str, Any],
     settings: dict[str, Any],
     dvc: str | None,
+    run_settings: Mapping[str, dict[str, Any]],
 ) -> Variant:
-    """What foundry.json says of a variant: `hashes` of its own files, what was measured, how it was made."""
+    """What foundry.json says of a variant: `hashes` of its own files, what was measured, how it was made.
+
+    `run_settings` are those with which foundry_runtime was fastest, by precision.
+    """
     return {
         "files": hashes,
         "precision": validation["precision"],
         "verdict": validation["verdict"],
         "texts": validation["texts"],
         "figures": figures(validation["checks"]),
-        "ways": ways(validation),
+        "ways": ways(validation, run_settings),
         "cuda": ways_on_cuda(validation),
         "processors": {
             family: {

@@ -1,6 +1,7 @@
 """The rows of the report on what is published, each of the verdict that it is published with."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.publishing import provenance
@@ -36,3 +37,16 @@ def is_way_that_passed(row: Row, passed: Mapping[str, Validation]) -> bool:
         return False
     judged = verdict["precisions"].get(row["inference_precision"])
     return row["inference_precision"] == "f32" or (judged is not None and judged["verdict"] == "passed")
+
+
+def run_settings(rows: Sequence[Row], model: str, variant: str) -> dict[str, dict[str, Any]]:
+    """The settings with which foundry_runtime was fastest, by the precision that it computed in, with the number of
+    cores that it had. None that were found on a busy machine.
+    """
+    return {
+        row["inference_precision"]: {"cores": search["cores"], **search["chosen"]}
+        for row in rows
+        if (row["model"], row["setting_of"]) == (model, variant)
+        and (search := row["search"]) is not None
+        and not row["on_busy_machine"]
+    }

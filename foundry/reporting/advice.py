@@ -8,7 +8,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import session, speeds
 from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
-from foundry.benchmarking.settings import Setting
+from foundry.benchmarking.settings import Requests, Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
 from foundry.loading import cuda
 from foundry.reporting import recommendation, ways
@@ -56,23 +56,27 @@ def measure_now(
     variants: Mapping[str, str],
     texts: list[str],
     settings_to_measure: Mapping[str, Setting],
+    with_requests: bool = False,
     device: Device = "cpu",
 ) -> Benchmark:
     """Measure torch, these variants, each with its precision class, and these settings on the user's texts.
 
+    Requests at a load are measured only if they are asked for: others need the time for their own rounds.
+
     Raises:
         FoundryError: when the device is a GPU, and torch cannot use one.
     """
-    effort = settings.effort if device == "cpu" else settings.cuda_effort
-    if effort is None:
+    name = settings.effort if device == "cpu" else settings.cuda_effort
+    if name is None:
         raise FoundryError("params.yaml names no effort for a GPU: set benchmark.cuda_effort")
     if device == "cuda":
         cuda.require("torch")
     folder = artifacts / "models" / model
     rows = session.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure, device)
-    return session.benchmark(
-        model, folder, rows, {USER_TEXTS: texts}, machine, effort, settings.efforts[effort], device
-    )
+    effort = settings.efforts[name]
+    if not with_requests:
+        effort = effort.model_copy(update={"requests": Requests(share=0)})
+    return session.benchmark(model, folder, rows, {USER_TEXTS: texts}, machine, name, effort, device)
 
 
 def within_budget(validations: Mapping[str, results.Validation], budget: float) -> list[str]:
@@ -100,7 +104,8 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
     variant, equals = answer["variant"], answer["same_within_noise"]
-    what = {"latency": "one text takes", "throughput": "it embeds", "size": "it has"}[answer["use"]]
+    what = {"latency": "one text takes", "requests": "95% of the requests are answered within",
+            "throughput": "it embeds", "size": "it has"}[answer["use"]]  # fmt: skip
     batch = recommendation.batches(answer)
     than = "smaller than" if answer["use"] == "size" else "as fast as"
     lines = [
@@ -128,10 +133,18 @@ def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) 
 def lines_to_run(answer: recommendation.Answer, where: str, file: str, facts: Mapping[str, Any]) -> str:
     """The lines of code that load the file from `where` and run it as the answer says."""
     if answer["runner"] != "foundry_runtime":
-        return loading_lines(where, file, facts, precision=answer["precision"], device=answer["device"])
-    from foundry_runtime.model import CLASSES
+        lines = loading_lines(where, file, facts, precision=answer["precision"], device=answer["device"])
+    else:
+        from foundry_runtime.model import CLASSES
 
-    name = CLASSES[facts["kind"]]
-    precision = "" if answer["precision"] == "f32" else f', precision="{answer["precision"]}"'
-    device = "" if answer["device"] == "cpu" else f', device="{answer["device"]}"'
-    return f'from foundry_runtime import {name}\n\nmodel = {name}("{where}", "{file}"{precision}{device})'
+        name = CLASSES[facts["kind"]]
+        precision = [] if answer["precision"] == "f32" else [f'precision="{answer["precision"]}"']
+        device = [] if answer["device"] == "cpu" else [f'device="{answer["device"]}"']
+        settings = [f"{key}={value}" for key, value in answer["settings"].items()]
+        arguments = ", ".join([f'"{where}"', f'"{file}"', *precision, *device, *settings])
+        lines = f"from foundry_runtime import {name}\n\nmodel = {name}({arguments})"
+    if answer["callers"] is None:
+        return lines
+    callers = "One thread calls" if answer["callers"] == 1 else f"{answer['callers']} threads call"
+    before, _, last = lines.rpartition("\n")
+    return f"{before}\n# {callers} it, for one text at a time.\n{last}"

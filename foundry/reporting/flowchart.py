@@ -32,7 +32,12 @@ def flowchart(answers: Sequence[Answer]) -> str:
 def _on_device(answers: Sequence[Answer], prefix: str, leaves: dict[str, str]) -> list[str]:
     """The lines below the question of the use; the names of their nodes begin with the prefix."""
     lines = []
-    questions = {"latency": "one text at a time", "throughput": "many texts a second", "size": "the smallest file"}
+    questions = {
+        "latency": "one text at a time",
+        "requests": "requests at a load",
+        "throughput": "many texts a second",
+        "size": "the smallest file",
+    }
     for use, label in questions.items():
         choices: dict[str, tuple[tuple[float, str], ...]] = {}
         for group in dict.fromkeys(answer["texts"] for answer in answers if answer["use"] == use):

@@ -17,29 +17,35 @@ from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation, changes_with_batch, on_family
 from foundry.variants.precisions import Device, InferencePrecision
 
-USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
+Use = Literal["latency", "requests", "throughput", "size"]
+USES: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")  # for each length of texts
 SAME_SIZE = 1.03  # a file that is larger by less than this is as small
 # Of several that are as fast within noise, a variant whose median is slower by more than this is not recommended for
 # its closeness to torch.
 SEEMS_SLOWER = 1.05
+# What is slower by more was measured in too few rounds for an interval because it is far behind: it is no equal.
+FAR_BEHIND = 1.1
 
 
 class Answer(TypedDict):
     """Which variant to deploy for one use, and how sure that is."""
 
-    use: Literal["latency", "throughput", "size"]
-    texts: str | None  # the group of texts; None for size
+    use: Use
+    texts: str | None  # the group of texts; None for size, and for requests, whose texts are of several
     budget: float  # how much quality may be lost, as a share
     variant: str | None  # or `openvino_fp16 in bf16`; None where nothing that passed is within the budget
     file: str | None  # the variant whose file is loaded
     precision: InferencePrecision  # that it is told to compute in
     runner: Runner  # what is to run it
     device: Device
+    settings: dict[str, int]  # that foundry_runtime is to be loaded with: those that were measured
+    callers: int | None  # of requests: threads that each answer one at a time
+    requests_per_second: float | None  # that arrive
     same_bytes: list[str]  # its other names
     value: float | None
     unit: Literal["ms", "texts/s", "MB"]
     batch_size: int | None  # at which it was fastest; None where batches are cut by tokens
-    to_torch: Ratio | None  # its speed; for size, torch's size as a ratio to its own
+    to_torch: Ratio | None  # its speed; torch's p95 or size as a ratio to its own
     runner_up: str | None  # the best of the others
     to_runner_up: Ratio | None
     same_within_noise: list[str]  # as good as it, and not nearer to torch
@@ -84,27 +90,73 @@ def by_speed(
     validations = {**ways.on_device(validations, benchmark["device"]), **of_settings}
     size = speeds.SINGLE if use == "latency" else None
     records = benchmark["variants"]
-    rates = {
-        name: rate
-        for name in candidates(benchmark, validations, budget)
-        if (rate := speeds.typical(speeds.rounds_of(records[name], group, size))) is not None
-    }
-    load = benchmark["other_load"]
-    is_busy = load is not None and load["busy"]
-    names = [] if is_busy else sorted(rates, key=lambda name: -rates[name])
 
     def versus(variant: str, other: str) -> Ratio | None:
         return speeds.versus(benchmark, variant, other, group, size)
 
-    answer = _answer(benchmark, validations, names, versus, same_speed)
-    answer |= {"use": use, "texts": group, "budget": budget, "unit": "ms" if use == "latency" else "texts/s"}
-    answer["withheld"] = other_load.NOT_RELIABLE if is_busy else None
+    def rate(record: speeds.VariantBenchmark) -> float | None:
+        return speeds.typical(speeds.rounds_of(record, group, size))
+
+    answer = _fastest(benchmark, validations, budget, rate, versus)
+    answer |= {"use": use, "texts": group, "unit": "ms" if use == "latency" else "texts/s"}
     if (best := answer["variant"]) is not None:
         latency = records[best]["latency"]
         batch_size = size or speeds.best_batch(records[best], group)
-        answer["value"] = latency[group]["median_ms"] if use == "latency" else rates[best]
+        answer["value"] = latency[group]["median_ms"] if use == "latency" else rate(records[best])
         answer["batch_size"] = speeds.texts_in(batch_size)
+        answer["settings"] = speeds.chosen_settings(records[best], use, group)
     return _with_ways(answer, benchmark)
+
+
+def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> Answer:
+    """What answers requests of one text each soonest: by the latency that 95% of them have at most.
+
+    None where no requests were measured; and by a benchmark of a busy machine, see `by_speed`.
+    """
+    validations = {**validations, **ways.of_settings(benchmark, validations)}
+    records = benchmark["variants"]
+
+    def versus(variant: str, other: str) -> Ratio | None:
+        return speeds.requests_versus(records, variant, other)
+
+    answer = _fastest(benchmark, validations, budget, speeds.requests_answered_in_time, versus)
+    answer |= {"use": "requests", "unit": "ms"}
+    load = benchmark["requests"]
+    answer["requests_per_second"] = load["per_second"] if load else None
+    if (best := answer["variant"]) is not None and (times := records[best]["requests"]) is not None:
+        answer["value"] = speeds.typical(times["p95_ms"])
+        answer["callers"] = times["callers"]
+        single = times["single_threads"]
+        answer["settings"] = {} if single is None else {"single_threads": single}
+    return _with_ways(answer, benchmark)
+
+
+def _fastest(
+    benchmark: Benchmark,
+    validations: Mapping[str, Validation],
+    budget: float,
+    rate: Callable[[speeds.VariantBenchmark], float | None],
+    versus: Callable[[str, str], Ratio | None],
+) -> Answer:
+    """What `_answer` says of the candidates by their rates; nothing, and `withheld` says so, on a busy machine."""
+    rates = {
+        name: value
+        for name in candidates(benchmark, validations, budget)
+        if (value := rate(benchmark["variants"][name])) is not None
+    }
+    load = benchmark["other_load"]
+    is_busy = load is not None and load["busy"]
+    names = [] if is_busy else sorted(rates, key=lambda name: -rates[name])
+    answer = _answer(benchmark, validations, names, versus, _is_same_speed)
+    answer |= {"budget": budget, "withheld": other_load.NOT_RELIABLE if is_busy else None}
+    return answer
+
+
+def _is_same_speed(value: Ratio | None) -> bool:
+    """Whether nobody can tell two speeds apart, or would care."""
+    if value is not None and value["low"] is None and value["median"] > FAR_BEHIND:
+        return False
+    return same_speed(value)
 
 
 def by_size(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> Answer:
@@ -151,6 +203,9 @@ def _answer(
         "precision": "f32",
         "runner": "sentence_transformers",
         "device": benchmark["device"],
+        "settings": {},
+        "callers": None,
+        "requests_per_second": None,
         "same_bytes": twins,
         "value": None,
         "unit": "MB",
@@ -182,18 +237,22 @@ def _with_ways(answer: Answer, benchmark: Benchmark) -> Answer:
 def recommend(benchmark: Benchmark, validations: Mapping[str, Validation], budgets: Sequence[float]) -> list[Answer]:
     """An answer for each use, group of texts and budget, for the machine and device of the benchmark.
 
+    For requests there is one where they were measured.
     A file's size is the same on every device, and is asked of the processor's.
     """
     validations = on_machine(validations, benchmark["machine"])
     return [
         *(by_speed(benchmark, validations, use, group, budget)
           for use in USES for group in benchmark["groups"] for budget in budgets),
+        *(by_requests(benchmark, validations, budget) for budget in budgets if benchmark["requests"]),
         *(by_size(benchmark, validations, budget) for budget in budgets if benchmark["device"] == "cpu"),
     ]  # fmt: skip
 
 
 def batches(answer: Answer) -> str:
-    """` in batches of 32`, or ` in batches cut by tokens`; nothing for other uses than many texts."""
+    """` in batches of 32`, or ` in batches cut by tokens`; ` at 35 requests/s`; nothing for other uses."""
+    if answer["use"] == "requests" and answer["requests_per_second"]:
+        return f" at {answer['requests_per_second']:g} requests/s"
     if answer["use"] != "throughput":
         return ""
     size = answer["batch_size"]

@@ -46,6 +46,7 @@ def _environment() -> "jinja2.Environment":
     environment.filters["short"] = short
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.0f}%"
     environment.filters["lost"] = lost
+    environment.filters["in_words"] = ways.in_words
     environment.filters["origin"] = origin
     environment.filters["size"] = filesize.decimal
     environment.globals["loading_lines"] = loading_lines

@@ -90,6 +90,8 @@ class Row(TypedDict):
     speed_note: str | None  # why it was measured less than others, or not at all
     other_load_share: float | None  # of the cores' time that other jobs took during the benchmark; None: not known
     on_busy_machine: bool | None  # whether that is so much that its speeds are not to be relied on
+    search: speeds.Search | None  # of what foundry_runtime ran: the settings that were tried and chosen
+    requests: speeds.RequestTimes | None  # of torch, and the rows that may serve requests best
     # How fast it is, by group of texts.
     speeds: dict[str, Speeds]
 
@@ -176,6 +178,8 @@ def variant_row(model: str, variant: str, validation: Validation, twin: str | No
         "speed_note": (record["error"] or record["note"]) if record else None,
         "other_load_share": rounded(load["share"], 3) if load else None,
         "on_busy_machine": load["busy"] if load else None,
+        "search": record["search"] if record else None,
+        "requests": record["requests"] if record else None,
         "speeds": speeds_by_group(variant, validation["precision"], benchmark),
     }
 
@@ -212,6 +216,8 @@ def setting_row(model: str, name: str, record: VariantBenchmark, benchmark: Benc
         "speed_note": record["error"] or record["note"],
         "other_load_share": rounded(load["share"], 3) if load else None,
         "on_busy_machine": load["busy"] if load else None,
+        "search": record["search"],
+        "requests": record["requests"],
         "speeds": speeds_by_group(name, record["computes_in"] or "", benchmark),
     }
 

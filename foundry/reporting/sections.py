@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from foundry.benchmarking import speeds
 from foundry.benchmarking.speeds import Benchmark
-from foundry.reporting import charts
+from foundry.reporting import charts, running
 from foundry.reporting.flowchart import flowchart
 from foundry.reporting.recommendation import Answer, recommend
 from foundry.reporting.rendering import loading_lines, passed_in, plain_lines
@@ -40,6 +40,8 @@ class Section(TypedDict):
     uncovered_scripts: list[str]
     validations: dict[str, Validation]
     others: dict[str, list[MergedRow]]  # by host
+    requests: list[running.RequestRow]
+    settings: list[running.SettingRow]
     charts: dict[str, str]  # SVG, by file name
     card: dict[str, bytes]  # PNG, by file name
     searches: dict[str, str]  # SVG, by variant with a budget
@@ -73,6 +75,8 @@ def build_section(
         "others": {
             name: merge_same_bytes(build_rows(model, validations, benchmark)) for name, benchmark in measured.items()
         },
+        "requests": running.request_rows(here, merged) if here else [],
+        "settings": running.setting_rows(merged),
         "charts": page_charts(merged, groups),
         "card": card_charts(merged, groups),
         "searches": {
@@ -118,6 +122,11 @@ def page_charts(table: Sequence[MergedRow], groups: Sequence[str]) -> dict[str, 
     """The charts of a model's section as SVG, by name."""
     figures = {"quality": charts.quality(table)}
     if groups:
+        usual = running.usual_group(groups)
+        if charts.fastest_ways(table, usual):
+            figures["ways"] = charts.ways_to_run(table, usual)
+        if running.scaling(table, usual):
+            figures["scaling"] = charts.scaling(table, usual)
         figures["speed"] = charts.speedup(table, groups)
         figures["closeness"] = charts.closeness(table, groups[0])
         figures["latency_ratio"] = charts.speedup(table, groups, "latency")

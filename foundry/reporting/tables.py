@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
+from foundry.benchmarking.speeds import typical
 from foundry.benchmarking.timings import Ratio
 from foundry.reporting.rows import Row, Use, ratio_to_torch
 from foundry.variants.precisions import FURTHER
@@ -25,6 +26,11 @@ def flat(row: Row) -> dict[str, Any]:
             columns[name] = ", ".join(row["uncovered_scripts"])
         elif name == "fails_on":
             columns[name] = ", ".join(row["fails_on"])
+        elif name == "search":  # a table of its own
+            continue
+        elif name == "requests":
+            times = row["requests"]
+            columns |= {f"requests_{key}": typical(times[key]) if times else None for key in ("p50_ms", "p95_ms")}
         elif name == "checks":
             columns |= row["checks"]
         elif name == "speeds":

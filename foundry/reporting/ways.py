@@ -14,6 +14,14 @@ from foundry.validation.results import Validation
 from foundry.variants import precisions
 from foundry.variants.precisions import Device, InferencePrecision
 
+# Settings of foundry_runtime in words, for one and for several.
+WORDS = {
+    "streams": ("stream", "streams"),
+    "threads": ("thread in all", "threads in all"),
+    "single_threads": ("thread", "threads"),
+    "batch_tokens": ("token a batch", "tokens a batch"),
+}
+
 
 class WayToRun(NamedTuple):
     """A file, what it is told to compute in, what runs it, and where."""
@@ -106,3 +114,9 @@ def of_row(name: str, record: VariantBenchmark | None) -> WayToRun:
     if record is None or record["setting_of"] is None:
         return WayToRun(name, device="cpu" if record is None else record["device"])
     return WayToRun(record["setting_of"], record["computes_in"] or "f32", record["runner"], record["device"])
+
+
+def in_words(settings: Mapping[str, int]) -> str:
+    """`2 streams, 2 threads in all, 1,024 tokens a batch`."""
+    order = [name for name in WORDS if name in settings]
+    return ", ".join(f"{settings[name]:,} {WORDS[name][settings[name] != 1]}" for name in order)

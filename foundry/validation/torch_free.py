@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 REQUEST, INPUTS, ROWS, RESULT = "request.json", "inputs.npz", "rows.npz", "result.json"
 # What the runtime does without. Whoever imports one of them here ends with an error.
@@ -28,6 +28,8 @@ def main(scratch: Path) -> None:
     import numpy as np
     from foundry_runtime.errors import UnusableModel
 
+    from foundry.loading.by_foundry_runtime import dense, rows_of
+
     request = json.loads((scratch / REQUEST).read_text("utf-8"))
     rows: dict[str, Any] = {}
     result: dict[str, Any] = {"refuses": None, "ids": None}
@@ -38,9 +40,9 @@ def main(scratch: Path) -> None:
         model = load(request)
         result["ids"] = model.token_ids(as_texts(request["inputs"]))
         items = as_items(request["items"])
-        rows["together"] = rows_of(model, items, len(items))
+        rows["together"] = dense(rows_of(model, items, len(items)))
         if request["alone"]:
-            rows["alone"] = np.vstack([rows_of(model, [item], 1) for item in as_items(request["alone"])])
+            rows["alone"] = np.vstack([dense(rows_of(model, [item], 1)) for item in as_items(request["alone"])])
     except UnusableModel as error:
         result["refuses"] = str(error).removeprefix(f"{request['folder']}: ").replace(request["folder"], "the model")
     np.savez(scratch / ROWS, **rows)
@@ -49,19 +51,11 @@ def main(scratch: Path) -> None:
 
 def load(request: dict[str, Any]) -> Any:
     """The variant by the class of its kind, with the tokenizer's files that will be published."""
-    import foundry_runtime
-    from foundry_runtime.folder import ModelFolder
-    from foundry_runtime.model import CLASSES
+    from foundry.loading.by_foundry_runtime import open_model
 
-    folder, rewritten = Path(request["folder"]), request["rewritten"]
-
-    def find(name: str) -> Path | None:
-        path = Path(rewritten[name]) if name in rewritten else folder / name
-        return path if path.is_file() else None
-
-    model_class = getattr(foundry_runtime, CLASSES[request["kind"]])
-    opened = ModelFolder(request["folder"], find, verify=False)
-    return model_class(opened, request["variant"], precision=request["precision"], device=request["device"], streams=1)
+    rewritten = {name: Path(path) for name, path in request["rewritten"].items()}
+    variant, kind, precision, device = (request[name] for name in ("variant", "kind", "precision", "device"))
+    return open_model(Path(request["folder"]), variant, kind, precision, rewritten, device, streams=1)
 
 
 def graph_rows(request: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -91,25 +85,6 @@ def as_items(rows: Sequence[Any]) -> list[Any]:
     from foundry.loading.items import Query
 
     return [row if isinstance(row, str) else Query(row[0], tuple(row[1])) for row in rows]
-
-
-def rows_of(model: Any, items: Sequence[Any], batch_size: int) -> Any:
-    """The rows (items, columns) that `LoadedVariant.encode` gives of items, by a model of foundry_runtime."""
-    from foundry.loading.items import Query
-    from foundry.loading.prompts import embed_by_role
-
-    if model.kind == "CrossEncoder":
-        pairs = [pair for query in cast(Sequence[Query], items) for pair in query.pairs]
-        scores = model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
-        return scores.reshape(len(items), -1)
-    if not any(model.prompts.values()):
-        return dense(model.encode(items, batch_size=batch_size))
-    return embed_by_role(items, lambda method, group: dense(getattr(model, method)(group, batch_size=batch_size)))
-
-
-def dense(embeddings: Any) -> Any:
-    """Embeddings of a dense or a sparse model, zeros and all."""
-    return embeddings.to_dense() if hasattr(embeddings, "to_dense") else embeddings
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ there.
 import importlib.util
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from foundry_runtime import machine
+from foundry_runtime import machine, run_settings
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.graphs import FINISHED_OUTPUTS
@@ -31,7 +31,8 @@ class Choice:
     """A variant, the file of its graph, all files that belong to it, and what its runtime is to compute in.
 
     `finished` is the file of the graph that ends at the embedding: of ONNX the same, of OpenVINO one that shares the
-    weights of the other; None where there is none.
+    weights of the other; None where there is none. `measured` are threads, streams and tokens of a batch that were
+    fastest on a machine like this.
     """
 
     variant: str
@@ -39,6 +40,7 @@ class Choice:
     files: tuple[str, ...]
     precision: str
     finished: str | None = None
+    measured: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def runtime(self) -> str:
@@ -88,14 +90,15 @@ def choose(
     if reason := reasons[variant]:
         raise UnusableModel(f"{folder.name}: {variant} cannot be run here: {reason}")
     _check_precision(folder, variant, precision := precision or "f32", entries[variant])
-    return _of_entry(variant, entries[variant], precision)
+    measured = _measured_settings(folder, variant, precision)
+    return _of_entry(variant, entries[variant], precision, measured)
 
 
-def _of_entry(variant: str, entry: Mapping[str, Any], precision: str) -> Choice:
+def _of_entry(variant: str, entry: Mapping[str, Any], precision: str, measured: Mapping[str, int]) -> Choice:
     """The files of a variant by what foundry.json says of it."""
     files = tuple(entry["files"])
     graphs = sorted((name for name in files if name.endswith(ENDINGS[variant.partition("_")[0]])), key=len)
-    return Choice(variant, graphs[0], files, precision, graphs[-1])
+    return Choice(variant, graphs[0], files, precision, graphs[-1], measured)
 
 
 def _on_cuda(folder: ModelFolder, variant: str | None, precision: str | None) -> Choice:
@@ -116,7 +119,7 @@ def _on_cuda(folder: ModelFolder, variant: str | None, precision: str | None) ->
     if (precision := precision or "f32") not in passed[variant]:
         tried = ", ".join(passed[variant])
         raise UnusableModel(f"{folder.name}: {variant} was not validated in {precision} on a GPU; it was in {tried}")
-    return _of_entry(variant, entries[variant], precision)
+    return _of_entry(variant, entries[variant], precision, {})
 
 
 def _why_not(variant: str, entry: Mapping[str, Any]) -> str | None:
@@ -163,6 +166,14 @@ def _is_alike(host: Mapping[str, Any]) -> bool:
         and machine.family(here, theirs) == machine.family(here, ours)
         and all(bool(flags & theirs) == bool(flags & ours) for flags in machine.PRECISION_FLAGS.values())
     )
+
+
+def _measured_settings(folder: ModelFolder, variant: str, precision: str) -> dict[str, int]:
+    """What was fastest for this way to run the file, where it was measured on a machine like this."""
+    if not _is_alike(folder.record.get("host") or {}):
+        return {}
+    way = (folder.record["variants"][variant].get("ways") or {}).get(precision) or {}
+    return run_settings.measured_here(way, f"{folder.name}: the settings of {variant} in {precision}")
 
 
 def _fastest_of_nearest(entries: Mapping[str, Any], usable: list[str]) -> str:

@@ -47,7 +47,7 @@ class Embedder(TextModel[np.ndarray]):
             texts: One text, or several.
             prompt_name: Which of `prompts` is put before each text.
             prompt: The prompt itself, instead.
-            batch_size: Texts in a batch; by default as many as have about 500 tokens, which is fastest.
+            batch_size: Texts in a batch; by default as many as have `batch_tokens` tokens.
             normalize: Whether the embeddings are brought to length 1, after `truncate_dim`.
             truncate_dim: Dimensions that are kept.
             show_progress: Whether a line on standard error says how far it is.

@@ -1,7 +1,9 @@
 """Graphs that are ready to run: one interface for ONNX Runtime and OpenVINO, which several threads may use at once."""
 
+import contextlib
 import queue
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,28 @@ FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of gr
 
 ERRORS = 3  # of ONNX Runtime's log levels
 CUDA = "CUDAExecutionProvider"  # runs a graph on an NVIDIA GPU
+
+
+class FirstAlone:
+    """Lets the first who comes go through alone, and then anybody at once.
+
+    The first inference by OpenVINO in a process prepares something of its Python binding, for which it lets go of the
+    interpreter's lock. Another thread that begins its own meanwhile keeps that lock and waits for the first one: both
+    wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._is_through = threading.Lock(), False
+
+    @contextlib.contextmanager
+    def pass_through(self) -> Iterator[None]:
+        """A context for what the first does alone."""
+        with contextlib.nullcontext() if self._is_through else self._lock:
+            yield
+            self._is_through = True
+
+
+_inference = FirstAlone()
 
 
 class MissingInput(ValueError):
@@ -147,13 +171,14 @@ class OpenVinoGraph:
         taken = _taken(self.inputs, values)
         request = self._requests.get()
         try:
-            results = request.infer(taken, share_inputs=True, share_outputs=True)
-            # Copied, because OpenVINO writes the next batch into the same memory.
-            return {
-                name: np.array(results[index])
-                for index, name in enumerate(self.outputs)
-                if outputs is None or name in outputs
-            }
+            with _inference.pass_through():
+                results = request.infer(taken, share_inputs=True, share_outputs=True)
+                # Copied, because OpenVINO writes the next batch into the same memory.
+                return {
+                    name: np.array(results[index])
+                    for index, name in enumerate(self.outputs)
+                    if outputs is None or name in outputs
+                }
         finally:
             self._requests.put(request)
 

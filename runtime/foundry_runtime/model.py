@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from foundry_runtime import batches, choice, machine
+from foundry_runtime import batches, choice, run_settings
 from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
 from foundry_runtime.folder import ModelFolder, open_folder
 from foundry_runtime.graphs import CUDA, Graph, OnnxGraph, OpenVinoGraph
 from foundry_runtime.head import Values, read_head
 from foundry_runtime.layout import read_layout
 from foundry_runtime.progress import Progress
+from foundry_runtime.run_settings import Layout
 from foundry_runtime.streams import Streams
 from foundry_runtime.tokens import Encoded, Text, Tokens
 
@@ -37,9 +38,14 @@ class Model:
         precision: What OpenVINO computes in, `f32`, `bf16` or `f16`, or ONNX Runtime on a GPU, `f32` or `tf32`; by
             default what is recommended with the file, else f32. Only what the file was validated in is taken.
         device: `cpu`, or `cuda` for an NVIDIA GPU, where only what was validated on one is run.
-        threads: By default one for each core that this process may use, or as many as its container's quota.
-        streams: How many batches run at once where there are many; by default one for each thread, on a GPU one. With
-            1, the file is loaded once and memory is least.
+        threads: Of all streams together. By default, and so the next three, what foundry.json says was fastest on a
+            machine like this; without it one for each core that this process may use, or as many as its container's
+            quota.
+        streams: How many batches run at once where there are many; else one for each thread, on a GPU one. With 1, the
+            file is loaded once and memory is least.
+        single_threads: Of one batch alone, such as a single text; else `threads`. With fewer, so many callers in
+            threads of their own are served at once as fit into `threads`.
+        batch_tokens: How many tokens a batch has, padding counted; else 512, on a GPU 32,768.
         max_seq_length: Tokens after which a text is cut, where it is to be less than the model's own.
         prompts: Further prompts by name, or others than the model's own.
         default_prompt_name: The prompt of `encode` and `predict`, where it is to be another one than the model's own.
@@ -66,6 +72,8 @@ class Model:
         device: str = "cpu",
         threads: int | None = None,
         streams: int | None = None,
+        single_threads: int | None = None,
+        batch_tokens: int | None = None,
         max_seq_length: int | None = None,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
@@ -86,16 +94,16 @@ class Model:
         self.variant, self.precision, self.device = chosen.variant, chosen.precision, device
         self._tokens = Tokens(folder, layout, max_seq_length)
         self._head = read_head(folder, layout.modules)
-        threads = threads or machine.threads()
+        self.run_settings = settings = run_settings.choose(
+            chosen.measured, threads, streams, single_threads, batch_tokens, device
+        )
         saved = layout.model_settings
         # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
         is_whole = saved.get("truncate_dim") is None and not self._head.without_prompt
         may_be_finished = self._finished_output is not None and is_whole
-        on_gpu = device == "cuda"
-        self._tokens_per_batch = batches.TOKENS_PER_BATCH_ON_GPU if on_gpu else batches.TOKENS_PER_BATCH
-        self._texts_at_once = TEXTS_AT_ONCE_ON_GPU if on_gpu else TEXTS_AT_ONCE
-        streams = streams or (1 if on_gpu else threads)
-        self._streams = Streams(_opener(folder, chosen, may_be_finished, device), threads, streams)
+        self._texts_at_once = TEXTS_AT_ONCE_ON_GPU if device == "cuda" else TEXTS_AT_ONCE
+        layouts = settings.single, settings.many(chosen.runtime)
+        self._streams = Streams(_opener(folder, chosen, may_be_finished, device), *layouts)
         outputs = self._streams.single.outputs
         self._is_finished = may_be_finished and self._finished_output in outputs
         self._outputs = (str(self._finished_output),) if self._is_finished else self._token_output(folder.name, outputs)
@@ -150,9 +158,9 @@ class Model:
         progress = Progress(len(texts), show_progress)
         for start, encoded in self._encoded(texts):
             lengths = [len(entry) for entry in encoded]
-            fits_one = batch_size is None and len(lengths) * max(lengths) <= self._tokens_per_batch
-            streams = 1 if fits_one else self._streams.count
-            cut = batches.cut(lengths, streams, batch_size, self._tokens_per_batch)
+            tokens = self.run_settings.batch_tokens
+            fits_one = batch_size is None and len(lengths) * max(lengths) <= tokens
+            cut = batches.cut(lengths, 1 if fits_one else self._streams.count, batch_size, tokens)
             work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length)
             for batch, rows in zip(cut, self._streams.run(work, cut), strict=True):
                 yield [start + index for index in batch], rows
@@ -197,7 +205,7 @@ class Model:
 
 def _opener(
     folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool, device: str
-) -> Callable[[int, int], Graph]:
+) -> Callable[[Layout], Graph]:
     """What loads the chosen graph, or the one that ends at the embedding, after all its files were compared with their
     hashes."""
     paths = {name: folder.path(name) for name in chosen.files}
@@ -207,14 +215,13 @@ def _opener(
         raise FileChanged(f"{folder.name}: {name} is missing")
     weights = paths.get(chosen.graph.removesuffix(".xml") + ".bin")
 
-    def open_graph(threads: int, streams: int) -> Graph:
+    def open_graph(layout: Layout) -> Graph:
         if device == "cuda":
             return OnnxGraph(path, [(CUDA, {"use_tf32": str(int(chosen.precision == "tf32"))})])
         if chosen.runtime == "onnx":
-            # Streams are threads that call, each of which works itself; the rest of the threads helps all of them.
-            return OnnxGraph(path, threads=max(threads - streams + 1, 1))
+            return OnnxGraph(path, threads=layout.threads)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": chosen.precision}
-        return OpenVinoGraph(path, settings, threads=max(threads // streams, 1), streams=streams, weights=weights)
+        return OpenVinoGraph(path, settings, threads=layout.threads, streams=layout.runs, weights=weights)
 
     return open_graph
 

@@ -51,7 +51,7 @@ class Reranker(Model):
             pairs: One pair of texts, or several.
             prompt_name: Which of `prompts` is put before the first text of each pair.
             prompt: The prompt itself, instead.
-            batch_size: Pairs in a batch; by default as many as have about 500 tokens, which is fastest.
+            batch_size: Pairs in a batch; by default as many as have `batch_tokens` tokens.
             activation_fn: What a score is after the model, for arrays (pairs, labels), instead of `activation_fn`.
             apply_softmax: Whether the labels of a pair are made to add up to 1.
             show_progress: Whether a line on standard error says how far it is.

@@ -6,25 +6,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from foundry_runtime.graphs import Graph
+from foundry_runtime.run_settings import Layout
 
 T = TypeVar("T")
 R = TypeVar("R")
-OpenGraph = Callable[[int, int], Graph]  # for so many threads, and so many runs at once
+OpenGraph = Callable[[Layout], Graph]
 
 
 class Streams:
-    """A graph, loaded for one batch with all threads, and again for many batches at once when many first come.
+    """A graph, loaded for one batch alone, and again for many batches at once when many first come.
 
     Args:
         open_graph: Loads the graph.
-        threads: All that are used.
-        streams: Batches at once; each has `threads / streams` threads. With 1, the graph is loaded once.
+        single: For one batch.
+        many: For many. Where it is the same, the graph is loaded once.
     """
 
-    def __init__(self, open_graph: OpenGraph, threads: int, streams: int) -> None:
-        self._open, self.threads, self.count = open_graph, threads, streams
-        self.single = open_graph(threads, 1)
-        self._many: Graph | None = None
+    def __init__(self, open_graph: OpenGraph, single: Layout, many: Layout) -> None:
+        self._open, self._layout, self.count = open_graph, many, many.runs
+        self.single = open_graph(single)
+        self._many: Graph | None = self.single if many == single else None
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -34,11 +35,14 @@ class Streams:
         Raises:
             Exception: what `work` raises; batches that have not begun are then left.
         """
-        if len(batches) == 1 or self.count == 1:
-            for batch in batches:
-                yield work(self.single, batch)
+        if len(batches) == 1:
+            yield work(self.single, batches[0])
             return
         graph, pool = self._for_many()
+        if pool is None:
+            for batch in batches:
+                yield work(graph, batch)
+            return
         futures: list[Future[R]] = [pool.submit(work, graph, batch) for batch in batches]
         try:
             for future in futures:
@@ -47,9 +51,11 @@ class Streams:
             for future in futures:
                 future.cancel()
 
-    def _for_many(self) -> tuple[Graph, ThreadPoolExecutor]:
+    def _for_many(self) -> tuple[Graph, ThreadPoolExecutor | None]:
+        """The graph for many batches, and the threads that run them; none where they run one after another."""
         with self._lock:
-            if self._many is None or self._pool is None:
-                self._many = self._open(self.threads, self.count)
+            if self._many is None:
+                self._many = self._open(self._layout)
+            if self._pool is None and self.count > 1:
                 self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="foundry-runtime")
             return self._many, self._pool

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from foundry_runtime import UnusableModel
 
-from foundry.benchmarking.by_runtime import RuntimeVariant, dense, write_tokenizer
+from foundry.benchmarking.by_runtime import RuntimeVariant, write_tokenizer
 from foundry.export import exporting
 from foundry.export.settings import OnnxExport
 from foundry.loading import loader
+from foundry.loading.by_foundry_runtime import dense
 from foundry.reference.closeness import cosines
 from tests.support import architectures
 from tests.support.checkpoints import make_kind
@@ -47,3 +48,21 @@ def test_a_tokenizer_that_a_class_overrules_is_read_as_it_will_be_published(tmp_
 def test_other_kinds(tmp_path: Path, kind: str) -> None:
     folder = exported(make_kind(tmp_path / "checkpoint", kind), tmp_path / "onnx")
     assert lowest_cosine(folder, RuntimeVariant(folder, "onnx", "f32", {}), None) > 0.99999
+
+
+def test_each_use_and_length_has_its_settings(tmp_path: Path) -> None:
+    folder = exported(make_kind(tmp_path / "checkpoint", "SentenceTransformer"), tmp_path / "onnx")
+    many = {"threads": 2, "streams": 2, "batch_tokens": 64}
+    chosen = {
+        "latency": {"short": {"single_threads": 1}, "medium": {"single_threads": 2}},
+        "throughput": {"short": {**many, "streams": 1}, "medium": many},
+    }
+    by_runtime = RuntimeVariant(folder, "onnx", "f32", {}, chosen)
+    assert by_runtime.layouts == {(2, 2, 2), (2, 1, 2), (2, 2, 1)}
+    expected = by_runtime.encode(TEXTS)
+    assert len(by_runtime._models) == 1  # that of the usual length, as where it is deployed
+    for use in chosen:
+        for group in ("short", "medium", "of another length"):
+            assert float(cosines(by_runtime.encode_for(use, group, TEXTS), expected).min()) > 0.99999
+    assert by_runtime._models.keys() == by_runtime.layouts
+    assert by_runtime._models[2, 1, 2].run_settings.batch_tokens == 64

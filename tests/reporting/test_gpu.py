@@ -135,6 +135,7 @@ def test_the_record_has_what_passed_there(validations: Any) -> None:
                 "provider_options": {"use_tf32": "0"},
             },
             "figures": {"mean_cosine": 1.0, "mean_centred_cosine": 1.0},
+            "settings": None,
         }
     }  # fmt: skip
     assert provenance.ways_on_cuda(validations["openvino"]) == {}

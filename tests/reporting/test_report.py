@@ -113,7 +113,7 @@ def test_csv(written: Path) -> None:
         "inference_precision", "runner", "device", "verdict_in_bf16", "verdict_in_f16", "reason", "fails_on",
         "warning", "uncovered_scripts", "same_bytes_as", "exporter", "fused", "loss", "lost_in", "mean_cosine",
         "mean_centred_cosine", "task_ratio", "size_mb", "memory_mb", "load_seconds", "speed_note",
-        "other_load_share", "on_busy_machine",
+        "other_load_share", "on_busy_machine", "requests_p50_ms", "requests_p95_ms",
         *(f"{group}_{name}" for group in ("short", "long") for name in SPEED_COLUMNS), "min_cosine",
     ]  # fmt: skip
     assert rows[1]["long_texts_per_second"] == "200.0"

@@ -56,6 +56,7 @@ def make_params(checkpoint: Path) -> dict[str, Any]:
                 "batch_sizes": [2, 4],
                 "seconds": 0.02,
                 "busy_share": 1,
+                "requests": {"share": 0},
             }
         },
         "settings": {

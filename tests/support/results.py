@@ -49,7 +49,7 @@ def record(speed: float, **more: Any) -> dict[str, Any]:
     latency = {"median_ms": 20 / speed, "p95_ms": 25 / speed, "p99_ms": 30 / speed, "samples": 50}
     return {
         "setting_of": None, "computes_in": None, "runner": "sentence_transformers", "device": "cpu", "compiled": False,
-        "settled": False, "same_bytes_as": None, "size_mb": 12.3,
+        "settled": False, "search": None, "requests": None, "same_bytes_as": None, "size_mb": 12.3,
         "load_seconds": 1.0, "memory_mb": 600.0, "texts_per_second": {"short": rates, "long": rates}, "note": None,
         "error": None, "latency": {"short": latency, "long": latency}, "closeness": None, **more,
     }  # fmt: skip
@@ -63,6 +63,7 @@ def benchmark(host: str, variants: dict[str, Any]) -> dict[str, Any]:
         "stopped": "time", "widest_interval": 0.05, "seconds": 90.0, "other_load": None,
         "groups": {"short": group, "long": {**group, "tokens_per_text": 99.0}},
         "peak_gflops": {"fp32": {"torch": 100.0, "onnx": 200.0}, "int8": {"onnx": 400.0}}, "torch_threads": 2,
+        "requests": None,
         "variants": variants,
     }  # fmt: skip
 

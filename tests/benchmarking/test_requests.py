@@ -1,0 +1,226 @@
+"""Requests at a load: when they arrive, what counts as their latency, and which row answers them soonest."""
+
+import itertools
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from foundry.benchmarking import request_rounds, serving
+from foundry.benchmarking.fork_server import MeasurementFailed
+from foundry.benchmarking.interleaving import Rounds
+from foundry.benchmarking.measuring import Measured
+from foundry.benchmarking.request_rounds import Competitor, Serving
+from foundry.benchmarking.serving import Request, Served
+from foundry.benchmarking.settings import Requests
+
+TEXTS = ["a", "b", "c"]
+
+
+def test_arrivals_are_those_of_a_poisson_process_and_the_same_for_the_same_seed() -> None:
+    requests = serving.arrivals(TEXTS, per_second=50, seconds=100, seed=1)
+    assert requests == serving.arrivals(TEXTS, 50, 100, 1)
+    assert requests != serving.arrivals(TEXTS, 50, 100, 2)
+    assert len(requests) == pytest.approx(5000, rel=0.05)
+    assert {request.text for request in requests} == set(TEXTS)
+    times = [request.seconds for request in requests]
+    assert times == sorted(times)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    mean = sum(gaps) / len(gaps)
+    spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    assert spread == pytest.approx(mean, rel=0.1)  # as of an exponential distribution
+    assert len(serving.arrivals(TEXTS, 0.001, 1, 1)) == 1
+
+
+class Clock:
+    """Time that passes where somebody sleeps or answers."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_latency_counts_from_the_arrival_so_that_waiting_is_seen() -> None:
+    clock = Clock()
+    requests = [Request(0.0, "a"), Request(0.0, "b"), Request(0.0, "c")]
+    together = threading.Event()
+
+    def answer(text: str) -> None:
+        together.wait()  # until all have arrived
+        clock.now += 1.0
+
+    def sleep(seconds: float) -> None:
+        together.set()
+        threading.Event().wait(0.001)
+
+    latencies, unanswered = serving.serve(answer, requests, callers=1, patience=1e9, clock=clock, sleep=sleep)
+    assert latencies == [1000.0, 2000.0, 3000.0]
+    assert unanswered == 0
+
+
+def test_arrivals_do_not_wait_for_answers() -> None:
+    clock = Clock()
+    requests = [Request(float(second), "a") for second in range(1, 6)]
+    hold = threading.Event()
+
+    def answer(text: str) -> None:
+        hold.wait(5)
+
+    latencies, unanswered = serving.serve(answer, requests, callers=1, patience=7.0, clock=clock, sleep=clock.sleep)
+    hold.set()
+    assert unanswered == 5
+    assert latencies == pytest.approx([1000 * (7 - second) for second in range(1, 6)], abs=5)
+
+
+def test_so_many_callers_answer_at_once() -> None:
+    barrier = threading.Barrier(3)
+    requests = [Request(0.0, text) for text in TEXTS]
+    latencies, unanswered = serving.serve(lambda text: barrier.wait(10), requests, callers=3, patience=30)
+    assert (len(latencies), unanswered) == (3, 0)
+
+
+def test_a_caller_that_fails_is_not_waited_for() -> None:
+    clock = Clock()
+
+    def answer(text: str) -> None:
+        raise SystemExit
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        threading.Event().wait(0.001)
+
+    _, unanswered = serving.serve(answer, [Request(0.0, "a")], 1, patience=1e9, clock=clock, sleep=sleep)
+    assert unanswered == 1
+
+
+# --- Rounds ----------------------------------------------------------------------------------------------
+
+ALONE, TOGETHER = Serving(1, 2), Serving(2, 1)
+
+
+def arriving(number: int) -> list[Request]:
+    return serving.arrivals(TEXTS, 50, 1, number)
+
+
+def served(p95_ms: float) -> Served:
+    return Served([p95_ms] * 100, 0, None)
+
+
+class Machine:
+    """Rows of known p95, which take a second for each measurement."""
+
+    def __init__(self, p95_ms: dict[tuple[str, Serving], float]) -> None:
+        self.p95_ms, self.now = p95_ms, 0.0
+        self.asked: list[tuple[str, Serving, Sequence[Request]]] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def measure(self, name: str, way: Serving, requests: Sequence[Request]) -> Served:
+        self.asked.append((name, way, requests))
+        self.now += 1.0
+        return served(self.p95_ms[name, way])
+
+
+def test_each_row_goes_on_with_the_way_to_serve_that_answers_soonest() -> None:
+    machine = Machine({("torch", ALONE): 90, ("torch", TOGETHER): 80, ("a", ALONE): 20, ("a", TOGETHER): 30})
+    ways = {"torch": [ALONE, TOGETHER], "a": [ALONE, TOGETHER]}
+    rows = request_rounds.run(ways, machine.measure, arriving, seconds=9, clock=machine.clock)
+    assert machine.now <= 9
+    torch, a = request_rounds.record(rows["torch"]), request_rounds.record(rows["a"])
+    assert (torch["callers"], a["callers"], a["single_threads"]) == (2, 1, 2)
+    assert a["p95_ms"] == [20.0] * 3
+    assert [row["p95_ms"] for row in a["tried"]] == [20.0, 30.0] or [row["p95_ms"] for row in a["tried"]] == [
+        30.0,
+        20.0,
+    ]
+    assert (a["samples"], a["unanswered"]) == (300, 0)
+
+
+def test_all_rows_of_a_round_have_the_same_arrivals() -> None:
+    machine = Machine({("torch", ALONE): 90, ("a", ALONE): 20})
+    request_rounds.run({"torch": [ALONE], "a": [ALONE]}, machine.measure, arriving, 6, machine.clock)
+    assert sorted(name for name, _, _ in machine.asked) == ["a"] * 3 + ["torch"] * 3
+    for name in ("a", "torch"):
+        assert [requests for asked, _, requests in machine.asked if asked == name] == [*map(arriving, range(3))]
+
+
+def test_what_fails_is_left_out_and_without_torch_nothing_is_compared() -> None:
+    machine = Machine({("torch", ALONE): 90, ("a", ALONE): 20})
+
+    def failing(broken: str) -> request_rounds.Measure:
+        def measure(name: str, way: Serving, requests: Sequence[Request]) -> Served:
+            if name == broken:
+                raise MeasurementFailed("killed by SIGKILL")
+            return machine.measure(name, way, requests)
+
+        return measure
+
+    ways = {"torch": [ALONE], "a": [ALONE]}
+    assert list(request_rounds.run(ways, failing("a"), arriving, 3, machine.clock)) == ["torch"]
+    assert request_rounds.run(ways, failing("torch"), arriving, 3, machine.clock) == {}
+
+
+def rounds_of(singles: dict[str, float]) -> Rounds:
+    rates = {name: {"short": {"1": 2 * rate}, "medium": {"1": rate}} for name, rate in singles.items()}
+    return Rounds({name: [Measured(1.0, 1.0, of_name)] for name, of_name in rates.items()})
+
+
+def test_the_rate_is_a_share_of_what_torch_serves_or_what_is_asked_for() -> None:
+    seconds = request_rounds.service_seconds(rounds_of({"torch": 40.0}), "torch", ["short", "medium"])
+    assert seconds == pytest.approx((1 / 80 + 1 / 40) / 2)
+    assert seconds is not None
+    assert request_rounds.rate(Requests(torch_share=0.5), seconds) == 27.0  # of 53.3
+    assert request_rounds.rate(Requests(per_second=12.5), seconds) == 12.5
+    assert request_rounds.service_seconds(rounds_of({"torch": 40.0}), "torch", ["short", "long"]) is None
+
+
+def test_the_fastest_of_each_class_competes() -> None:
+    rounds = rounds_of({"torch": 10, "onnx": 11, "o3": 12, "bf16": 20, "static": 30, "dynamic": 25, "weights": 22})
+    classes = {"torch": "floats", "onnx": "floats", "o3": "floats"}
+
+    def names(**more: str) -> Sequence[str]:
+        competing = {name: Competitor((classes | more).get(name, name), False) for name in rounds.measured}
+        return request_rounds.rivals(rounds, competing, ["short", "medium"])
+
+    assert names() == ["static", "dynamic", "weights", "o3"]  # one that loses nothing is always among them
+    assert names(bf16="lossy", weights="lossy", dynamic="lossy") == ["static", "dynamic", "o3"]
+
+
+def test_all_rows_get_the_same_rate_and_only_where_there_is_time_for_it() -> None:
+    rounds = rounds_of({"torch": 10.0, "a": 30.0})
+    competing = {"torch": Competitor("floats", False), "a": Competitor("int8", True)}
+    rates: set[float] = set()
+
+    def measure(name: str, way: Serving, requests: Sequence[Request]) -> Served:
+        rates.add(round(len(requests) / 10, 1))
+        return served(10.0 if name == "a" else 30.0)
+
+    texts = {"short": ["a"], "medium": ["b"], "long": ["c"]}
+    load, rows = request_rounds.measure_load(rounds, competing, texts, Requests(), measure, 2, 0.0)
+    assert load == {"per_second": 6.7, "torch_share": 0.5, "groups": ["short", "medium"], "seconds": 10.0}
+    assert rows.keys() == {"torch", "a"}
+    assert len(rates) == 1
+    assert rates.pop() == pytest.approx(6.7, rel=0.3)
+    assert rows["a"].served.keys() == {Serving(1, 2), Serving(2, 1)}
+    assert rows["torch"].served.keys() == {Serving(1, None), Serving(2, None)}
+    none = Requests(share=0)
+    assert request_rounds.measure_load(rounds, competing, texts, none, measure, 2, 60.0) == (None, {})
+
+
+def test_groups_whose_texts_arrive() -> None:
+    assert request_rounds.groups_of(["long", "medium", "short"]) == ["short", "medium"]
+    assert request_rounds.groups_of(["mine", "yours", "theirs"]) == ["mine", "yours"]
+    assert request_rounds.groups_of(["own"]) == ["own"]
+
+
+def test_ways_to_serve_share_the_cores() -> None:
+    assert request_rounds.ways_to_serve(True, 2) == [Serving(1, 2), Serving(2, 1)]
+    assert request_rounds.ways_to_serve(True, 16) == [Serving(1, 16), Serving(4, 4), Serving(16, 1)]
+    assert request_rounds.ways_to_serve(False, 2) == [Serving(1, None), Serving(2, None)]
+    assert request_rounds.ways_to_serve(True, 1) == [Serving(1, 1)]

@@ -1,0 +1,197 @@
+"""How rows were run, in recommendation and report: settings of foundry_runtime, scaling, requests at a load."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from foundry_runtime.run_settings import usual
+
+from foundry.base import files
+from foundry.publishing import recommended, report_rows
+from foundry.publishing.provenance import ways
+from foundry.reporting import advice, charts, recommendation, rows, running, sections, tables
+from foundry.reporting.flowchart import flowchart
+from foundry.reporting.rendering import render
+from tests.support.results import benchmark, load, record, validation
+
+MANY = {"threads": 2, "streams": 1, "batch_tokens": 1024}
+RULE = {"threads": 2, "streams": 2, "batch_tokens": 512}
+SEARCH = {
+    "cores": 2,
+    "rule": {"throughput": RULE, "latency": {"single_threads": 2}},
+    "chosen": {
+        "throughput": {"short": MANY, "long": RULE},
+        "latency": {"short": {"single_threads": 1}, "long": {"single_threads": 2}},
+    },
+    "trials": [
+        {"use": "throughput", "group": "short", "settings": RULE, "texts_per_second": [100.0, 110.0, 90.0]},
+        {"use": "throughput", "group": "short", "settings": MANY, "texts_per_second": [None, 132.0, 108.0]},
+        {"use": "throughput", "group": "long", "settings": RULE, "texts_per_second": [50.0]},
+        {"use": "throughput", "group": "long", "settings": {**RULE, "threads": 1, "streams": 1},
+         "texts_per_second": [20.0]},
+    ],
+}  # fmt: skip
+
+
+def requests(p95_ms: float, single_threads: int | None = None, **more: Any) -> dict[str, Any]:
+    series = [p95_ms * factor for factor in (0.99, 1.0, 1.01, 1.0)]
+    return {
+        "callers": 2, "single_threads": single_threads, "p50_ms": [value / 4 for value in series], "p95_ms": series,
+        "samples": 400, "unanswered": 0, "tried": [], **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def measured() -> tuple[Any, Any]:
+    """A file by foundry_runtime with searched settings, which answers requests soonest; one that lets some wait."""
+    trial = {"refuses": None, "error": None, "tokenizer": {}}
+    validations = {
+        "torch": validation("torch", mean=1.0),
+        "onnx": validation("onnx", mean=1.0, runtime=trial),
+        "openvino": validation("openvino", mean=1.0),
+    }
+    by_runtime = record(
+        4.0, setting_of="onnx", computes_in="f32", runner="foundry_runtime", search=SEARCH, requests=requests(20, 1)
+    )
+    for group in ("short", "long"):
+        rates = by_runtime["texts_per_second"][group]
+        by_runtime["texts_per_second"][group] = {"1": rates["1"], "by tokens": rates["8"]}
+    variants = {
+        "torch": record(1.0, requests=requests(80)),
+        "onnx": record(1.5, requests=requests(60)),
+        "openvino": record(9.0, requests=requests(10, unanswered=3), note="too few"),
+        "runtime_onnx": by_runtime,
+    }
+    arriving = {"per_second": 35.0, "torch_share": 0.5, "groups": ["short", "long"], "seconds": 2.0}
+    return benchmark("here", variants) | {"requests": arriving}, validations
+
+
+def lines(answer: Any) -> list[str]:
+    facts = {"kind": "SentenceTransformer", "trust_remote_code": False}
+    return advice.lines_to_run(answer, "org/tiny", answer["file"], facts).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("use", "texts", "arguments"),
+    [
+        ("throughput", "short", "threads=2, streams=1, batch_tokens=1024"),
+        ("throughput", "long", "threads=2, streams=2, batch_tokens=512"),
+        ("latency", "short", "single_threads=1"),
+        ("latency", "long", "single_threads=2"),
+    ],
+)
+def test_the_lines_run_exactly_what_was_measured(
+    measured: tuple[Any, Any], use: Any, texts: str, arguments: str
+) -> None:
+    answer = recommendation.by_speed(*measured, use, texts, 0.0)
+    assert lines(answer)[-1] == f'model = Embedder("org/tiny", "onnx", {arguments})'
+    # As they stand, but for the folder: the arguments are those that the class takes.
+    scope: dict[str, Any] = {"Embedder": lambda *_, **options: options}
+    exec(lines(answer)[-1], scope)
+    assert scope["model"] == answer["settings"]
+
+
+def test_what_answers_requests_soonest_is_recommended(measured: tuple[Any, Any]) -> None:
+    answer = recommendation.by_requests(*measured, 0.0)
+    assert (answer["use"], answer["variant"], answer["runner_up"]) == ("requests", "onnx by foundry_runtime", "onnx")
+    assert (answer["value"], answer["unit"], answer["requests_per_second"]) == (20.0, "ms", 35.0)
+    assert answer["to_torch"] == {"median": 4.0, "low": 4.0, "high": 4.0}
+    assert lines(answer)[-2:] == [
+        "# 2 threads call it, for one text at a time.",
+        'model = Embedder("org/tiny", "onnx", single_threads=1)',
+    ]
+    said = advice.advise(answer, "org/tiny", measured[1]["torch"]["facts"])[0]
+    assert "95% of the requests are answered within 20 ms at 35 requests/s; 4.00× as fast as torch" in said
+
+
+def test_what_lets_requests_wait_is_not_recommended(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+    speeds["variants"]["openvino"]["note"] = None
+    assert recommendation.by_requests(speeds, validations, 0.0)["variant"] == "onnx by foundry_runtime"
+    speeds["variants"]["openvino"]["requests"]["unanswered"] = 0
+    answer = recommendation.by_requests(speeds, validations, 0.0)
+    assert (answer["variant"], answer["callers"]) == ("openvino", 2)
+    assert lines(answer)[-2] == "# 2 threads call it, for one text at a time."
+    speeds["other_load"] = load(0.4)
+    assert recommendation.by_requests(speeds, validations, 0.0)["withheld"]
+
+
+def test_requests_stand_in_every_recommendation_only_where_they_were_measured(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+    answers = recommendation.recommend(speeds, validations, [0.0])
+    assert [answer["use"] for answer in answers].count("requests") == 1
+    assert "requests at a load" in flowchart(answers)
+    published = recommended.recommendations(answers, ["onnx", "torch"])
+    row = next(row for row in published if row["use"] == "requests")
+    assert (row["settings"], row["callers"], row["requests_per_second"]) == ({"single_threads": 1}, 2, 35.0)
+    speeds["requests"] = None
+    answers = recommendation.recommend(speeds, validations, [0.0])
+    assert {answer["use"] for answer in answers} == {"latency", "throughput", "size"}
+
+
+def test_what_was_measured_in_too_few_rounds_because_it_is_far_behind_is_no_equal(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+    far = record(1.2, settled=True)
+    for sizes in far["texts_per_second"].values():
+        for size, series in sizes.items():
+            sizes[size] = series[:2]
+    speeds["variants"]["openvino"] = far
+    answer = recommendation.by_speed(speeds, validations, "throughput", "short", 0.0)
+    assert answer["same_within_noise"] == []
+
+
+# --- What is published, and the report -------------------------------------------------------------------
+
+
+def test_the_record_carries_the_settings_with_the_machines_cores(measured: tuple[Any, Any]) -> None:
+    table = rows.build_rows("tiny", measured[1], measured[0])
+    settings = report_rows.run_settings(table, "tiny", "onnx")
+    assert settings == {"f32": {"cores": 2, **SEARCH["chosen"]}}  # type: ignore[dict-item]
+    entry = ways(measured[1]["onnx"], settings)["f32"]
+    assert entry["settings"] == settings["f32"]
+    assert entry["settings"] is not None
+    assert usual(entry["settings"], "onnx") == {**RULE, "single_threads": 2}  # what foundry_runtime reads of it
+    assert ways(measured[1]["openvino"], {})["f32"]["settings"] is None
+    assert report_rows.run_settings(table, "tiny", "openvino") == {}
+    busy = rows.build_rows("tiny", measured[1], measured[0] | {"other_load": load(0.4)})
+    assert report_rows.run_settings(busy, "tiny", "onnx") == {}
+
+
+def test_the_rows_hold_what_each_candidate_gave(measured: tuple[Any, Any]) -> None:
+    table = {row["variant"]: row for row in rows.build_rows("tiny", measured[1], measured[0])}
+    assert table["runtime_onnx"]["search"] == SEARCH
+    flat = tables.flat(table["runtime_onnx"])
+    assert (flat["requests_p50_ms"], flat["requests_p95_ms"]) == (5.0, 20.0)
+    assert "search" not in flat
+    merged = rows.merge_same_bytes([*table.values()])
+    gains = {(row["use"], row["group"]): row for row in running.setting_rows(merged)}
+    assert gains["throughput", "short"]["to_rule"] == pytest.approx(1.2)
+    assert gains["throughput", "short"]["chosen"] == "1 stream, 2 threads in all, 1,024 tokens a batch"
+    assert gains["throughput", "long"]["to_rule"] is None
+    assert running.scaling(merged, "long") == {"onnx": {1: 20.0, 2: 50.0}}
+    assert running.scaling(merged, "short") == {}
+    assert [row["label"] for row in running.request_rows(measured[0], merged)] == [
+        "openvino", "onnx by foundry_runtime", "onnx", "torch",
+    ]  # fmt: skip
+
+
+def test_the_picture_shows_the_fastest_ways_and_torch(measured: tuple[Any, Any]) -> None:
+    merged = rows.merge_same_bytes(rows.build_rows("tiny", measured[1], measured[0]))
+    assert running.usual_group(["short", "medium", "long"]) == "medium"
+    assert running.usual_group(["short", "long"]) == "long"
+    shown = [row["variant"] for row in charts.fastest_ways(merged, "long")]
+    assert shown == ["openvino", "runtime_onnx", "onnx", "torch"]
+    picture = charts.svg(charts.ways_to_run(merged, "long"))
+    for text in ("2 streams, 512 tokens a batch", "foundry_runtime", "4.0×", "400 texts/s", "% of the peak"):
+        assert text in picture
+    assert "as many times as cores" in charts.svg(charts.scaling(merged, "long"))
+
+
+def test_every_form_of_the_report_shows_it(measured: tuple[Any, Any], tmp_path: Path) -> None:
+    files.write_json(tmp_path / "tiny/here.json", measured[0])
+    section = sections.build_section("tiny", measured[1], [0.0], tmp_path, "here")
+    assert {"ways", "scaling"} <= section["charts"].keys()
+    answers = render("answers.md.j2", answers=section["answers"], budget_label=str, ratio_text=str)
+    assert "| requests |" in answers
+    assert "(1 thread; callers: 2)" in answers
+    assert "20 ms at 35 requests/s" in answers
