@@ -169,7 +169,7 @@ def test_charts_are_files_too_that_a_page_may_show(written: Path) -> None:
     page = (written / "report/report.md").read_text()
     for link in re.findall(r"\]\((charts/[^)]+)\)", page):
         assert "<svg" in (written / "report" / link).read_text()
-    assert len(list((written / "report/charts/tiny").glob("*.svg"))) == 6
+    assert len(list((written / "report/charts/tiny").glob("*.svg"))) == 7
 
 
 def test_charts_leave_matplotlib_as_it_was() -> None:
