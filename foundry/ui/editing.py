@@ -71,7 +71,7 @@ def require_slug(name: Any) -> str:
         FoundryError: when it is something else.
     """
     try:
-        return TypeAdapter(Slug).validate_python(str(name))
+        return TypeAdapter(Slug).validate_python(name, strict=True)
     except ValidationError as error:
         raise FoundryError(f"{str(name)[:80]!r} is no name: letters, digits, - and _ (no dot)") from error
 
@@ -97,7 +97,7 @@ def require_repo(name: Any) -> str:
         FoundryError: when it is none.
     """
     try:
-        return TypeAdapter(Repo).validate_python(str(name).strip())
+        return TypeAdapter(Repo).validate_python(name.strip() if isinstance(name, str) else name, strict=True)
     except ValidationError as error:
         raise FoundryError(f"{str(name)[:80]!r} is no repository on the Hub: org/name is expected") from error
 

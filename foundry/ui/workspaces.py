@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ GIT_USER = ("-c", "user.name=foundry", "-c", "user.email=foundry@localhost")
 STATE = Path(".dvc/tmp/ui")
 QUOTA_BYTES = 20_000_000_000
 TOKEN = "HF_TOKEN"
+_making = threading.Lock()
 
 
 class User(NamedTuple):
@@ -109,9 +111,10 @@ def for_user(user: User, state: Path, template: Path) -> Workspace:
         template: The project that it is a copy of.
     """
     root = state / "users" / key(user.name)
-    if not root.is_dir():
-        with files.replacing_folder(root) as partial:
-            copy_project(template, partial)
+    with _making:  # a page that is opened asks for several things at once
+        if not root.is_dir():
+            with files.replacing_folder(root) as partial:
+                copy_project(template, partial)
     return Workspace(root, shared=True, token=user.token)
 
 
