@@ -117,7 +117,7 @@ def build(context: Context) -> Refreshing:
             file = Path(path)
             uploads.require_kind(file)
             names = uploads.columns(file)
-            chosen = wanted if wanted in names or not names else ("text" if "text" in names else names[0])
+            chosen = wanted if wanted in names else uploads.likely_column(file, names)
             read = uploads.read(file, chosen)
             said = f"{read.number:,} texts were read, the longest of {read.longest:,} characters"
             return (

@@ -1,7 +1,9 @@
 """Texts that a user brings: checked, shown, and put into the project as a source of texts."""
 
+import itertools
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ MOST_BYTES = 20_000_000
 MOST_TEXTS = 100_000
 MOST_FILES = 10
 PREVIEW = 8
+ROWS_TRIED = 20
 LONGEST_SHOWN = 200  # characters
 # Of a user's texts, the share that each set may use; the benchmark stays with the texts that it has.
 SHARES = {"calibration": 0.4, "validation": 0.6}
@@ -89,6 +92,18 @@ def columns(path: Path) -> list[str]:
     except (FoundryError, OSError, StopIteration):
         return []
     return []
+
+
+def likely_column(path: Path, names: Sequence[str]) -> str:
+    """Which of a table's columns holds the texts: `text`, or the one whose first cells are the longest."""
+    if not names or "text" in names:
+        return "text"
+    try:
+        rows = [cells for _, cells in itertools.islice(tables.rows(source_of(str(path), names[0]), names), ROWS_TRIED)]
+    except FoundryError:
+        return names[0]
+    lengths = [sum(len(str(cells[index])) for cells in rows) for index in range(len(names))]
+    return names[lengths.index(max(lengths))]
 
 
 def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Preview:

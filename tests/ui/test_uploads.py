@@ -22,6 +22,10 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
     assert (read.number, read.longest) == (2, 500)
     assert read.texts == ["one", "x" * 200 + "…"]
     assert uploads.columns(path) == ["id", "text"]
+    assert uploads.likely_column(path, ["id", "text"]) == "text"
+    other = tmp_path / "other.csv"
+    other.write_text("id,body\n1,a whole sentence\n")
+    assert uploads.likely_column(other, uploads.columns(other)) == "body"
     lines = tmp_path / "own.jsonl"
     lines.write_text('{"body": "a", "n": 1}\n')
     assert uploads.columns(lines) == ["body"]
