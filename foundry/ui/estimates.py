@@ -5,14 +5,11 @@ weights. They tell minutes from hours; what a stage took here before is taken in
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from foundry.params import resolving
 from foundry.params.schema import Params
 from foundry.variants.checkpoint_folder import TORCH_WEIGHTS
-
-if TYPE_CHECKING:
-    from foundry.ui.progress import Stage
 
 BASE_MB = 91.0
 LIBRARIES_MB = 600.0  # of memory, that the libraries take by themselves
@@ -44,9 +41,9 @@ class Cost(NamedTuple):
     memory_mb: float
 
 
-def stage_seconds(stage: "Stage", weights_mb: float | None) -> float:
+def stage_seconds(kind: str, weights_mb: float | None) -> float:
     """About how long a stage takes for a model of this size."""
-    grows, fixed = SECONDS.get(stage.kind, (0, 10))
+    grows, fixed = SECONDS.get(kind, (0, 10))
     return fixed + grows * (weights_mb or BASE_MB) / BASE_MB
 
 

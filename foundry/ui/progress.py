@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import yaml
+from ruamel.yaml.error import YAMLError
 
 from foundry.base import files, yaml_editing
 from foundry.base.errors import FoundryError
@@ -70,8 +71,9 @@ def stages(root: Path) -> list[Stage]:
         pipeline: dict[str, Any] = yaml.safe_load((root / PIPELINE).read_text(encoding="utf-8"))["stages"]
         params: dict[str, Any] = yaml_editing.load((root / "params.yaml").read_text(encoding="utf-8"))
         return [stage for kind, definition in pipeline.items() for stage in _items(kind, definition, params)]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise FoundryError(f"{PIPELINE} and params.yaml do not fit together: {error!r}") from error
+    except (OSError, yaml.YAMLError, YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise FoundryError(f"{PIPELINE} and params.yaml do not fit together: {why}") from error
 
 
 def _items(kind: str, definition: dict[str, Any], params: dict[str, Any]) -> list[Stage]:
@@ -188,6 +190,8 @@ def seconds_left(workspace: Workspace, rows: list[Row], now: float) -> float:
     total = 0.0
     for row in rows:
         if row.state in ("waiting", "running"):
-            expected = took.get(row.stage.name) or estimates.stage_seconds(row.stage, sizes.get(row.stage.model or ""))
+            expected = took.get(row.stage.name) or estimates.stage_seconds(
+                row.stage.kind, sizes.get(row.stage.model or "")
+            )
             total += max(expected - (row.seconds or 0.0), 0.0)
     return total

@@ -79,7 +79,10 @@ def events_in(line: str, offset: int, last: str = "") -> list[Event]:
         found.append((match.start(), last, "failed"))
     if match := BLOCKED.search(line):
         found += [(match.start(), name, "blocked") for name in NAMES.findall(match[1])]
-    return [{"stage": stage, "state": state, "at": time.time(), "offset": offset} for _, stage, state in sorted(found)]
+    return [
+        {"stage": stage, "state": state, "at": time.time(), "offset": offset}
+        for _, stage, state in sorted(found, key=lambda row: row[0])
+    ]
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

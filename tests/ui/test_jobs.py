@@ -1,9 +1,9 @@
 """Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
 
-import os
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from foundry.base.errors import FoundryError
@@ -55,7 +55,9 @@ def test_one_run_at_a_time_with_its_log_and_its_end_on_disk(workspace: Workspace
 
 def test_a_stop_ends_all_that_the_run_started(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     command = f"exec -a x python -c 'import time; time.sleep(1000)' & echo $! > {workspace.root}/pid; "
-    command += "python -c 'import time; time.sleep(1000)' -m stages.x"  # looks like a stage: a moment that is safe
+    command += (
+        "python -c 'import time; time.sleep(1000)' -m stages.x; true"  # looks like a stage: a moment that is safe
+    )
     jobs.start(workspace, ["bash", "-c", command], "a trial")
     while not (workspace.root / "pid").exists():
         time.sleep(0.05)
@@ -64,8 +66,8 @@ def test_a_stop_ends_all_that_the_run_started(workspace: Workspace, monkeypatch:
     assert job.record["stopped"]
     assert not jobs.stop(workspace)
     time.sleep(0.3)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((workspace.root / "pid").read_text()), 0)
+    left = psutil.pid_exists(pid := int((workspace.root / "pid").read_text()))
+    assert not left or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_what_the_run_leaves_behind_does_not_keep_the_lock(workspace: Workspace) -> None:
