@@ -94,6 +94,8 @@ def test_from_a_model_to_a_pull_request(
     says(page, "choose-message", "tiny is out of params.yaml")
     page.get_by_text("Thresholds: what a variant must hold").click()
     page.locator("#slider-mean_cosine input[type=number]").fill("1")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(500)  # the slider hands its number on a little later
     page.locator("#save-thresholds").click()
     says(page, "choose-message", "are saved")
     raw = yaml.safe_load((project / "params.yaml").read_text())
