@@ -7,7 +7,7 @@ TOOLCHAIN ?= current
 ifeq ($(TOOLCHAIN),current)
 VENV := .venv
 CONSTRAINTS := constraints.txt
-EXTRAS := sample,dev
+EXTRAS := sample,dev,ui
 else ifeq ($(TOOLCHAIN),optimum)
 VENV := .venv-optimum
 CONSTRAINTS := constraints-optimum.txt

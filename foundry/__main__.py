@@ -12,7 +12,7 @@ from foundry.base import command
 
 # The subcommands in the order of `foundry --help`, below its headings.
 CONTENTS = {
-    "Building": ("build",),
+    "Building": ("build", "ui"),
     "Settings": ("check-params", "add", "outdated"),
     "Results": ("recommend", "compare", "changelog"),
     "Files": ("audit", "verify", "prune"),

@@ -1,0 +1,245 @@
+"""Runs of the pipeline that outlive the browser and the server: each is a process of its own, with its files on disk.
+
+A run holds the lock of its workspace from before it starts until it has ended, so that a second click, or a second
+server, starts nothing twice; the kernel frees the lock when the process ends, however it ends.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+from foundry.base import files
+from foundry.base.errors import FoundryError
+from foundry.ui import workspaces
+from foundry.ui.workspaces import Workspace
+
+LOCK = "lock"
+STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
+RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
+NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
+SHARED_RUNS = 2  # at once on a shared host, of all users
+TAIL_BYTES = 20_000
+
+
+class Record(TypedDict):
+    """job.json"""
+
+    command: list[str]
+    what: str  # for people
+    started: float  # seconds since 1970, as all times here
+    ended: float | None
+    exit_code: int | None
+    stopped: bool
+
+
+class Job(NamedTuple):
+    """A run, and whether it runs now."""
+
+    folder: Path
+    record: Record
+    running: bool
+
+
+class Event(TypedDict):
+    """A line of events.jsonl: something happened to a stage, at a place in the log."""
+
+    stage: str
+    state: str  # running, cached, done, failed, blocked
+    at: float
+    offset: int  # in bytes
+
+
+def start(workspace: Workspace, command: Sequence[str], what: str) -> Job:
+    """Start a command in the workspace, detached from this process.
+
+    Raises:
+        FoundryError: when one runs already, or on a shared host too many.
+    """
+    workspaces.require_quota(workspace)
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    with _locked(workspace) as lock:
+        if lock is None:
+            raise FoundryError("something runs here already: wait until it has ended, or stop it")
+        if workspace.shared and (count := _running_beside(workspace)) >= SHARED_RUNS:
+            raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        folder = workspace.state / "jobs" / name
+        record: Record = {
+            "command": list(command), "what": what, "started": time.time(), "ended": None, "exit_code": None,
+            "stopped": False,
+        }  # fmt: skip
+        files.write_json(folder / RECORD, record)
+        (folder / LOG).touch()
+        (folder / EVENTS).touch()
+        # The token, if there is one, is in the environment alone. The runner inherits the lock.
+        subprocess.Popen(
+            [sys.executable, "-m", "foundry.ui.runner", str(folder), str(lock)], cwd=workspace.root,
+            env=workspace.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=(lock,),
+        )  # fmt: skip
+        return Job(folder, record, True)
+
+
+@contextlib.contextmanager
+def _locked(workspace: Workspace, seconds: float = 1.0) -> Iterator[int | None]:
+    """The descriptor of the workspace's lock, held; None where another process holds it."""
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(workspace.state / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield descriptor
+                return
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield None
+                    return
+                time.sleep(0.05)
+    finally:
+        os.close(descriptor)
+
+
+def is_running(workspace: Workspace) -> bool:
+    """Whether a run holds the workspace's lock."""
+    if not (workspace.state / LOCK).exists():
+        return False
+    descriptor = os.open(workspace.state / LOCK, os.O_RDONLY)
+    try:
+        # A shared lock: two that ask at once do not take each other for a run.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _running_beside(workspace: Workspace) -> int:
+    """How many workspaces of other users have a run."""
+    folders = (path for path in workspace.root.parent.iterdir() if path != workspace.root and path.is_dir())
+    return sum(is_running(Workspace(path)) for path in folders)
+
+
+def every(workspace: Workspace) -> list[Path]:
+    """The folders of the runs there were, the latest last."""
+    folder = workspace.state / "jobs"
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def latest(workspace: Workspace) -> Job | None:
+    """The run that goes on, or the last one; None where there was none."""
+    running = is_running(workspace)  # before the record is read, which the run writes before it ends
+    for folder in reversed(every(workspace)):
+        if (record := read_record(folder)) is not None:
+            return Job(folder, record, running and record["ended"] is None)
+    return None
+
+
+def read_record(folder: Path) -> Record | None:
+    """What job.json says; None where it is not there."""
+    try:
+        record: Record = files.read_json(folder / RECORD)
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def stop(workspace: Workspace) -> bool:
+    """Ask the run to stop; whether there was one. It goes on where it stopped when it is started again."""
+    job = latest(workspace)
+    if job is None or not job.running:
+        return False
+    (job.folder / STOP).touch()
+    return True
+
+
+def read_events(job: Job) -> list[Event]:
+    """What happened to stages in a run, in order."""
+    events: list[Event] = []
+    for line in _lines(job.folder / EVENTS):
+        with contextlib.suppress(ValueError):  # the last line may be half-written
+            events.append(json.loads(line))
+    return events
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def read_log(job: Job, stage: str | None = None) -> str:
+    """The end of a run's log, of one stage where one is named; tokens do not stand in it."""
+    path = job.folder / LOG
+    if not path.is_file():
+        return ""
+    size = path.stat().st_size
+    if stage is None:
+        return _slice(path, 0, size)
+    events = read_events(job)
+    ends = [*(event["offset"] for event in events), size][1:]
+    parts = [_slice(path, event["offset"], end) for event, end in zip(events, ends, strict=True)
+             if event["stage"] == stage]  # fmt: skip
+    return "".join(parts)
+
+
+def _slice(path: Path, start: int, end: int) -> str:
+    """The text between two places of a file, its end alone where it is long."""
+    cut = max(start, end - TAIL_BYTES)
+    with path.open("rb") as file:
+        file.seek(cut)
+        text = file.read(max(0, end - cut)).decode(errors="replace")
+    return ("…" if cut > start else "") + text
+
+
+def history(workspace: Workspace) -> dict[str, float]:
+    """Seconds that each stage took when a run here last ran it."""
+    seconds: dict[str, float] = {}
+    for folder in every(workspace)[-10:]:
+        record = read_record(folder)
+        if record is None:
+            continue
+        events = read_events(Job(folder, record, False))
+        for number, event in enumerate(events):
+            following = events[number + 1] if number + 1 < len(events) else None
+            end = following["at"] if following is not None else record["ended"]
+            failed = following is not None and following["state"] == "failed"
+            if event["state"] == "running" and end is not None and not failed:
+                seconds[event["stage"]] = end - event["at"]
+    return seconds
+
+
+def run_command(workspace: Workspace, arguments: Sequence[str], given: Any = None, seconds: float = 300) -> str:
+    """Run a short command of `foundry`, or a module of it, in the workspace; what it prints.
+
+    Args:
+        arguments: After `python -m`.
+        given: Is handed over as JSON on standard input.
+
+    Raises:
+        FoundryError: with the one line that the command ends with.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=workspace.root, env=workspace.environment(),
+            input=None if given is None else json.dumps(given), stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True, text=True, timeout=seconds, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise FoundryError(f"`{arguments[0]}` took more than {seconds:.0f} seconds and was ended") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+        message = "\n".join(lines[starts[-1] :] if starts else lines[-1:])
+        raise FoundryError(message.removeprefix("error: ") or f"it ended with exit code {done.returncode}")
+    return done.stdout

@@ -1,0 +1,49 @@
+"""The page: four tabs over one project."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from foundry.ui import choose_tab, decide_tab, publish_tab, watch_tab
+from foundry.ui.context import Context
+from foundry.ui.workspaces import Workspace
+
+TABS = {
+    "Choose": choose_tab.build, "Watch": watch_tab.build, "Decide": decide_tab.build, "Publish": publish_tab.build,
+}  # fmt: skip
+STYLE = Path(__file__).parent / "style.css"
+TITLE = "Embedding Foundry"
+INTRODUCTION = (
+    "# Embedding Foundry\n"
+    "One Sentence Transformers checkpoint in; every deployable form of it out, each one checked against the original."
+)
+
+
+def theme() -> gr.themes.Base:
+    """Fonts of the machine that shows the page: none is loaded from anywhere."""
+    return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+
+
+def build(workspace_of: Callable[[gr.Request], Workspace], shared: bool, login: bool) -> gr.Blocks:
+    """The page, which knows no user: each request is answered from the workspace of who asked.
+
+    Args:
+        shared: Whether others use it, too.
+        login: Whether it has a button to log in to the Hub.
+    """
+    context = Context(workspace_of, shared)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as blocks:
+        gr.Markdown(INTRODUCTION)
+        if login:
+            gr.LoginButton("Log in with Hugging Face", elem_id="login")
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
+        with gr.Tabs(elem_id="tabs"):
+            for name, build_tab in TABS.items():
+                with gr.Tab(name, id=name.lower()) as tab:
+                    function, inputs, refreshed = build_tab(context)
+                blocks.load(function, inputs, refreshed, **quiet)
+                if name != "Choose":  # what was built since the page was opened is there when its tab is
+                    tab.select(function, inputs, refreshed, **quiet)
+    return blocks

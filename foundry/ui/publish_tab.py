@@ -1,0 +1,159 @@
+"""The last tab: what would change, the card as it will look, and then the pull request."""
+
+from typing import Any
+
+import gradio as gr
+from rich import filesize
+
+from foundry.ui import card_view, editing, jobs, markup, progress, publishing
+from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
+from foundry.ui.publishing import Receipt
+from foundry.ui.workspaces import Workspace
+
+SECONDS = 3.0
+LINES_OF_ERROR = 12
+
+
+def build(context: Context) -> Refreshing:
+    """Make the tab; give what the opening of the page calls."""
+    message = gr.HTML(elem_id="publish-message")
+    with gr.Row():
+        model = gr.Dropdown(label="Model", elem_id="publish-model")
+        folder = gr.Button("Publish to a folder", elem_id="to-folder")
+    with gr.Row():
+        repo = gr.Textbox(label="Repository on the Hub", placeholder="org/name", elem_id="repo")
+        private = gr.Checkbox(value=True, label="Private, if it is not there yet", elem_id="private")
+    with gr.Row():
+        preview = gr.Button("Show what would change", variant="primary", elem_id="preview-hub")
+        send = gr.Button("Open the pull request", variant="stop", elem_id="send")
+    if context.shared:
+        gr.Markdown("The pull request is opened with your own token, and with no other.")
+    else:
+        gr.Markdown("The pull request is opened with the token of `hf auth login`, or of `HF_TOKEN`.")
+    state = gr.HTML(elem_id="publish-state")
+    with gr.Accordion("The model card", open=False):
+        card = gr.Markdown(elem_id="card", sanitize_html=True)
+    timer = gr.Timer(SECONDS)
+    refreshed = [state, card]
+
+    def refresh(workspace: Workspace, named: str | None) -> list[Any]:
+        params = editing.read(workspace)
+        name = named if named in params.models else next(iter(params.models))
+        return [state_html(workspace, name), card_text(workspace, name)]
+
+    def on_load(named: str | None, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            params = editing.read(workspace)
+            first = named if named in params.models else next(iter(params.models))
+            dropdown = gr.Dropdown(choices=list(params.models), value=first)
+            return [dropdown, params.publish.repos.get(first, ""), *refresh(workspace, first)]
+
+        return shown_or_empty(context, request, action, [gr.skip()] * (2 + len(refreshed)))
+
+    def on_look(named: str, request: gr.Request) -> Any:
+        return shown_or_empty(
+            context, request, lambda workspace: refresh(workspace, named), [gr.skip()] * len(refreshed)
+        )
+
+    def on_model(named: str, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            name = editing.require_model(workspace, named)
+            return "", editing.read(workspace).publish.repos.get(name, ""), *refresh(workspace, name)
+
+        return answered(context, request, 1 + len(refreshed), action)
+
+    def on_folder(named: str, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            publishing.to_folder(workspace, named)
+            return (markup.message(f"{named} is being published to artifacts/hub/{named}"), *refresh(workspace, named))
+
+        return answered(context, request, len(refreshed), action)
+
+    def on_preview(named: str, where: str, is_private: bool, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            publishing.to_hub(workspace, named, where, bool(is_private), dry_run=True)
+            said = f"looking what would change in {where}; nothing is sent"
+            return (markup.message(said, "note"), *refresh(workspace, named))
+
+        return answered(context, request, len(refreshed), action)
+
+    def on_send(named: str, where: str, is_private: bool, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            publishing.to_hub(workspace, named, where, bool(is_private), dry_run=False)
+            said = f"the pull request in {where} is being opened; this may be closed meanwhile"
+            return (markup.message(said), *refresh(workspace, named))
+
+        return answered(context, request, len(refreshed), action)
+
+    quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
+    timer.tick(on_look, [model], refreshed, **quick)
+    model.input(on_model, [model], [message, repo, *refreshed], **quick)
+    folder.click(on_folder, [model], [message, *refreshed], **quick)
+    preview.click(on_preview, [model, repo, private], [message, *refreshed], **quick)
+    send.click(on_send, [model, repo, private], [message, *refreshed], **quick)
+    return on_load, [model], [model, repo, *refreshed]
+
+
+def state_html(workspace: Workspace, model: str) -> str:
+    """What is published, or would change, or why publishing failed."""
+    job = jobs.latest(workspace)
+    parts = []
+    if job is not None and job.running:
+        parts.append(markup.message(f"{job.record['what']}: it runs", "note"))
+    elif job is not None and "publish" in " ".join(job.record["command"]) and job.record["exit_code"]:
+        lines = [line for line in jobs.read_log(job, f"publish@{model}").splitlines() if line.strip()]
+        errors = [number for number, line in enumerate(lines) if line.startswith("error:")]
+        why = "\n".join(lines[errors[-1] :][:LINES_OF_ERROR]) if errors else "its log is in the tab “Watch”"
+        parts.append(markup.message(f"{job.record['what']}: it failed. {why.removeprefix('error: ')}", "bad"))
+    receipt = publishing.receipt(workspace, model)
+    # DVC keeps the receipt of the publishing before; the one of this build is what dvc.lock has.
+    built = f"publish@{model}" in progress.built_stages(workspace.root)
+    if receipt is None or not built:
+        what = "Build the project in the tab “Watch”: what passed is published to a folder, and from there to the Hub."
+        return "".join(parts) + markup.empty("Nothing is published yet", what)
+    return "".join(parts) + receipt_html(workspace, model, receipt)
+
+
+def receipt_html(workspace: Workspace, model: str, receipt: Receipt) -> str:
+    """What publishing did, or on a dry run would do, file by file."""
+    parts = []
+    address = str(receipt.get("address") or "")
+    if receipt.get("dry_run"):
+        parts.append(f"<p><b>Nothing was sent.</b> This would change in {markup.escaped(receipt['repository'])}:</p>")
+    elif address.startswith(("https://", "http://")):
+        shown = markup.escaped(address)
+        link = f'<a href="{shown}" id="pull-request" target="_blank" rel="noopener noreferrer">{shown}</a>'
+        parts.append(f"<p>Published: {link}</p>")
+    else:
+        parts.append(f"<p>Published to the folder <code>artifacts/hub/{markup.escaped(model)}</code></p>")
+    if "sent" in receipt:
+        rows = [
+            [
+                markup.escaped(row["what"]),
+                markup.escaped(row["file"]),
+                markup.escaped(filesize.decimal(row["size_bytes"])),
+            ]
+            for row in receipt["sent"]
+        ]
+        caption = "What would change" if receipt.get("dry_run") else "What was sent"
+        parts.append(markup.table(caption, ["", "file", "size"], rows) if rows else "<p>No file differs.</p>")
+        parts.append(f"<p>{receipt.get('unchanged', 0)} files are as they are there.</p>")
+        kept = [[markup.escaped(name)] for name in receipt.get("kept", [])]
+        parts.append(markup.table("What stays, because somebody changed it", ["file"], kept) if kept else "")
+    else:
+        listed = publishing.folder_files(workspace, model)
+        rows = [[markup.escaped(name), markup.escaped(filesize.decimal(size))] for name, size in listed]
+        parts.append(markup.folded(f"{len(rows)} files", markup.table("The folder", ["file", "size"], rows)))
+    left = [[markup.escaped(name), markup.escaped(why)] for name, why in receipt.get("left_out", {}).items()]
+    parts.append(markup.table("Left out", ["variant", "why"], left) if left else "")
+    return "".join(parts)
+
+
+def card_text(workspace: Workspace, model: str) -> str:
+    """The card as it will look."""
+    text = publishing.card(workspace, model)
+    if not text:
+        return "There is no card yet."
+    folder = workspace.root / "artifacts/hub" / model
+    charts = {path.relative_to(folder).as_posix(): path.read_bytes() for path in publishing.charts(workspace, model)}
+    return card_view.safe(text, charts)

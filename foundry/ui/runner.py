@@ -1,0 +1,150 @@
+"""The process that runs a job: it starts the command, keeps its log and what happens to stages, and stops it.
+
+It is started by foundry/ui/jobs.py as `python -m foundry.ui.runner FOLDER LOCK` and needs nobody: neither a browser nor
+the server that started it.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+from foundry.base import files, lock_copy
+from foundry.base.credentials import hidden
+from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
+
+# What DVC says of a stage, in any part of a line: what the stage before wrote may stand in front of it.
+SAYS = {
+    "running": re.compile(r"Running stage '([^']+)'"),
+    "cached": re.compile(r"Stage '([^']+)' is cached"),
+    "done": re.compile(r"Stage '([^']+)' didn't change"),
+    "failed": re.compile(r"failed to reproduce '([^']+)'"),
+}
+# What it says where it goes on with others: of the stage that it named last, and of those that need it.
+FAILED = re.compile(r"WARNING: failed to run: python -m stages\.")
+BLOCKED = re.compile(r"Stages? (.+) will be skipped due to this failure")
+NAMES = re.compile(r"'([^']+)'")
+# How long a process may take to end after each signal.
+SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+SAFE_SECONDS = 30.0  # how long a stop waits for a moment at which dvc.lock is whole
+POLL_SECONDS = 0.2
+
+
+def main(folder: Path, lock: int) -> None:
+    """Run the job of a folder to its end."""
+    os.set_inheritable(lock, False)  # the lock is this process's: what the command leaves behind does not keep it
+    record: Record = files.read_json(folder / RECORD)
+    child = subprocess.Popen(
+        record["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    reader = threading.Thread(target=keep_log, args=(child.stdout, folder), daemon=True)
+    reader.start()
+    while child.poll() is None:
+        if (folder / STOP).exists():
+            record["stopped"] = True
+            end(child)
+            break
+        time.sleep(POLL_SECONDS)
+    code = child.wait()
+    reader.join(timeout=5)  # something that the command left behind may still hold the pipe
+    files.write_json(folder / RECORD, {**record, "ended": time.time(), "exit_code": code})
+
+
+def keep_log(stream: IO[bytes], folder: Path) -> None:
+    """Write what the command says to the log, without tokens, and what it says of stages to the events."""
+    with (folder / LOG).open("ab") as log, (folder / EVENTS).open("a", encoding="utf-8") as events:
+        last = ""
+        for raw in stream:
+            line = hidden(raw.decode(errors="replace"))
+            for event in events_in(line, log.tell(), last):
+                last = event["stage"] if event["state"] == "running" else last
+                events.write(json.dumps(event) + "\n")
+                events.flush()
+            log.write(line.encode())
+            log.flush()
+
+
+def events_in(line: str, offset: int, last: str = "") -> list[Event]:
+    """What a line of DVC's output says of stages; `last` is the one that it said to run last."""
+    found = [(match.start(), match[1], state) for state, form in SAYS.items() for match in form.finditer(line)]
+    if last and (match := FAILED.search(line)):
+        found.append((match.start(), last, "failed"))
+    if match := BLOCKED.search(line):
+        found += [(match.start(), name, "blocked") for name in NAMES.findall(match[1])]
+    return [
+        {"stage": stage, "state": state, "at": time.time(), "offset": offset}
+        for _, stage, state in sorted(found, key=lambda row: row[0])
+    ]
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Stop the command and all that it started, as Ctrl-C in a terminal does, at a moment when dvc.lock is whole."""
+    wait_until_safe(child)
+    for number, seconds in SIGNALS:
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+        if number == signal.SIGINT:  # what the command itself started ends with DVC, and shortly after it
+            time.sleep(POLL_SECONDS)
+        _kill_rest(child.pid)
+        return
+
+
+def _kill_rest(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def wait_until_safe(child: subprocess.Popen[bytes]) -> None:
+    """Wait until a stage is at work: DVC writes dvc.lock between two stages, and never while one runs."""
+    deadline = time.monotonic() + SAFE_SECONDS
+    while child.poll() is None and time.monotonic() < deadline:
+        if is_stage_at_work(child.pid) and is_whole():
+            return
+        time.sleep(0.02)
+
+
+def is_whole() -> bool:
+    """Whether dvc.lock, if there is one, has its end."""
+    try:
+        content = lock_copy.LOCK.read_bytes()
+    except OSError:
+        return True
+    return content.endswith(b"\n")
+
+
+def is_stage_at_work(pid: int) -> bool:
+    """Whether one of the processes below this one is a stage."""
+    import psutil
+
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return False
+    for process in below:
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if any(word.startswith("stages.") for word in words) and "-m" in words:
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

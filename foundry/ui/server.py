@@ -1,0 +1,104 @@
+"""The server of the page: Gradio behind the gate, for the project of a folder or the users of a shared host."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from foundry.base.errors import FoundryError
+from foundry.ui import uploads, workspaces
+from foundry.ui.gate import Gate, cookie_identity
+from foundry.ui.workspaces import User, Workspace
+
+# Gradio reads these when it is imported.
+ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_TEMP_DIR": "",
+}
+LOOPBACK = "127.0.0.1"
+
+
+def make(
+    root: Path,
+    shared: bool = False,
+    state: Path | None = None,
+    user_of: Callable[[Any], User] | None = None,
+    identity: Callable[[dict[str, str]], str] = cookie_identity,
+) -> Any:
+    """The page as an ASGI application.
+
+    Args:
+        root: The project; on a shared host, what the users' folders are copies of.
+        state: On a shared host, the folder that holds those of all users.
+        user_of: Who asks, by Gradio's request; by default the Hub's login.
+        identity: What tells sessions apart by the headers of a request.
+
+    Raises:
+        FoundryError: when there is no project, Gradio is not installed, or nobody could log in.
+    """
+    workspace_of = _shared(root, state, user_of) if shared else _local(root)
+    uploaded = Path(tempfile.mkdtemp(prefix="foundry-ui-"))  # which no other user of the machine may enter
+    os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploaded)}
+    try:
+        import gradio as gr
+        from fastapi import FastAPI
+    except ModuleNotFoundError as error:
+        raise FoundryError(f"{error.name} is not installed: pip install 'embedding-foundry[ui]'") from error
+    from foundry.ui import page
+
+    blocks = page.build(workspace_of, shared, login=shared and user_of is None)
+    blocks.queue(api_open=False, max_size=200)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    mounted = gr.mount_gradio_app(
+        app, blocks, path="/", theme=page.theme(), css_paths=page.STYLE, show_error=False, ssr_mode=False,
+        max_file_size=uploads.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
+        mcp_server=False, pwa=False, allowed_paths=[], blocked_paths=["/"],
+    )  # fmt: skip
+    return Gate(mounted, shared, uploaded, identity)
+
+
+def _local(root: Path) -> Callable[[Any], Workspace]:
+    workspace = workspaces.local(root)
+    return lambda request: workspace
+
+
+def _shared(root: Path, state: Path | None, user_of: Callable[[Any], User] | None) -> Callable[[Any], Workspace]:
+    from foundry.ui import sessions
+
+    workspaces.local(root)  # says where there is no project
+    if state is None:
+        raise FoundryError("a shared page needs a folder for what its users build: --state FOLDER")
+    if user_of is None:
+        sessions.require_login()
+    find = user_of or sessions.oauth_user
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return lambda request: workspaces.for_user(find(request), state, root)
+
+
+def serve(app: Any, host: str, port: int) -> None:
+    """Answer requests until Ctrl-C. Runs go on without the server.
+
+    Raises:
+        FoundryError: when the port is taken.
+    """
+    import socket
+
+    import uvicorn
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise FoundryError(
+                f"port {port} of {host} cannot be had: {error.strerror}; take another with --port"
+            ) from error
+    is_behind_proxy = host != LOOPBACK
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", access_log=False, proxy_headers=is_behind_proxy,
+        forwarded_allow_ips="*" if is_behind_proxy else None, timeout_graceful_shutdown=2,
+    )  # fmt: skip

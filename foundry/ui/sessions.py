@@ -1,0 +1,47 @@
+"""Who asks: on a shared host the user that the Hub says is logged in, by the session that Gradio keeps in a cookie.
+
+The cookie is signed with the secret of the Space's login, so that nobody can write one for another user. Without that
+secret Gradio pretends that everybody is logged in, which is why a shared page does not start without it.
+"""
+
+import os
+import time
+from typing import Any
+
+from foundry.base.errors import FoundryError
+from foundry.ui.workspaces import User
+
+NEEDED = ("SPACE_ID", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OPENID_PROVIDER_URL", "OAUTH_SCOPES")
+LOG_IN = "log in with your account of the Hub first: the button is at the top"
+
+
+def require_login() -> None:
+    """Check that this is a Space in which people can log in.
+
+    Raises:
+        FoundryError: when it is none.
+    """
+    if missing := [name for name in NEEDED if not os.environ.get(name)]:
+        raise FoundryError(
+            f"a shared page needs the login of a Space, and {', '.join(missing)} is not set: deploy it as a Space with "
+            "`hf_oauth: true` (docs/ui.md), or run it for yourself without --shared"
+        )
+
+
+def oauth_user(request: Any) -> User:
+    """The user who is logged in.
+
+    Args:
+        request: Gradio's.
+
+    Raises:
+        FoundryError: when nobody is, or no longer.
+    """
+    session = getattr(request, "session", None) or {}
+    info = session.get("oauth_info")
+    if not isinstance(info, dict) or "userinfo" not in info or "access_token" not in info:
+        raise FoundryError(LOG_IN)
+    if float(info.get("expires_at") or 0) < time.time():
+        raise FoundryError("your login is over: log in again at the top")
+    # `sub` is the Hub's number of the account, which stays with it; a name may be given to another account later.
+    return User(str(info["userinfo"]["sub"]), str(info["access_token"]))

@@ -1,0 +1,168 @@
+"""The second tab: the pipeline, stage by stage, while it runs, with the log of each; start and stop."""
+
+from typing import Any
+
+import gradio as gr
+
+from foundry.ui import deciding, editing, estimates, jobs, markup, progress
+from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
+from foundry.ui.progress import MEANINGS, Progress
+from foundry.ui.workspaces import Workspace
+
+RUNNING_SECONDS, IDLE_SECONDS = 2.0, 8.0  # between two looks
+SYMBOLS = {
+    "waiting": "○", "running": "▶", "cached": "◆", "done": "✓", "failed": "✗", "skipped": "–", "blocked": "□",
+    "stopped": "■",
+}  # fmt: skip
+# A click on a stage shows its log. A stage that has the focus keeps it when the picture is drawn anew.
+CLICKS = """
+let last = null;
+element.addEventListener('focusin', event => { last = event.target.dataset ? event.target.dataset.stage : null; });
+element.addEventListener('click', event => {
+  const stage = event.target.closest('[data-stage]');
+  if (stage) { last = stage.dataset.stage; trigger('click', {stage: stage.dataset.stage}); }
+});
+watch('value', () => {
+  if (!last || document.activeElement !== document.body) return;
+  const stage = [...element.querySelectorAll('[data-stage]')].find(found => found.dataset.stage === last);
+  if (stage) stage.focus();
+});
+"""
+
+
+def build(context: Context) -> Refreshing:
+    """Make the tab; give what the opening of the page calls."""
+    message = gr.HTML(elem_id="watch-message")
+    with gr.Row():
+        start = gr.Button("Build, check and measure", variant="primary", elem_id="start")
+        stop = gr.Button("Stop", variant="stop", elem_id="stop")
+    summary = gr.HTML(elem_id="summary")
+    picture = gr.HTML(elem_id="dag", js_on_load=CLICKS)
+    chosen = gr.Textbox(visible=False, value="")
+    log = gr.HTML(elem_id="log")
+    timer = gr.Timer(RUNNING_SECONDS)
+    refreshed = [summary, picture, log, timer]
+
+    def refresh(workspace: Workspace, stage: str) -> list[Any]:
+        now = progress.read(workspace)
+        running = now.job is not None and now.job.running
+        if not running and now.job is not None and now.job.record["ended"]:
+            deciding.remember(workspace, now.job.record["what"])
+        return [
+            summary_html(now), dag_html(now), log_html(workspace, now, stage),
+            gr.Timer(RUNNING_SECONDS if running else IDLE_SECONDS),
+        ]  # fmt: skip
+
+    def on_look(stage: str, request: gr.Request) -> Any:
+        nothing = [markup.empty("Nobody is logged in", "Log in above to see your project."), "", "", gr.skip()]
+        return shown_or_empty(context, request, lambda workspace: refresh(workspace, stage), nothing)
+
+    def on_choose(event: gr.EventData, request: gr.Request) -> Any:
+        stage = str(getattr(event, "stage", ""))[:300]
+        return stage, *on_look(stage, request)
+
+    def on_start(stage: str, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            editing.read(workspace)  # names every mistake before anything starts
+            jobs.start(workspace, ["foundry", "build"], "build everything in params.yaml")
+            said = "it runs, also when this page is closed; `foundry build` does the same"
+            return (markup.message(said), *refresh(workspace, stage))
+
+        return answered(context, request, len(refreshed), action)
+
+    def on_stop(stage: str, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            said = (
+                "it stops when that is safe, which takes some seconds; the next build goes on where it stopped"
+                if jobs.stop(workspace) else "nothing runs"
+            )  # fmt: skip
+            return (markup.message(said, "note"), *refresh(workspace, stage))
+
+        return answered(context, request, len(refreshed), action)
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
+    timer.tick(on_look, [chosen], refreshed, **quiet)
+    picture.click(on_choose, None, [chosen, *refreshed], **quiet)
+    start.click(on_start, [chosen], [message, *refreshed], **quiet)
+    stop.click(on_stop, [chosen], [message, *refreshed], **quiet)
+    return on_look, [chosen], refreshed
+
+
+def summary_html(now: Progress) -> str:
+    """What goes on, in a line, and how far it is."""
+    job, total = now.job, len(now.rows)
+    done = now.count("done", "cached", "skipped")
+    if job is not None and job.running:
+        current = next((row.stage.name for row in now.rows if row.state == "running"), "starting")
+        left = f", {estimates.duration(now.seconds_left)} left" if now.seconds_left else ""
+        text = f"Running: {current}. {done} of {total} stages are done{left}."
+        if (job.folder / jobs.STOP).exists():
+            text = f"Stopping: {current}. {done} of {total} stages are done."
+        return f'{bar(done, total)}<p role="status" class="running-line">{markup.escaped(text)}</p>'
+    if job is None and done == 0:
+        return markup.empty(
+            "Nothing is built yet", "Choose a model in the first tab, or build the one that is in the project already."
+        )
+    text = f"{done} of {total} stages are done."
+    if job is not None:
+        text = f"{ending(now)} {text}"
+    failed = [row.stage.name for row in now.rows if row.state == "failed"]
+    more = f" What failed: {', '.join(failed)}; a click on it shows its log." if failed else ""
+    return f'{bar(done, total)}<p role="status">{markup.escaped(text + more)}</p>'
+
+
+def ending(now: Progress) -> str:
+    """How the last run ended."""
+    assert now.job is not None
+    record = now.job.record
+    if record["ended"] is None:
+        return "The last run was ended from outside; the next one goes on where it was."
+    if record["stopped"]:
+        return "The last run was stopped; the next one goes on where it stopped."
+    if record["exit_code"] == 0:
+        return f"The last run is complete: {record['what']}."
+    return f"The last run failed: {record['what']}."
+
+
+def bar(done: int, total: int) -> str:
+    """How far it is, as a bar."""
+    return f'<progress value="{done}" max="{max(total, 1)}" aria-label="stages that are done"></progress>'
+
+
+def dag_html(now: Progress) -> str:
+    """The stages in running order, a column for each kind. It changes only when a state does, so that the focus of the
+    keyboard stays."""
+    kinds: dict[str, list[str]] = {}
+    several = len({row.stage.model for row in now.rows if row.stage.model}) > 1
+    for row in now.rows:
+        stage = row.stage
+        model = stage.model if several or not stage.variant else None
+        label = "/".join(part for part in (model, stage.variant) if part) or stage.kind
+        note = f"<small>{markup.escaped(row.note[:120])}</small>" if row.note else ""
+        said = f"{stage.name}: {MEANINGS[row.state]}. Show its log"
+        failing = " verdict-failed" if row.note == "failed" else ""
+        kinds.setdefault(stage.kind, []).append(
+            f'<li><button type="button" class="stage {row.state}{failing}" data-stage="{markup.escaped(stage.name)}" '
+            f'aria-label="{markup.escaped(said)}" title="{markup.escaped(MEANINGS[row.state])}">'
+            f'<span aria-hidden="true">{SYMBOLS[row.state]}</span> {markup.escaped(label)}{note}</button></li>'
+        )
+    columns = "".join(
+        f"<section><h4>{markup.escaped(kind)}</h4><ul>{''.join(items)}</ul></section>" for kind, items in kinds.items()
+    )
+    legend = " ".join(f"<span>{SYMBOLS[state]} {markup.escaped(meaning)}</span>" for state, meaning in MEANINGS.items())
+    return f'<div class="dag">{columns}</div><p class="legend">{legend}</p>'
+
+
+def log_html(workspace: Workspace, now: Progress, stage: str) -> str:
+    """The log of a stage, or of the whole run where none is chosen."""
+    if now.job is None:
+        return ""
+    known = next((row for row in now.rows if row.stage.name == stage), None)
+    text = jobs.read_log(now.job, known.stage.name if known else None)
+    if known is not None:
+        took = f", {known.seconds:.0f} s" if known.seconds and known.state != "running" else ""
+        heading = f"Log of {known.stage.name}: {MEANINGS[known.state]}{took}"
+        text = "\n".join(part for part in (known.note, text or "The last run did not run it.") if part)
+    else:
+        heading = "Log of the last run" if not now.job.running else "Log of the run"
+    return f"<h4>{markup.escaped(heading)}</h4>{markup.code(text)}"

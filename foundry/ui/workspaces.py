@@ -1,0 +1,159 @@
+"""Whose project the page works on: the current folder's, or on a shared host a folder for each user.
+
+A handler of the page is given the workspace of the user who asked, and reaches files through it alone.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from foundry.base import credentials, files
+from foundry.base.errors import FoundryError
+from foundry.params.reading import PARAMS
+
+# What a project consists of. A user's folder has its own copy: DVC hashes the code as a dependency of each stage.
+CODE = ("foundry", "stages", "runtime/foundry_runtime", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+CACHES = shutil.ignore_patterns("__pycache__", "*.pyc")
+DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,hardlink,copy\n"
+GIT_USER = ("-c", "user.name=foundry", "-c", "user.email=foundry@localhost")
+# Below .dvc/tmp, which git does not look into.
+STATE = Path(".dvc/tmp/ui")
+QUOTA_BYTES = 20_000_000_000
+TOKEN = "HF_TOKEN"
+_making = threading.Lock()
+
+
+class User(NamedTuple):
+    """Who asks: on a shared host somebody who is logged in to the Hub."""
+
+    name: str
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the token, so that no log and no traceback has it."""
+        return f"User({self.name!r})"
+
+
+class Workspace(NamedTuple):
+    """A project that the page works on."""
+
+    root: Path
+    shared: bool = False  # on a host that others use, too
+    token: str | None = None  # of the user, on a shared host
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Workspace({str(self.root)!r}, shared={self.shared})"
+
+    @property
+    def state(self) -> Path:
+        """Where the page keeps what it knows of runs."""
+        return self.root / STATE
+
+    @property
+    def params(self) -> Path:
+        """The settings of the project."""
+        return self.root / PARAMS
+
+    def environment(self) -> dict[str, str]:
+        """The environment of commands that run for this workspace.
+
+        On a shared host it has nothing of the host's that gives access, a cache of the Hub of its own (what another
+        user's token could read is in theirs), and the user's token.
+        """
+        environment = dict(os.environ)
+        if self.shared:
+            environment = without_secrets(environment)
+            environment["HF_HOME"] = str(self.root / ".cache/huggingface")
+            environment |= {TOKEN: self.token} if self.token else {}
+        beside = str(Path(sys.executable).parent)
+        if any(shutil.which(name, path=environment.get("PATH")) is None for name in ("dvc", "foundry")):
+            environment["PATH"] = f"{beside}{os.pathsep}{environment.get('PATH', '')}"
+        return environment | {"PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", "NO_COLOR": "1", "COLUMNS": "160"}
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables whose names do not say that they give access."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not credentials.SECRET_NAME.search(name) and not name.startswith(("OAUTH_", "HF_HOME", "HF_TOKEN"))
+    }
+
+
+def local(root: Path) -> Workspace:
+    """The project of a folder.
+
+    Raises:
+        FoundryError: when the folder is none.
+    """
+    if not (root / "dvc.yaml").is_file() or not (root / PARAMS).is_file():
+        raise FoundryError(f"{root} is no project: it has no dvc.yaml and {PARAMS}. Run from the project's root")
+    return Workspace(root)
+
+
+def key(user: str) -> str:
+    """The name of a user's folder, which says nothing of the name and cannot be a path."""
+    return hashlib.sha256(f"user {user}".encode()).hexdigest()[:40]
+
+
+def for_user(user: User, state: Path, template: Path) -> Workspace:
+    """The folder of a user on a shared host, made when it is not there yet.
+
+    Args:
+        state: The folder that holds those of all users.
+        template: The project that it is a copy of.
+    """
+    root = state / "users" / key(user.name)
+    with _making:  # a page that is opened asks for several things at once
+        if not root.is_dir():
+            with files.replacing_folder(root) as partial:
+                copy_project(template, partial)
+    return Workspace(root, shared=True, token=user.token)
+
+
+def copy_project(template: Path, target: Path) -> None:
+    """Copy a project's code and settings, as a git repository with a DVC cache of its own and nothing built."""
+    for name in CODE:
+        source = template / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=CACHES)
+        elif source.is_file():
+            files.copy(source, target / name)
+    (target / "artifacts").mkdir()
+    (target / ".dvc").mkdir()
+    (target / ".dvc/config").write_text(DVC_CONFIG, encoding="utf-8")
+    (target / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
+    for command in (("init", "-q"), ("add", "-A"), (*GIT_USER, "commit", "-qm", "The project as it came")):
+        subprocess.run(["git", *command], cwd=target, check=True, capture_output=True)
+
+
+def size_bytes(folder: Path) -> int:
+    """How much a folder holds; files that were removed meanwhile do not count."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118  # many files: no Path for each
+            except OSError:
+                continue
+    return total
+
+
+def require_quota(workspace: Workspace) -> None:
+    """Check that a user's folder may still grow.
+
+    Raises:
+        FoundryError: when it may not.
+    """
+    if workspace.shared and (size := size_bytes(workspace.root)) > QUOTA_BYTES:
+        raise FoundryError(
+            f"your folder holds {size / 1e9:.1f} GB, and {QUOTA_BYTES / 1e9:.0f} are allowed here: remove a model, "
+            "and then what is left over"
+        )

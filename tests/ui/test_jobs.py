@@ -1,0 +1,131 @@
+"""Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from foundry.base.errors import FoundryError
+from foundry.ui import jobs, runner
+from foundry.ui.workspaces import Workspace
+
+OUTPUT = """Running stage 'configure':
+> python -m stages.configure params.yaml artifacts/settings
+1 models
+Stage 'download@m' didn't change, skipping
+Stage 'sample@m' is cached - skipping run, checking out outputs
+Running stage 'export@m-onnx':
+error: no
+WARNING: failed to run: python -m stages.export onnx a b c, exited with 1
+WARNING: Stages 'report' and 'publish@m' will be skipped due to this failure
+"""
+
+
+def wait(workspace: Workspace, seconds: float = 60) -> jobs.Job:
+    deadline = time.monotonic() + seconds
+    while jobs.is_running(workspace):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    job = jobs.latest(workspace)
+    assert job is not None
+    return job
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A folder in which commands run; the code is that of this working tree."""
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(__file__).parents[2] / 'runtime'}")
+    return Workspace(tmp_path)
+
+
+def test_one_run_at_a_time_with_its_log_and_its_end_on_disk(workspace: Workspace) -> None:
+    assert jobs.latest(workspace) is None
+    assert not jobs.is_running(workspace)
+    jobs.start(workspace, ["sh", "-c", "echo hello; sleep 3; exit 3"], "a trial")
+    assert jobs.is_running(workspace)
+    with pytest.raises(FoundryError, match="runs here already"):
+        jobs.start(workspace, ["true"], "another")
+    job = wait(workspace)
+    assert (job.record["exit_code"], job.record["stopped"], job.running) == (3, False, False)
+    assert job.record["ended"] is not None
+    assert jobs.read_log(job) == "hello\n"
+    assert len(jobs.every(workspace)) == 1
+
+
+def test_a_stop_ends_all_that_the_run_started(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = f"exec -a x python -c 'import time; time.sleep(1000)' & echo $! > {workspace.root}/pid; "
+    command += (
+        "python -c 'import time; time.sleep(1000)' -m stages.x; true"  # looks like a stage: a moment that is safe
+    )
+    jobs.start(workspace, ["bash", "-c", command], "a trial")
+    while not (workspace.root / "pid").exists():
+        time.sleep(0.05)
+    assert jobs.stop(workspace)
+    job = wait(workspace)
+    assert job.record["stopped"]
+    assert not jobs.stop(workspace)
+    time.sleep(0.3)
+    left = psutil.pid_exists(pid := int((workspace.root / "pid").read_text()))
+    assert not left or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_the_run_leaves_behind_does_not_keep_the_lock(workspace: Workspace) -> None:
+    jobs.start(workspace, ["sh", "-c", "setsid sleep 20 >/dev/null 2>&1 &"], "a trial")
+    assert wait(workspace, 10).record["exit_code"] == 0
+
+
+def test_a_token_is_in_no_file_of_a_run(workspace: Workspace) -> None:
+    token = "hf_" + "t" * 34
+    with_token = Workspace(workspace.root, shared=True, token=token)
+    jobs.start(with_token, ["sh", "-c", "echo the token is $HF_TOKEN"], "a trial")
+    job = wait(with_token)
+    assert "the token is [" in jobs.read_log(job)
+    for path in workspace.root.rglob("*"):
+        assert not path.is_file() or token.encode() not in path.read_bytes(), path
+
+
+def test_on_a_shared_host_only_so_many_run_at_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARED_RUNS", 1)
+    one, other = (Workspace(tmp_path / name, shared=True) for name in ("one", "other"))
+    for user in (one, other):
+        user.root.mkdir()
+    jobs.start(one, ["sleep", "3"], "a trial")
+    with pytest.raises(FoundryError, match="try again later"):
+        jobs.start(other, ["true"], "another")
+    wait(one)
+    jobs.start(other, ["true"], "another")
+    wait(other)
+
+
+def test_what_dvc_says_of_stages() -> None:
+    events, last = [], ""
+    for number, line in enumerate(OUTPUT.splitlines(keepends=True)):
+        for event in runner.events_in(line, number, last):
+            last = event["stage"] if event["state"] == "running" else last
+            events.append((event["stage"], event["state"], event["offset"]))
+    assert events == [
+        ("configure", "running", 0), ("download@m", "done", 3), ("sample@m", "cached", 4),
+        ("export@m-onnx", "running", 5), ("export@m-onnx", "failed", 7), ("report", "blocked", 8),
+        ("publish@m", "blocked", 8),
+    ]  # fmt: skip
+
+
+def test_the_log_of_a_stage_is_its_part_of_the_whole(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "output").write_text(OUTPUT)
+    jobs.start(workspace, ["cat", str(tmp_path / "output")], "a trial")
+    job = wait(workspace)
+    assert jobs.read_log(job, "configure") == "\n".join(OUTPUT.splitlines()[:3]) + "\n"
+    assert jobs.read_log(job, "export@m-onnx").startswith("Running stage 'export@m-onnx'")
+    assert "error: no" in jobs.read_log(job, "export@m-onnx")
+    assert jobs.read_log(job, "../../x") == ""
+
+
+def test_the_error_of_a_command_is_its_one_line(workspace: Workspace) -> None:
+    with pytest.raises(FoundryError, match="no name for a model") as caught:
+        jobs.run_command(workspace, ["foundry", "add", "--", "a.b", "x"])
+    assert "Traceback" not in str(caught.value)
+    with pytest.raises(FoundryError, match="took more than"):
+        jobs.run_command(workspace, ["timeit", "-n", "1", "import time; time.sleep(9)"], seconds=0.5)

@@ -1,0 +1,80 @@
+"""A look at a model before it is downloaded, and the folder of a Space."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foundry.base.errors import FoundryError
+from foundry.ui import looking, sentences, space
+from foundry.ui.workspaces import Workspace
+from tests.support.projects import ROOT
+
+
+def test_what_a_model_is(checkpoint: Path) -> None:
+    found = looking.look(str(checkpoint), None)
+    assert (found["kind"], found["architecture"], found["licence"]) == ("SentenceTransformer", "bert", "mit")
+    assert found["max_seq_length"] == 64
+    assert 0 < found["weights_mb"] <= found["download_mb"]
+    assert (found["refused"], found["runs_code"], found["skipped"]) == (None, False, {})
+
+
+def test_what_cannot_be_built_or_runs_code_is_said(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "sentence_transformers.models.BoW"}]))
+    (folder / "config.json").write_text("{}")
+    refused = looking.look(str(folder), None)["refused"]
+    assert refused is not None
+    assert "bag of words" in refused
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "own.Transformer"}]))
+    (folder / "config.json").write_text(json.dumps({"model_type": "x", "auto_map": {"AutoModel": "own.Model"}}))
+    assert looking.look(str(folder), None)["runs_code"]
+    with pytest.raises(FoundryError, match="does not exist"):
+        looking.look(str(tmp_path / "nowhere"), None)
+
+
+def test_what_is_known_to_be_skipped() -> None:
+    skipped = looking.known_to_be_skipped("SentenceTransformer", "qwen3")
+    assert set(skipped) == {"onnx_O2", "onnx_O3", "onnx_O4"}
+    assert all("no fusions" in why for why in skipped.values())
+    assert looking.known_to_be_skipped("SentenceTransformer", "bert") == {}
+    assert looking.known_to_be_skipped("SentenceTransformer", "unheard of") == {}
+
+
+@pytest.mark.parametrize("text", ["", "one", "\n".join("ab" for _ in range(60)), f"a\n{'b' * 5000}"])
+def test_sentences_that_are_too_few_or_too_many(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (tmp_path / "artifacts/models/minilm/torch").mkdir(parents=True)
+    with pytest.raises(FoundryError, match="sentence"):
+        sentences.compare(Workspace(tmp_path), "minilm", "torch", "torch", text)
+    for model, variant in (("../x", "torch"), ("minilm", "../torch"), ("minilm", "onnx")):
+        with pytest.raises(FoundryError, match=r"is no model|is no variant|is not built"):
+            sentences.compare(Workspace(tmp_path), model, variant, "torch", "a\nb")
+
+
+def test_neighbours_are_by_similarity() -> None:
+    import numpy as np
+
+    side = sentences.side_of("torch", np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), 1.5)
+    assert side["neighbours"] == [[1, 2], [0, 2], [1, 0]]
+    assert side["similarities"][0][2] == 0.0
+
+
+def test_the_folder_of_a_space_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.31.0")
+    space.write(ROOT, tmp_path / "space")
+    head = (tmp_path / "space/README.md").read_text().split("---")[1]
+    metadata = yaml.safe_load(head)
+    assert (metadata["sdk"], metadata["app_file"], metadata["hf_oauth"]) == ("gradio", "app.py", True)
+    assert metadata["sdk_version"] == "6.31.0"
+    done = subprocess.run(
+        [sys.executable, "-c", "import app, foundry, pathlib; print(pathlib.Path(foundry.__file__).parents[1])"],
+        cwd=tmp_path / "space", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / "space")
+    with pytest.raises(FoundryError, match="is there already"):
+        space.write(ROOT, tmp_path / "space")

@@ -1,0 +1,92 @@
+"""Own texts: read as the pipeline reads them before anything is changed, under a name that is no path."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foundry.base.errors import FoundryError
+from foundry.ui import editing, uploads
+from foundry.ui.workspaces import Workspace
+
+
+@pytest.fixture
+def workspace(project: Callable[..., Path]) -> Workspace:
+    return Workspace(project())
+
+
+def test_what_is_read_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("id;text\n1;one\n2;\n3;" + "x" * 500 + "\n")
+    read = uploads.read(path)
+    assert (read.number, read.longest) == (2, 500)
+    assert read.texts == ["one", "x" * 200 + "…"]
+    assert uploads.columns(path) == ["id", "text"]
+    assert uploads.likely_column(path, ["id", "text"]) == "text"
+    other = tmp_path / "other.csv"
+    other.write_text("id,body\n1,a whole sentence\n")
+    assert uploads.likely_column(other, uploads.columns(other)) == "body"
+    lines = tmp_path / "own.jsonl"
+    lines.write_text('{"body": "a", "n": 1}\n')
+    assert uploads.columns(lines) == ["body"]
+    assert uploads.read(lines, "body").texts == ["a"]
+    plain = tmp_path / "own.txt"
+    plain.write_text("a\n\nb\n")
+    assert uploads.read(plain).texts == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("own.exe", b"MZ", "its ending is none of"), ("own.parquet", b"PAR1", "its ending is none of"),
+        ("own.csv", b"id\n1\n", "text"), ("own.jsonl", b"{", "no JSON"), ("own.txt", b"\n\n", "no text"),
+        ("own.txt", b"", "own.txt"), ("own.txt", b"\xff\xff\n", "own.txt"), ("own.csv", b"text\na,b\n", "line 2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_line_without_a_path(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FoundryError, match=message) as caught:
+        uploads.read(path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_what_is_too_much_is_refused(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("a\nb\nc\n")
+    monkeypatch.setattr(uploads, "MOST_TEXTS", 2)
+    with pytest.raises(FoundryError, match="more than 2 texts"):
+        uploads.read(path)
+    monkeypatch.setattr(uploads, "MOST_BYTES", 3)
+    with pytest.raises(FoundryError, match="are allowed"):
+        uploads.read(path)
+
+
+def test_texts_become_a_source_once(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "upload" / "../../evil name.txt"
+    path = tmp_path / "evil name.txt"
+    path.write_text("a\nb\n")
+    uploads.keep(workspace, path, uploads.slug_of("../../evil name.txt"), "text")
+    params = editing.read(workspace)
+    assert params.sample.sources["evil_name"].model_dump()["path"] == "texts/evil_name.txt"
+    assert params.sample.validation.share["evil_name"] == 0.6
+    before = workspace.params.read_bytes()
+    with pytest.raises(FoundryError, match="take another name"):
+        uploads.keep(workspace, path, "evil_name", "text")
+    for name in ("../x", "a/b", ".hidden", ""):
+        with pytest.raises(FoundryError, match="is no name"):
+            uploads.keep(workspace, path, name, "text")
+    monkeypatch.setattr(uploads, "MOST_FILES", 1)
+    with pytest.raises(FoundryError, match="no more are allowed"):
+        uploads.keep(workspace, path, "more", "text")
+    assert workspace.params.read_bytes() == before
+    assert [path.name for path in (workspace.root / "texts").iterdir()] == ["evil_name.txt"]
+
+
+def test_a_name_is_made_of_a_files_name() -> None:
+    assert uploads.slug_of("../../etc/passwd") == "passwd"
+    assert uploads.slug_of("ä b.csv") == "b"
+    assert uploads.slug_of("--x.txt") == "x"
+    assert uploads.slug_of("….txt") == "own"
