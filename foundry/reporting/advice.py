@@ -6,7 +6,7 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import session, speeds
+from foundry.benchmarking import planning, session, speeds
 from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
 from foundry.benchmarking.settings import Requests, Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
@@ -72,7 +72,7 @@ def measure_now(
     if device == "cuda":
         cuda.require("torch")
     folder = artifacts / "models" / model
-    rows = session.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure, device)
+    rows = planning.rows_to_measure(folder, {BASELINE: "fp32", **variants}, settings_to_measure, device)
     effort = settings.efforts[name]
     if not with_requests:
         effort = effort.model_copy(update={"requests": Requests(share=0)})

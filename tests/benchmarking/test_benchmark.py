@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import devices, interleaving, machine_profile, measuring, session, speeds
+from foundry.benchmarking import devices, interleaving, machine_profile, measuring, planning, speeds
 from foundry.benchmarking.fork_server import ForkServer, MeasurementFailed
 from foundry.benchmarking.measuring import Measured
 from foundry.benchmarking.other_load import Taken
@@ -326,7 +326,7 @@ def test_files_of_the_same_bytes_are_one_row(tmp_path: Path, tiny: Path) -> None
     variant_folder.skip(tmp_path / "onnx_O4", "onnx_O4", "no GPU")
     setting = Setting(of="torch", dtype="bfloat16")
     wanted = dict.fromkeys(["torch", "onnx", "onnx_twin", "onnx_O4"], "fp32")
-    rows = session.rows_to_measure(tmp_path, wanted, {"torch_bf16": setting})
+    rows = planning.rows_to_measure(tmp_path, wanted, {"torch_bf16": setting})
     assert list(rows) == ["torch", "onnx", "onnx_twin", "torch_bf16"]
     assert rows["onnx_twin"].same_bytes_as == "onnx"
     assert rows["torch_bf16"].options == {"precision": "bf16", "compile": False, "device": "cpu"}
@@ -341,11 +341,11 @@ def test_on_a_gpu_only_what_runs_there_is_measured_and_its_own_settings(tmp_path
         "cuda_bf16": Setting(of="torch", dtype="bfloat16", device="cuda"),
         "cuda_tf32": Setting(of="onnx", inference_precision="tf32", runner="foundry_runtime", device="cuda"),
     }
-    rows = session.rows_to_measure(tmp_path, kinds, settings, "cuda")
+    rows = planning.rows_to_measure(tmp_path, kinds, settings, "cuda")
     assert list(rows) == ["torch", "onnx", "cuda_bf16", "cuda_tf32"]
     assert {row.options["device"] for row in rows.values()} == {row.device for row in rows.values()} == {"cuda"}
     assert (rows["cuda_tf32"].computes_in, rows["cuda_tf32"].server) == ("tf32", "foundry_runtime.onnx")
-    assert list(session.rows_to_measure(tmp_path, kinds, settings)) == [*kinds, "torch_bf16"]
+    assert list(planning.rows_to_measure(tmp_path, kinds, settings)) == [*kinds, "torch_bf16"]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_each_use_and_length_has_its_settings(tmp_path: Path) -> None:
         "latency": {"short": {"single_threads": 1}, "medium": {"single_threads": 2}},
         "throughput": {"short": {**many, "streams": 1}, "medium": many},
     }
-    by_runtime = RuntimeVariant(folder, "onnx", "f32", {}, chosen)
+    by_runtime = RuntimeVariant(folder, "onnx", "f32", {}, chosen=chosen)
     assert by_runtime.layouts == {(2, 2, 2), (2, 1, 2), (2, 2, 1)}
     expected = by_runtime.encode(TEXTS)
     assert len(by_runtime._models) == 1  # that of the usual length, as where it is deployed

@@ -12,7 +12,7 @@ import yaml
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import session
+from foundry.benchmarking import planning, session
 from foundry.benchmarking.settings import Effort
 from foundry.checkpoints import fetching
 from foundry.loading import items, loader
@@ -143,7 +143,7 @@ def test_another_pooling_or_activation_is_found(kind: Path, tmp_path: Path, monk
 
 def test_it_is_measured(kind: Path, tmp_path: Path) -> None:
     effort = Effort(minutes=0.01, rounds=3, interval=0.9, batch_sizes=[2], seconds=0.02)
-    rows = session.rows_to_measure(kind, {"torch": "fp32", "onnx": "fp32"}, {})
+    rows = planning.rows_to_measure(kind, {"torch": "fp32", "onnx": "fp32"}, {})
     machine = {"host": "here", "instruction_sets": []}
     result = session.benchmark(kind.name, kind, rows, {"short": documents()[:4]}, machine, "tiny", effort)
     assert all(record["error"] is None for record in result["variants"].values())

@@ -175,6 +175,6 @@ def test_asking_for_a_gpu_that_is_not_there_or_has_no_effort(tmp_path: Path) -> 
     effort = Effort(minutes=1, rounds=3, interval=0.1, batch_sizes=[8], seconds=0.1)
     without = Benchmark(effort="quick", efforts={"quick": effort})
     with pytest.raises(FoundryError, match=r"params\.yaml names no effort for a GPU: set benchmark\.cuda_effort"):
-        advice.measure_now("tiny", tmp_path, {}, without, {}, ["a"], {}, "cuda")
+        advice.measure_now("tiny", tmp_path, {}, without, {}, ["a"], {}, device="cuda")
     with pytest.raises(FoundryError, match=r"here-cuda\.json is not there"):
         advice.read_benchmark("tiny", tmp_path, "here", "cuda")

@@ -240,7 +240,7 @@ def test_a_real_browser_draws_the_page_and_asks_nothing_of_the_network(written: 
         worst = hidden and checks.get_by_text("the <worst>").is_visible()  # a click away
         opened.close()
     assert set(boxes) == {
-        f"tiny-{name}" for name in ("speed", "closeness", "quality", "latency_ratio", "latency", "footprint")
+        f"tiny-{name}" for name in ("speed", "closeness", "quality", "latency_ratio", "latency", "footprint", "ways")
     }
     assert all(box["width"] > 300 and box["height"] > 100 for box in boxes.values())
     assert all(count > 10 for count in drawn)
