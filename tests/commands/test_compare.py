@@ -14,6 +14,8 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import compare
 from foundry.reporting import differences
+from foundry.ui import deciding
+from foundry.ui.workspaces import Workspace
 from tests.support.results import benchmark, noisy, record, validation
 
 
@@ -100,6 +102,20 @@ def test_two_revisions(repository: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert verdicts(rows, "long texts one by one") == {"onnx": "slower"}
     assert verdicts(rows, "closeness") == {"onnx": "better"}
     assert "slower" in capsys.readouterr().out
+
+
+def test_two_revisions_on_the_page(repository: Path) -> None:
+    """`foundry ui` offers the commits in which dvc.lock changed, and no other is taken."""
+    workspace = Workspace(repository)
+    (new, old) = [revision for _, revision in deciding.versions(workspace)]
+    rows = deciding.compare_versions(workspace, "tiny", old, new)
+    assert {row["verdict"] for row in rows if row["what"] == "closeness"} == {"better"}
+    assert {row["verdict"] for row in rows if row["what"] == "long texts one by one"} == {"slower"}
+    for revision in ("v9", "--out=/tmp/x", "HEAD", None):
+        with pytest.raises(FoundryError, match="is no version of this project"):
+            deciding.compare_versions(workspace, "tiny", old, revision)
+    with pytest.raises(FoundryError, match="other"):
+        deciding.compare_versions(workspace, "../other", old, new)
 
 
 def test_two_hosts(repository: Path) -> None:
