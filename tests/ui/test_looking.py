@@ -56,6 +56,17 @@ def test_sentences_that_are_too_few_or_too_many(tmp_path: Path, text: str) -> No
             sentences.compare(Workspace(tmp_path), model, variant, "torch", "a\nb")
 
 
+def test_sentences_by_two_variants_side_by_side(tiny: Path) -> None:
+    lines = ["a man is talking", "somebody speaks", "the train is late"]
+    compared = sentences.embed(tiny, ["torch", "onnx"], lines)
+    assert min(compared["cosines"]) > 0.9999
+    assert [side["variant"] for side in compared["sides"]] == ["torch", "onnx"]
+    assert compared["sides"][0]["neighbours"] == compared["sides"][1]["neighbours"]
+    assert all(side["ms_per_sentence"] > 0 for side in compared["sides"])
+    with pytest.raises(FoundryError, match="onnx_O9 is no Sentence Transformers model"):
+        sentences.embed(tiny, ["onnx_O9", "torch"], lines)
+
+
 def test_neighbours_are_by_similarity() -> None:
     import numpy as np
 
