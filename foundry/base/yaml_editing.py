@@ -43,8 +43,10 @@ def with_entry(text: str, keys: Sequence[str], name: str, value: Any) -> str:
     return edited
 
 
-def with_values(text: str, values: Mapping[Sequence[str], str]) -> str:
-    """The text with other plain words, such as commits, as the values of entries that there are, by their keys.
+def with_values(text: str, values: Mapping[Sequence[str], Any]) -> str:
+    """The text with other words, numbers or truth values as the values of entries that there are, by their keys.
+
+    A word that stands in quotes stays in them.
 
     Raises:
         FoundryError: when an entry is not there, or the result does not read as the text with these values.
@@ -54,10 +56,12 @@ def with_values(text: str, values: Mapping[Sequence[str], str]) -> str:
     for keys, value in values.items():
         mapping = find(text, keys[:-1])
         node = next((node for key, node in mapping.value if key.value == keys[-1]), None) if mapping else None
+        written = dump("value", value, flow=True).removeprefix("value: ")
         if not isinstance(node, ScalarNode):
-            raise FoundryError(f"{'.'.join(keys)} is written in a way that cannot be edited; write there: {value}")
-        quote = node.style or ""
-        places[node.start_mark.index] = (node.end_mark.index, f"{quote}{value}{quote}")
+            raise FoundryError(f"{'.'.join(keys)} is written in a way that cannot be edited; write there: {written}")
+        if node.style and isinstance(value, str):
+            written = f"{node.style}{value}{node.style}"
+        places[node.start_mark.index] = (node.end_mark.index, written)
         expected = _with_value(expected, keys, value)
     for start in sorted(places, reverse=True):
         end, value = places[start]
@@ -72,7 +76,7 @@ def with_values(text: str, values: Mapping[Sequence[str], str]) -> str:
     return text
 
 
-def _with_value(mapping: Any, keys: Sequence[str], value: str) -> Any:
+def _with_value(mapping: Any, keys: Sequence[str], value: Any) -> Any:
     """A copy of nested mappings with another value: what aliases share is changed at this place alone."""
     first, *rest = keys
     return {**mapping, first: _with_value(mapping[first], rest, value) if rest else value}

@@ -1,9 +1,10 @@
 """A variant that foundry_runtime runs, in the form in which the benchmark measures any."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from foundry_runtime import machine, run_settings
 from foundry_runtime.batches import TOKENS_PER_BATCH
@@ -20,6 +21,7 @@ BATCHES_PER_STREAM = 2
 LARGEST_BULK = 16
 PARTS_ON_GPU = 8  # each is tokenized while the one before is computed
 Chosen = Mapping[str, Mapping[str, Mapping[str, int]]]  # settings of foundry_runtime by use, group of texts, and name
+T = TypeVar("T")
 Layout = tuple[int, int, int]  # threads, streams and single_threads: what a model must be loaded anew for
 
 
@@ -95,6 +97,11 @@ def write_tokenizer(folder: Path, target: Path) -> dict[str, Path]:
     trusts_code = checkpoint_folder.trusts_code(folder)
     variant_folder.copy_companions(folder, target)
     return {name: target / name for name in tokenizer_files.rewrite(target, trusts_code) or ()}
+
+
+def cycled(items: Sequence[T], count: int) -> list[T]:
+    """So many items, the same over and over."""
+    return list(itertools.islice(itertools.cycle(items), count))
 
 
 def bulk(

@@ -17,7 +17,7 @@ def to_measure(gpus: Sequence[str], cuda_effort: str | None) -> list[Device]:
         return ["cpu"]
     from foundry.loading import cuda
 
-    reasons = [reason for backend in ("torch", "onnx") if (reason := cuda.why_not(backend))]
-    for reason in reasons:
+    reasons = {backend: reason for backend in ("torch", "onnx") if (reason := cuda.why_not(backend))}
+    for reason in reasons.values():
         say(f"{gpus[0]}: ", ("not measured", "yellow"), f" in full: {reason}")
-    return ["cpu"] if cuda.why_not("torch") else ["cpu", "cuda"]
+    return ["cpu"] if "torch" in reasons else ["cpu", "cuda"]

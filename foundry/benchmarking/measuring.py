@@ -1,6 +1,5 @@
 """What a child of a fork server measures: one variant on the benchmark's texts, or the texts themselves."""
 
-import itertools
 import math
 import resource
 import sys
@@ -10,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from foundry_runtime.batches import TOKENS_PER_BATCH
 
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import machine_profile, speeds
-from foundry.benchmarking.by_runtime import Chosen, RuntimeVariant, bulk
+from foundry.benchmarking.by_runtime import Chosen, RuntimeVariant, bulk, cycled
 from foundry.benchmarking.other_load import Stopwatch, Taken
 from foundry.benchmarking.settings import Runner
 from foundry.loading import loader, precisions
@@ -40,6 +39,17 @@ class Encoder(Protocol):
     def items(self, texts: Sequence[str], passages_per_query: int) -> list[Item]: ...
 
     def encode(self, items: Sequence[Item], batch_size: Any) -> Any: ...
+
+
+class Way(NamedTuple):
+    """A file, and how it is opened."""
+
+    folder: Path  # of the variant
+    variant: str
+    options: loader.Options
+    runner: Runner
+    tokenizer: Mapping[str, Path]  # files that foundry_runtime reads in place of the folder's, by name
+    chosen: Chosen | None = None  # its threads, streams and tokens of a batch
 
 
 @dataclass(frozen=True)
@@ -66,35 +76,25 @@ class Measured:
     gpu_memory_mb: float | None = None  # what the process took of a GPU's memory
 
 
-def measure(
-    folder: Path,
-    variant: str,
-    options: loader.Options,
-    runner: Runner,
-    tokenizer: dict[str, Path],
-    groups: dict[str, Group],
-    give_up: float,
-    embed: Sequence[str],
-    chosen: Chosen | None = None,
-) -> Measured:
+def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[str]) -> Measured:
     """Load the variant and time it on every group, in single texts and in batches, in several passes over all of them.
 
     What disturbs a machine comes in bursts, so a value is the median of passes that lie apart. The pass before them is
     not timed: runtimes prepare themselves for each new shape of input. After `give_up` seconds no pass begins.
 
-    `chosen` are the settings of foundry_runtime for each use and group. Where they load the file several times, the
-    memory is that of the model for texts of the usual length alone, as it is deployed.
+    Where foundry_runtime's settings load the file several times, the memory is that of the model for texts of the usual
+    length alone, as it is deployed.
     """
     gpu_memory_mb = None
-    memory_before = machine_profile.gpu_memory_used_mb() if options.get("device") == "cuda" else None
+    memory_before = machine_profile.gpu_memory_used_mb() if way.options.get("device") == "cuda" else None
     started = time.perf_counter()
-    loaded = open_way(folder, variant, options, runner, tokenizer, chosen)
+    loaded = open_way(way)
     load_seconds = time.perf_counter() - started
     embeddings = dense(loaded.encode(loaded.items(embed, PASSAGES_PER_QUERY), EMBEDDED_AT_ONCE)) if embed else None
     items = {name: loaded.items(group.texts, passages_per_query=1) for name, group in groups.items()}
     rates: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
     latencies: dict[str, list[float]] = {name: [] for name in groups}
-    if runner == "foundry_runtime":  # which embeds more texts than torch, whose time this was
+    if way.runner == "foundry_runtime":  # which embeds more texts than torch, whose time this was
         give_up *= max(group.bulk / len(group.texts) for group in groups.values())
     memory_mb = _memory_of_usual(loaded, items, groups)
     deadline = time.perf_counter() + give_up
@@ -104,7 +104,7 @@ def measure(
         for name, group in groups.items():
             if isinstance(loaded, RuntimeVariant):
                 one, many = partial(loaded.encode_for, "latency", name), partial(loaded.encode_for, "throughput", name)
-                texts = _cycled(items[name], group.bulk)
+                texts = cycled(items[name], group.bulk)
                 singles = [_seconds(one, [item]) for item in items[name][: group.singles]]
                 batches = {speeds.BY_TOKENS: _seconds(many, texts) / len(texts)}
             else:
@@ -129,24 +129,16 @@ def measure(
     )
 
 
-def open_way(
-    folder: Path,
-    variant: str,
-    options: loader.Options,
-    runner: Runner,
-    tokenizer: dict[str, Path],
-    chosen: Chosen | None = None,
-) -> Encoder:
-    """What embeds by a variant's file; `tokenizer` are the files that foundry_runtime reads in place of the folder's,
-    and `chosen` its settings.
+def open_way(way: Way) -> Encoder:
+    """What embeds by a variant's file.
 
     Raises:
         FoundryError: when Sentence Transformers would compute in another precision than the one that is asked for.
     """
-    precision = options.get("precision", "f32")
-    if runner == "foundry_runtime":
-        return RuntimeVariant(folder, variant, precision, tokenizer, options.get("device", "cpu"), chosen)
-    loaded = loader.load(folder, variant, options)
+    precision, device = way.options.get("precision", "f32"), way.options.get("device", "cpu")
+    if way.runner == "foundry_runtime":
+        return RuntimeVariant(way.folder, way.variant, precision, way.tokenizer, device, way.chosen)
+    loaded = loader.load(way.folder, way.variant, way.options)
     if (actual := precisions.of_loaded(loaded)) != precision:
         raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
     return loaded
@@ -159,18 +151,13 @@ def _seconds(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int
     return time.perf_counter() - started
 
 
-def _cycled(items: Sequence[Item], count: int) -> list[Item]:
-    """So many items, the same over and over."""
-    return list(itertools.islice(itertools.cycle(items), count))
-
-
 def _memory_of_usual(loaded: Encoder, items: Mapping[str, Sequence[Item]], groups: Mapping[str, Group]) -> float | None:
     """The memory once the model for texts of the usual length has run everything; None where there is no other."""
     if not isinstance(loaded, RuntimeVariant) or len(loaded.layouts) == 1:
         return None
     for name, group in groups.items():
         loaded.encode(items[name][:1])
-        loaded.encode(_cycled(items[name], group.bulk))
+        loaded.encode(cycled(items[name], group.bulk))
     return peak_memory_mb()
 
 

@@ -9,9 +9,10 @@ from foundry_runtime.batches import TOKENS_PER_BATCH
 
 from foundry.base import files
 from foundry.benchmarking import by_runtime, measuring, peaks, speeds
+from foundry.benchmarking.by_runtime import Chosen
 from foundry.benchmarking.fork_server import ForkServers
 from foundry.benchmarking.interleaving import TIMEOUT_SECONDS
-from foundry.benchmarking.measuring import Group
+from foundry.benchmarking.measuring import Group, Way
 from foundry.benchmarking.settings import Effort, Runner, Setting
 from foundry.benchmarking.speeds import BASELINE
 from foundry.loading import loader, precisions
@@ -32,7 +33,6 @@ class Row:
     same_bytes_as: str | None = None
     computes_in: InferencePrecision | None = None  # of a setting
     runner: Runner = "sentence_transformers"
-    device: Device = "cpu"
 
     @property
     def is_setting(self) -> bool:
@@ -56,6 +56,11 @@ class Row:
         return LOSSES.index(self.precision_class)
 
     @property
+    def device(self) -> Device:
+        """Where it is measured."""
+        return self.options.get("device", "cpu")
+
+    @property
     def server(self) -> str:
         """The fork server whose children measure it: one that has imported what runs it, and nothing else."""
         return f"foundry_runtime.{self.backend}" if self.runner == "foundry_runtime" else self.backend
@@ -77,6 +82,11 @@ class Plan:
     torch_threads: int
     incapable: Sequence[str]  # the rows whose precision this processor does not compute in
     tokenizer: dict[str, Path]  # files that foundry_runtime reads in place of the model's own, by name
+
+    def way(self, folder: Path, name: str, chosen: Chosen | None = None) -> Way:
+        """How a row is opened; `folder` holds the model's variants, `chosen` are settings of foundry_runtime."""
+        row = self.rows[name]
+        return Way(folder / row.variant, row.variant, row.options, row.runner, self.tokenizer, chosen)
 
     @property
     def measured_names(self) -> list[str]:
@@ -102,12 +112,12 @@ def rows_to_measure(
         and (device == "cpu" or on_cuda(name, kind))
     ]
     earlier = same_bytes.twins({name: (naming.backend(name), *weight_hashes(folder, name)) for name in built})
-    table = {name: Row(name, variants[name], {"device": device}, earlier.get(name), device=device) for name in built}
+    table = {name: Row(name, variants[name], {"device": device}, earlier.get(name)) for name in built}
     for name, setting in settings.items():
         if setting.of in built and setting.device == device:
             options: loader.Options = {"precision": setting.precision, "compile": setting.compile, "device": device}
             kind, precision = variants[setting.of], setting.precision
-            table[name] = Row(setting.of, kind, options, computes_in=precision, runner=setting.runner, device=device)
+            table[name] = Row(setting.of, kind, options, computes_in=precision, runner=setting.runner)
     return table
 
 

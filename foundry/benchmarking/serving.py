@@ -11,14 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from foundry.benchmarking import measuring
-from foundry.benchmarking.by_runtime import Chosen, RuntimeVariant
+from foundry.benchmarking.by_runtime import RuntimeVariant
 from foundry.benchmarking.other_load import Stopwatch, Taken
-from foundry.benchmarking.settings import Runner
-from foundry.loading import loader
 
 PATIENCE = 2.0  # so many times as long as requests arrive, their answers are waited for
 
@@ -91,18 +88,9 @@ def serve(
     return latencies, len(requests) - len(answered)
 
 
-def measure(
-    folder: Path,
-    variant: str,
-    options: loader.Options,
-    runner: Runner,
-    tokenizer: dict[str, Path],
-    chosen: Chosen | None,
-    requests: Sequence[Request],
-    callers: int,
-) -> Served:
+def measure(way: measuring.Way, requests: Sequence[Request], callers: int) -> Served:
     """Load the variant, embed every text that will come once, and serve the requests."""
-    loaded = measuring.open_way(folder, variant, options, runner, tokenizer, chosen)
+    loaded = measuring.open_way(way)
     encode = loaded.encode if isinstance(loaded, RuntimeVariant) else partial(loaded.encode, batch_size=1)
     items = dict(zip((request.text for request in requests), loaded.items([r.text for r in requests], 1), strict=True))
     for item in items.values():

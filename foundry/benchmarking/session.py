@@ -5,7 +5,6 @@ time is used up. Speed is that of `encode`, Sentence Transformers' or for some s
 included.
 """
 
-import itertools
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -79,12 +78,11 @@ def measure_rounds(
     embeddings: dict[str, Any] = {}
 
     def measure(name: str, give_up: float) -> Measured:
-        row = plan.rows[name]
+        row, way = plan.rows[name], plan.way(folder, name, chosen.get(name))
         to_embed = list(texts) if name not in embeddings and (row.is_setting or name == BASELINE) else []
         measured: Measured = servers.for_backend(row.server).call(
-            measuring.measure, folder / row.variant, row.variant, row.options, row.runner, plan.tokenizer,
-            dict(plan.groups), give_up, to_embed, chosen.get(name), seconds=TIMEOUT_SECONDS + 2 * give_up,
-        )  # fmt: skip
+            measuring.measure, way, dict(plan.groups), give_up, to_embed, seconds=TIMEOUT_SECONDS + 2 * give_up
+        )
         if to_embed:
             embeddings[name] = measured.embeddings
         return measured
@@ -103,12 +101,11 @@ def measure_requests(
         if name in plan.measured_names and name not in rounds.errors and name not in rounds.slow
     }
 
-    def measure(name: str, way: Serving, requests: Sequence[serving.Request]) -> serving.Served:
-        row = plan.rows[name]
-        served: serving.Served = servers.for_backend(row.server).call(
-            serving.measure, folder / row.variant, row.variant, row.options, row.runner, plan.tokenizer,
-            way.chosen, requests, way.callers, seconds=TIMEOUT_SECONDS,
-        )  # fmt: skip
+    def measure(name: str, how: Serving, requests: Sequence[serving.Request]) -> serving.Served:
+        way = plan.way(folder, name, how.chosen)
+        served: serving.Served = servers.for_backend(plan.rows[name].server).call(
+            serving.measure, way, requests, how.callers, seconds=TIMEOUT_SECONDS
+        )
         return served
 
     texts = {name: group.texts for name, group in plan.groups.items()}
@@ -162,10 +159,7 @@ def benchmark(
     began = time.perf_counter()
     if device == "cuda":
         effort = without_search(effort)
-        groups = {
-            name: list(itertools.islice(itertools.cycle(texts), max(TEXTS_ON_GPU, len(texts))))
-            for name, texts in groups.items()
-        }
+        groups = {name: by_runtime.cycled(texts, max(TEXTS_ON_GPU, len(texts))) for name, texts in groups.items()}
     texts = [text for group in groups.values() for text in group[:CLOSENESS_TEXTS]]
     with ForkServers() as servers, tempfile.TemporaryDirectory() as scratch:
         plan = make_plan(servers, folder, wanted, groups, machine, effort, Path(scratch), device)

@@ -1,6 +1,5 @@
 """What a child of a fork server measures for the search: one file by foundry_runtime, in several settings."""
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 from foundry_runtime.run_settings import ONE, RunSettings
 
-from foundry.benchmarking.by_runtime import BATCHES_PER_STREAM
+from foundry.benchmarking.by_runtime import BATCHES_PER_STREAM, cycled
 from foundry.loading.by_foundry_runtime import open_model, rows_of
 from foundry.loading.items import make_items
 from foundry.variants import checkpoint_folder
@@ -75,4 +74,4 @@ def _calls(items: Sequence[Any], trial: Trial, tokens_per_text: float) -> list[l
         return [[item] for item in items[:SINGLES]]
     tokens = BATCHES_PER_STREAM * trial.settings.streams * trial.settings.batch_tokens
     count = max(round(tokens / max(tokens_per_text, 1)), BATCHES_PER_STREAM)
-    return [list(itertools.islice(itertools.cycle(items), count))]
+    return [cycled(items, count)]

@@ -104,11 +104,8 @@ def precisions(params: Params, variant: str) -> dict[FurtherPrecision, Threshold
 
     A budget, and what is overridden for the variant, hold in every precision.
     """
-    classes = params.validate_.thresholds
-    of_precision: dict[FurtherPrecision, Thresholds] = {"bf16": classes.bf16, "f16": classes.fp16}
-    of_file: Thresholds = getattr(classes, precision(params, variant))
     return {
-        name: _changed(looser(of_file, of_precision[name]), params, variant)
+        name: _in_precision(params, variant, name)
         for name in further_precisions(variant)
         if name in params.validate_.precisions
     }
@@ -119,14 +116,19 @@ def precisions_on_cuda(params: Params, variant: str) -> dict[InferencePrecision,
 
     TF32 rounds what it multiplies as fp16 does.
     """
-    classes = params.validate_.thresholds
-    of_file: Thresholds = getattr(classes, precision(params, variant))
-    of_precision = {"f32": of_file, "tf32": classes.fp16, "bf16": classes.bf16, "f16": classes.fp16}
     return {
-        name: _changed(looser(of_file, of_precision[name]), params, variant)
+        name: _in_precision(params, variant, name)
         for name in on_cuda(variant, precision(params, variant))
         if name in params.validate_.cuda
     }
+
+
+def _in_precision(params: Params, variant: str, name: InferencePrecision) -> Thresholds:
+    """The thresholds of a variant that is computed in a precision: the looser ones of its file's class and of this."""
+    classes = params.validate_.thresholds
+    of_file: Thresholds = getattr(classes, precision(params, variant))
+    of_precision = {"f32": of_file, "tf32": classes.fp16, "bf16": classes.bf16, "f16": classes.fp16}
+    return _changed(looser(of_file, of_precision[name]), params, variant)
 
 
 def budget(params: Params, variant: str) -> Budget | None:

@@ -15,27 +15,18 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking.timings import Ratio
 from foundry.publishing.local_paths import without_local_paths
+from foundry.publishing.published_ways import Way, figures, ways, ways_on_cuda
 from foundry.publishing.recommended import Recommendation, recommendations
 from foundry.reference.tokenizer_files import TokenizerRecord
 from foundry.reporting.recommendation import Answer
 from foundry.validation import results
-from foundry.variants import naming, variant_folder
+from foundry.variants import variant_folder
 
 NAME = "foundry.json"
 SIGNATURE = "foundry.json.sig"  # of foundry.json, where it is signed
 FORMAT = 1
 LARGEST_RECORD_BYTES = 50_000_000
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Way(TypedDict):
-    """A way to run a variant's file."""
-
-    model_kwargs: dict[str, Any]  # of Sentence Transformers
-    figures: dict[str, float | None]  # each check's value in this precision
-    # Arguments of foundry_runtime that were fastest on `host`, with as many `cores`, by use and length of texts; None
-    # where they were not searched.
-    settings: dict[str, Any] | None
 
 
 class Processor(TypedDict):
@@ -83,42 +74,6 @@ class Provenance(TypedDict):
     names_left_out: dict[str, str]  # why, by what such a tool looks for
     files: dict[str, str]  # SHA-256 of every file of the folder but this one and its signature
     uploaded: list[str]  # of these, the files that a push put into a repository, which a later one may take out
-
-
-def figures(checks: Sequence[results.Check]) -> dict[str, float | None]:
-    """Each check's value by its name."""
-    return {row["check"]: row["value"] for row in checks}
-
-
-def ways(validation: results.Validation, settings: Mapping[str, dict[str, Any]]) -> dict[str, Way]:
-    """The ways to run a variant that passed, as anybody loads them; the first is f32, which holds on every machine.
-
-    `settings` are those of foundry_runtime by precision.
-    """
-    checks = {"f32": validation["checks"]}
-    checks |= {name: row["checks"] for name, row in validation["precisions"].items() if row["verdict"] == "passed"}
-    variant = validation["variant"]
-    return {
-        precision: {
-            "model_kwargs": naming.model_kwargs(variant, precision),
-            "figures": figures(rows),
-            "settings": settings.get(precision),
-        }
-        for precision, rows in checks.items()
-    }
-
-
-def ways_on_cuda(validation: results.Validation) -> dict[str, Way]:
-    """The ways to run a variant on an NVIDIA GPU that passed there."""
-    return {
-        precision: {
-            "model_kwargs": naming.model_kwargs(validation["variant"], precision, "cuda"),
-            "figures": figures(row["checks"]),
-            "settings": None,
-        }
-        for precision, row in validation["cuda"].items()
-        if row["verdict"] == "passed"
-    }
 
 
 def variant_entry(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.publishing import provenance
+from foundry.publishing import published_ways
 from foundry.reporting.rows import Row
 from foundry.validation.results import Validation
 
@@ -16,7 +16,7 @@ def of_verdict(rows: Sequence[Row], model: str, variant: str, verdict: Validatio
         FoundryError: when there is none, or it is of another verdict.
     """
     row = next((row for row in rows if (row["model"], row["variant"]) == (model, variant)), None)
-    figures = provenance.figures(verdict["checks"])
+    figures = published_ways.figures(verdict["checks"])
     in_others = {precision: judged["verdict"] for precision, judged in verdict["precisions"].items()}
     if (
         row is None

@@ -1,8 +1,8 @@
 """The rows of the report: a variant of a model, with its verdict, closeness, size and speeds.
 
-To add a column, add its field to `Row`, or to `Speeds` where it has a value for each group of texts, and its value to
-`variant_row` or `measured_speeds`. report.csv and report.json then have it; what `dvc metrics` and `dvc plots` show is
-listed in tables.py, and what a page shows in its template.
+To add a column, add its field to `Row`, or to `Speeds` in row_speeds.py where it has a value for each group of texts,
+and its value to `variant_row` or `measured_speeds`. report.csv and report.json then have it; what `dvc metrics` and
+`dvc plots` show is listed in tables.py, and what a page shows in its template.
 
 Rows are `TypedDict`s, as verdicts and benchmarks are: what is written to report.json is what is read from it.
 """
@@ -10,12 +10,12 @@ Rows are `TypedDict`s, as verdicts and benchmarks are: what is written to report
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from foundry.benchmarking import speeds
 from foundry.benchmarking.settings import Runner
-from foundry.benchmarking.speeds import Benchmark, VariantBenchmark
+from foundry.benchmarking.speeds import Benchmark, RequestTimes, Search, VariantBenchmark
 from foundry.benchmarking.timings import Ratio
 from foundry.reporting import ways
 from foundry.reporting.recommendation import warning
+from foundry.reporting.row_speeds import Speeds, rounded, speeds_by_group
 from foundry.validation import results
 from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation
@@ -34,21 +34,6 @@ SUMMARY = {
     "recall_at_10": "recall@10",
     "task_ratio": "task ratio",
 }
-
-
-class Speeds(TypedDict):
-    """One variant on one group of texts; every value is None where it was not measured."""
-
-    texts_per_second: float | None  # in batches of `batch_size`
-    tokens_per_second: float | None
-    batch_size: int | None  # at which the variant is fastest; None where batches are cut by tokens
-    speed_ratio: Ratio | None  # to torch, in batches
-    latency_ratio: Ratio | None  # to torch, one text at a time
-    latency_ms: float | None  # the median of single texts
-    latency_p95_ms: float | None
-    latency_p99_ms: float | None
-    tokenization_share: float | None  # of the variant's time
-    peak_share: float | None  # of the machine's fastest matrix product
 
 
 class Row(TypedDict):
@@ -90,8 +75,8 @@ class Row(TypedDict):
     speed_note: str | None  # why it was measured less than others, or not at all
     other_load_share: float | None  # of the cores' time that other jobs took during the benchmark; None: not known
     on_busy_machine: bool | None  # whether that is so much that its speeds are not to be relied on
-    search: speeds.Search | None  # of what foundry_runtime ran: the settings that were tried and chosen
-    requests: speeds.RequestTimes | None  # of torch, and the rows that may serve requests best
+    search: Search | None  # of what foundry_runtime ran: the settings that were tried and chosen
+    requests: RequestTimes | None  # of torch, and the rows that may serve requests best
     # How fast it is, by group of texts.
     speeds: dict[str, Speeds]
 
@@ -232,61 +217,6 @@ def fused(built: Mapping[str, Any]) -> str | None:
     """How many of the expected fusions an optimized graph has, in one line."""
     counts = built.get("fusions", {}).items()
     return ", ".join(f"{count['found']} of {count['expected']} {part}" for part, count in counts) or None
-
-
-def speeds_by_group(variant: str, precision: str, benchmark: Benchmark | None) -> dict[str, Speeds]:
-    """A variant's speeds on every group of texts of a benchmark."""
-    if benchmark is None:
-        return {}
-    record = benchmark["variants"].get(variant)
-    return {
-        group: measured_speeds(benchmark, variant, group, precision)
-        if record and record["texts_per_second"].get(group)
-        else not_measured()
-        for group in benchmark["groups"]
-    }
-
-
-def measured_speeds(benchmark: Benchmark, variant: str, group: str, precision: str) -> Speeds:
-    """What a benchmark says of a variant on one group of texts that it was measured on."""
-    record = benchmark["variants"][variant]
-    rate = speeds.typical(speeds.rounds_of(record, group))
-    tokens = rate * benchmark["groups"][group]["tokens_per_text"] if rate else None
-    batch_size = speeds.best_batch(record, group)
-    times = record["latency"].get(group)
-    return {
-        "texts_per_second": rounded(rate, 1),
-        "tokens_per_second": rounded(tokens, 0),
-        "batch_size": speeds.texts_in(batch_size),
-        "speed_ratio": rounded_ratio(speeds.to_torch(benchmark, variant, group)),
-        "latency_ratio": rounded_ratio(speeds.to_torch(benchmark, variant, group, speeds.SINGLE)),
-        "latency_ms": rounded(times["median_ms"], 2) if times else None,
-        "latency_p95_ms": rounded(times["p95_ms"], 2) if times else None,
-        "latency_p99_ms": rounded(times["p99_ms"], 2) if times else None,
-        "tokenization_share": rounded(speeds.tokenization_share(benchmark, variant, group), 3),
-        "peak_share": rounded(speeds.peak_share(benchmark, variant, group, precision), 3),
-    }
-
-
-def not_measured() -> Speeds:
-    """The speeds of a variant that was not measured on a group of texts."""
-    return {
-        "texts_per_second": None, "tokens_per_second": None, "batch_size": None, "speed_ratio": None,
-        "latency_ratio": None, "latency_ms": None, "latency_p95_ms": None, "latency_p99_ms": None,
-        "tokenization_share": None, "peak_share": None,
-    }  # fmt: skip
-
-
-def rounded(value: float | None, digits: int) -> float | None:
-    """A number with so many digits after the point, or None."""
-    return None if value is None else round(value, digits)
-
-
-def rounded_ratio(value: Ratio | None) -> Ratio | None:
-    """A ratio and its interval with two digits after the point, or None."""
-    if value is None:
-        return None
-    return {"median": round(value["median"], 2), "low": rounded(value["low"], 2), "high": rounded(value["high"], 2)}
 
 
 def ratio_to_torch(row: Row, group: str, use: Use = "speed") -> Ratio | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from ruamel.yaml.nodes import ScalarNode
 
 from foundry.base import files, yaml_editing
 from foundry.base.errors import FoundryError
@@ -170,26 +169,14 @@ def set_values(workspace: Workspace, values: Mapping[tuple[str, ...], Any]) -> N
 
 
 def with_value(text: str, keys: Sequence[str], value: Any) -> str:
-    """The text of a YAML file with another value of an entry; every other byte stays as it is.
+    """The text of a YAML file with another value of an entry, which is added where it is not there yet.
 
     Raises:
         FoundryError: when it is written in a way that cannot be edited, such as an alias.
     """
-    if not has_entry(text, keys):
-        return yaml_editing.with_entry(text, keys[:-1], keys[-1], value)
-    mapping = yaml_editing.find(text, keys[:-1])
-    node = next(node for key, node in mapping.value if key.value == keys[-1]) if mapping else None
-    expected = yaml_editing.load(text)
-    target = expected
-    for key in keys[:-1]:
-        target = target[key]
-    target[keys[-1]] = value
-    written = yaml_editing.dump("value", value, flow=True).removeprefix("value: ")
-    if isinstance(node, ScalarNode):
-        edited = text[: node.start_mark.index] + written + text[node.end_mark.index :]
-        if yaml_editing.load(edited) == expected:
-            return edited
-    raise FoundryError(f"{'.'.join(keys)} is written in a way that cannot be edited; write there: {written}")
+    if has_entry(text, keys):
+        return yaml_editing.with_values(text, {tuple(keys): value})
+    return yaml_editing.with_entry(text, keys[:-1], keys[-1], value)
 
 
 def has_entry(text: str, keys: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ server, starts nothing twice; the kernel frees the lock when the process ends, h
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -174,6 +175,12 @@ def read_events(job: Job) -> list[Event]:
     return events
 
 
+def in_turn(events: Sequence[Event], ended: float | None) -> Iterator[tuple[Event, Event | None, float | None]]:
+    """Each event with the one that follows it, and when that was: after the last one, when the run `ended`."""
+    for event, following in itertools.zip_longest(events, events[1:]):
+        yield event, following, ended if following is None else following["at"]
+
+
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
@@ -209,10 +216,7 @@ def history(workspace: Workspace) -> dict[str, float]:
         record = read_record(folder)
         if record is None:
             continue
-        events = read_events(Job(folder, record, False))
-        for number, event in enumerate(events):
-            following = events[number + 1] if number + 1 < len(events) else None
-            end = following["at"] if following is not None else record["ended"]
+        for event, following, end in in_turn(read_events(Job(folder, record, False)), record["ended"]):
             failed = following is not None and following["state"] == "failed"
             if event["state"] == "running" and end is not None and not failed:
                 seconds[event["stage"]] = end - event["at"]

@@ -126,9 +126,7 @@ def read(workspace: Workspace) -> Progress:
 def states_of(events: list[Event], job: Job | None) -> dict[str, tuple[State, float | None]]:
     """The state of each stage that the run has said something of, and how long it took or has taken."""
     states: dict[str, tuple[State, float | None]] = {}
-    for number, event in enumerate(events):
-        following = events[number + 1] if number + 1 < len(events) else None
-        end = following["at"] if following else job.record["ended"] if job else None
+    for event, following, end in jobs.in_turn(events, job.record["ended"] if job else None):
         state, name = event["state"], event["stage"]
         if state == "running":
             seconds = (end or time.time()) - event["at"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foundry.benchmarking import interleaving, measuring, other_load, speeds
-from foundry.benchmarking.measuring import Group, Measured
+from foundry.benchmarking.measuring import Group, Measured, Way
 from foundry.benchmarking.other_load import Counters, Taken
 from foundry.benchmarking.settings import Effort
 from foundry.reporting import advice, recommendation
@@ -48,7 +48,8 @@ def test_processes_that_compute_beside_a_measurement_are_seen_and_nothing_is_rec
     groups = {"short": Group(["A short text."] * 64, [8], 64, 64)}
 
     def measure(variant: str, give_up: float) -> Measured:
-        return measuring.measure(checkpoint, variant, {}, "sentence_transformers", {}, groups, give_up, [])
+        way = Way(checkpoint, variant, {}, "sentence_transformers", {})
+        return measuring.measure(way, groups, give_up, [])
 
     result = interleaving.run_rounds(["torch"], measure, EFFORT.model_copy(update={"minutes": 0.001}))
     seen = result.other_load(EFFORT.busy_share)

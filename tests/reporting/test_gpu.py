@@ -11,7 +11,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.benchmarking import speeds
 from foundry.benchmarking.settings import Benchmark, Effort
-from foundry.publishing import provenance
+from foundry.publishing import published_ways
 from foundry.publishing.leads import leads
 from foundry.publishing.recommended import recommendations
 from foundry.reporting import advice, recommendation, rows
@@ -128,7 +128,7 @@ def test_the_card_has_a_line_for_it_and_four_at_most(validations: Any, measured:
 
 
 def test_the_record_has_what_passed_there(validations: Any) -> None:
-    assert provenance.ways_on_cuda(validations["onnx"]) == {
+    assert published_ways.ways_on_cuda(validations["onnx"]) == {
         "f32": {
             "model_kwargs": {
                 "file_name": "model.onnx", "provider": "CUDAExecutionProvider",
@@ -138,7 +138,7 @@ def test_the_record_has_what_passed_there(validations: Any) -> None:
             "settings": None,
         }
     }  # fmt: skip
-    assert provenance.ways_on_cuda(validations["openvino"]) == {}
+    assert published_ways.ways_on_cuda(validations["openvino"]) == {}
 
 
 def test_the_report_has_a_part_of_its_own_for_it(

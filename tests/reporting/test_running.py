@@ -8,7 +8,7 @@ from foundry_runtime.run_settings import usual
 
 from foundry.base import files
 from foundry.publishing import recommended, report_rows
-from foundry.publishing.provenance import ways
+from foundry.publishing.published_ways import ways
 from foundry.reporting import advice, charts, recommendation, rows, running, sections, tables
 from foundry.reporting.flowchart import flowchart
 from foundry.reporting.rendering import render
