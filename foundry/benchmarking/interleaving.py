@@ -78,13 +78,13 @@ class Rounds:
         if len(quiet) < FEWEST_ROUNDS:
             return self
         left_out = [taken.share for taken in self.taken if taken is not None and taken.share > limit]
-        return replace(self.of(quiet), left_out=left_out)
+        return replace(self.with_numbers(quiet), left_out=left_out)
 
     def other_load(self, limit: float) -> OtherLoad | None:
         """What other jobs took of the processor in these rounds."""
         return other_load.summarize(self.taken, self.left_out, limit)
 
-    def of(self, numbers: Sequence[int]) -> "Rounds":
+    def with_numbers(self, numbers: Sequence[int]) -> "Rounds":
         """The rounds of these numbers alone."""
         return replace(
             self,
@@ -155,7 +155,9 @@ def run_rounds(
         order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
         quiet = rounds.quiet(effort.busy_share)
         counting = rounds.without_disturbed(effort.busy_share)
-        competing = where_competing(rounds.of(quiet) if len(quiet) >= FULL_ROUNDS else counting, order, loss_of)
+        competing = where_competing(
+            rounds.with_numbers(quiet) if len(quiet) >= FULL_ROUNDS else counting, order, loss_of
+        )
         if len(quiet) >= FULL_ROUNDS:
             rounds.settled += [name for name in order if name not in competing and name != BASELINE]
             order = [name for name in order if name not in rounds.settled]

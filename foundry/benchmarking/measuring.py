@@ -103,9 +103,12 @@ def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[
     while passes <= TIMED_PASSES and (passes < 2 or time.perf_counter() < deadline):
         for name, group in groups.items():
             if isinstance(loaded, RuntimeVariant):
-                one, many = partial(loaded.encode_for, "latency", name), partial(loaded.encode_for, "throughput", name)
+                single, many = (
+                    partial(loaded.encode_for, "latency", name),
+                    partial(loaded.encode_for, "throughput", name),
+                )
                 texts = cycled(items[name], group.bulk)
-                singles = [_seconds(one, [item]) for item in items[name][: group.singles]]
+                singles = [_seconds(single, [item]) for item in items[name][: group.singles]]
                 batches = {speeds.BY_TOKENS: _seconds(many, texts) / len(texts)}
             else:
                 singles = [_seconds(loaded.encode, [item], 1) for item in items[name][: group.singles]]

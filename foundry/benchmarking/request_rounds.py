@@ -56,7 +56,9 @@ class RowRounds:
 
     def decide(self) -> None:
         """Go on with the way to serve that had the lowest p95."""
-        known = {way: median(percentile(one, 95) for one in series if one) for way, series in self.served.items()}
+        known = {
+            way: median(percentile(served, 95) for served in series if served) for way, series in self.served.items()
+        }
         self.tried = [min(known, key=lambda way: known[way])] if known else []
 
 

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from foundry_runtime.batches import TOKENS_PER_BATCH
-from foundry_runtime.run_settings import MANY, ONE, USUAL_TEXTS, RunSettings
+from foundry_runtime.run_settings import MANY, ONE, RunSettings
 
 from foundry.benchmarking import speeds
 from foundry.benchmarking.fork_server import MeasurementFailed
@@ -60,8 +60,15 @@ class RowSearch:
     def halve(self) -> None:
         """Go on with the faster half for each use and group of texts, without what is hopeless; and with the rule."""
         for place, candidates in self.alive.items():
-            limit = {one: HOPELESS[min(max(len(self.ratios(place, one)), 1), max(HOPELESS))] for one in candidates}
-            rivals = [one for one in candidates if one != self.rule and self.to_rule(place, one) >= limit[one]]
+            limit = {
+                settings: HOPELESS[min(max(len(self.ratios(place, settings)), 1), max(HOPELESS))]
+                for settings in candidates
+            }
+            rivals = [
+                settings
+                for settings in candidates
+                if settings != self.rule and self.to_rule(place, settings) >= limit[settings]
+            ]
             rivals.sort(key=lambda settings: -self.to_rule(place, settings))
             self.alive[place] = [self.rule, *rivals[: max(len(candidates) // 2, 1)]]
 
@@ -69,15 +76,15 @@ class RowSearch:
         """Try all that is left for many texts with each of these sizes of a batch, too."""
         for (use, group), left in self.alive.items():
             if use == MANY:
-                sized = [replace(one, batch_tokens=tokens) for one in left for tokens in batch_tokens]
+                sized = [replace(settings, batch_tokens=tokens) for settings in left for tokens in batch_tokens]
                 self.alive[use, group] = list(dict.fromkeys([*left, *sized]))
 
     def chosen(self, place: Place) -> RunSettings:
         """The fastest of what is certainly faster than the rule; the rule where nothing is."""
         certain = [
-            one
-            for one in self.rates.get(place, {})
-            if len(ratios := self.ratios(place, one)) >= FEWEST_PASSES
+            settings
+            for settings in self.rates.get(place, {})
+            if len(ratios := self.ratios(place, settings)) >= FEWEST_PASSES
             and min(ratios) > IN_EACH
             and median(ratios) > IN_MEDIAN
         ]
@@ -118,7 +125,11 @@ def run(
     places = [(use, group) for use in by_use for group in groups]
     rule = by_use[MANY][0]
     first = {
-        (use, group): [one for one in by_use[use] if one.threads == rule.threads or group == usual(groups)]
+        (use, group): [
+            settings
+            for settings in by_use[use]
+            if settings.threads == rule.threads or group == speeds.usual_group(groups)
+        ]
         for use, group in places
     }
     searches = {name: RowSearch({place: list(first[place]) for place in places}, rule) for name in names}
@@ -145,11 +156,6 @@ def run(
             if number == 0:
                 row.widen(batch_tokens)
     return searches
-
-
-def usual(groups: Sequence[str]) -> str:
-    """The group of texts whose settings foundry_runtime takes by default."""
-    return USUAL_TEXTS if USUAL_TEXTS in groups else groups[len(groups) // 2]
 
 
 def _by_layout(row: RowSearch) -> list[list[Trial]]:

@@ -15,6 +15,7 @@ from foundry.variants.precisions import Device, InferencePrecision
 
 BASELINE = "torch"
 FORMAT = 3  # of a benchmark's file; those of another are not read
+USUAL_TEXTS = "medium"  # foundry_runtime has the same name for them
 SINGLE = "1"  # the batch size of single texts
 BY_TOKENS = "by tokens"  # that of foundry_runtime, which cuts batches by tokens
 
@@ -136,6 +137,12 @@ class Benchmark(TypedDict):
     torch_threads: int
     requests: RequestLoad | None  # None where none were measured
     variants: dict[str, VariantBenchmark]
+
+
+def usual_group(groups: Sequence[str]) -> str:
+    """The group of texts that stands for all, in a picture and in what foundry_runtime takes by default: of texts of
+    medium length, which are most like a paragraph; else the middle one."""
+    return USUAL_TEXTS if USUAL_TEXTS in groups else groups[len(groups) // 2]
 
 
 def measured_on(host: str, device: Device) -> str:

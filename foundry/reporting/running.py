@@ -10,8 +10,6 @@ from foundry.reporting import ways
 from foundry.reporting.rows import MergedRow
 from foundry.variants import precisions
 
-USUAL_TEXTS = "medium"  # the group of texts that one picture is of
-
 
 class RequestRow(TypedDict):
     """How a row answers requests at a load."""
@@ -33,11 +31,6 @@ class SettingRow(TypedDict):
     chosen: str
     to_rule: float | None  # as fast as by the runtime's own rule, so many times; None where that is what was chosen
     tried: int
-
-
-def usual_group(groups: Sequence[str]) -> str:
-    """The group of texts that one picture is of: of three, the middle one."""
-    return USUAL_TEXTS if USUAL_TEXTS in groups else groups[len(groups) // 2]
 
 
 def label(row: MergedRow, group: str) -> str:
@@ -102,7 +95,7 @@ def setting_rows(table: Sequence[MergedRow]) -> list[SettingRow]:
         name = ways.WayToRun(row["setting_of"] or row["variant"], row["inference_precision"], row["runner"]).label
         for use, groups in row["search"]["chosen"].items():
             for group, settings in groups.items():
-                trials = [one for one in row["search"]["trials"] if (one["use"], one["group"]) == (use, group)]
+                trials = [trial for trial in row["search"]["trials"] if (trial["use"], trial["group"]) == (use, group)]
                 rows.append(
                     {
                         "label": name,

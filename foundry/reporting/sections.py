@@ -122,7 +122,7 @@ def page_charts(table: Sequence[MergedRow], groups: Sequence[str]) -> dict[str, 
     """The charts of a model's section as SVG, by name."""
     figures = {"quality": charts.quality(table)}
     if groups:
-        usual = running.usual_group(groups)
+        usual = speeds.usual_group(groups)
         if charts.fastest_ways(table, usual):
             figures["ways"] = charts.ways_to_run(table, usual)
         if running.scaling(table, usual):

@@ -7,6 +7,7 @@ import pytest
 from foundry_runtime.run_settings import usual
 
 from foundry.base import files
+from foundry.benchmarking import speeds
 from foundry.publishing import recommended, report_rows
 from foundry.publishing.published_ways import ways
 from foundry.reporting import advice, charts, recommendation, rows, running, sections, tables
@@ -177,8 +178,8 @@ def test_the_rows_hold_what_each_candidate_gave(measured: tuple[Any, Any]) -> No
 
 def test_the_picture_shows_the_fastest_ways_and_torch(measured: tuple[Any, Any]) -> None:
     merged = rows.merge_same_bytes(rows.build_rows("tiny", measured[1], measured[0]))
-    assert running.usual_group(["short", "medium", "long"]) == "medium"
-    assert running.usual_group(["short", "long"]) == "long"
+    assert speeds.usual_group(["short", "medium", "long"]) == "medium"
+    assert speeds.usual_group(["short", "long"]) == "long"
     shown = [row["variant"] for row in charts.fastest_ways(merged, "long")]
     assert shown == ["openvino", "runtime_onnx", "onnx", "torch"]
     picture = charts.svg(charts.ways_to_run(merged, "long"))
