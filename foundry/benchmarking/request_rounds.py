@@ -16,9 +16,10 @@ from foundry.benchmarking.interleaving import Rounds
 from foundry.benchmarking.serving import Request, Served, arrivals
 from foundry.benchmarking.settings import Requests
 from foundry.benchmarking.speeds import BASELINE, SINGLE
+from foundry.benchmarking.timings import FEWEST_ROUNDS
 
 GROUPS = ("short", "medium")  # whose texts arrive; where there are no such groups, the first two
-RIVALS = 4  # rows beside torch
+RIVALS = 3  # rows beside torch
 REQUESTS = 80  # in a measurement, if that takes neither less nor more time than this:
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 10.0
 
@@ -122,8 +123,10 @@ def run(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, RowRounds]:
-    """Rounds over all rows within so many seconds, of which the first tries every way to serve; none begins that would
-    not end in time, but the first. A row that fails is left out; where torch does, nothing is left to compare with.
+    """Rounds over all rows within so many seconds, of which the first tries every way to serve. After the fewest that
+    an interval needs, none begins that would not end in time: with less, chance would choose between rows.
+
+    A row that fails is left out; where torch does, nothing is left to compare with.
 
     Args:
         ways: For each row, how it may serve.
@@ -131,7 +134,7 @@ def run(
     """
     rows = {name: RowRounds(list(tried)) for name, tried in ways.items()}
     deadline, shuffle, number, last = clock() + seconds, random.Random(1).shuffle, 0, 0.0
-    while number == 0 or clock() + last <= deadline:
+    while number < FEWEST_ROUNDS or clock() + last <= deadline:
         began = clock()
         calls = [(name, way) for name, row in rows.items() for way in row.tried]
         shuffle(calls)

@@ -23,7 +23,11 @@ class Search(Section):
 class Requests(Section):
     """Requests of one text each that arrive at random, whether or not those before them are served."""
 
-    share: Fraction = Field(default=0.15, description="Of `minutes`, how much is kept for them. 0: none are measured.")
+    share: Fraction = Field(
+        default=0.2,
+        description="Of `minutes`, how much is kept for them, though there are three rounds in any case. 0: none are "
+        "measured.",
+    )
     per_second: Positive | None = Field(
         default=None, description="How many arrive a second; by default `torch_share` of what torch serves one by one."
     )

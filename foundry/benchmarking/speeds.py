@@ -221,6 +221,12 @@ def requests_answered_in_time(record: VariantBenchmark) -> float | None:
     return 1000 / p95_ms if p95_ms else None
 
 
+def rounds_of_requests(records: Mapping[str, VariantBenchmark]) -> int:
+    """In how many rounds torch answered requests, with which every other row is compared."""
+    times = records[BASELINE]["requests"]
+    return sum(value is not None for value in times["p95_ms"]) if times else 0
+
+
 def requests_versus(records: Mapping[str, VariantBenchmark], variant: str, other: str) -> Ratio | None:
     """The other's p95 as a ratio to the variant's, in rounds with the same arrivals: above 1, it answers sooner."""
     ours, theirs = (records[name]["requests"] if name in records else None for name in (variant, other))

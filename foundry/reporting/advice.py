@@ -6,7 +6,7 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import planning, session, speeds
+from foundry.benchmarking import other_load, planning, session, speeds
 from foundry.benchmarking.settings import Benchmark as BenchmarkSettings
 from foundry.benchmarking.settings import Requests, Setting
 from foundry.benchmarking.speeds import BASELINE, Benchmark
@@ -99,8 +99,10 @@ def settings_within_budget(
 
 def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
     """The answer in sentences, and the lines of code that load the variant from `where`."""
-    if answer["withheld"]:
+    if answer["withheld"] == other_load.NOT_RELIABLE:
         return ["Nothing is recommended by speed. Stop what else runs here, and measure again."]
+    if answer["withheld"]:
+        return [f"Nothing is recommended: {answer['withheld']}."]
     if answer["variant"] is None:
         return [f"Nothing that passed validation keeps the budget: {recommendation.budget_label(answer['budget'])}."]
     variant, equals = answer["variant"], answer["same_within_noise"]

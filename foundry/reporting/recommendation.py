@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 from foundry.benchmarking import machine_profile, other_load, speeds
 from foundry.benchmarking.settings import Runner
 from foundry.benchmarking.speeds import Benchmark
-from foundry.benchmarking.timings import Ratio, same_speed
+from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, same_speed
 from foundry.reporting import ways
 from foundry.validation.quality import quality_loss
 from foundry.validation.results import Validation, changes_with_batch, on_family
@@ -111,7 +111,8 @@ def by_speed(
 def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], budget: float) -> Answer:
     """What answers requests of one text each soonest: by the latency that 95% of them have at most.
 
-    None where no requests were measured; and by a benchmark of a busy machine, see `by_speed`.
+    None where no requests were measured. None, and `withheld` says why, by a benchmark of a busy machine, and where
+    there were too few rounds to tell rows apart: the p95 of a single round is mostly chance.
     """
     validations = {**validations, **ways.of_settings(benchmark, validations)}
     records = benchmark["variants"]
@@ -119,7 +120,11 @@ def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], bud
     def versus(variant: str, other: str) -> Ratio | None:
         return speeds.requests_versus(records, variant, other)
 
-    answer = _fastest(benchmark, validations, budget, speeds.requests_answered_in_time, versus)
+    rounds = speeds.rounds_of_requests(records)
+    too_few = (
+        f"requests were measured in {rounds} of at least {FEWEST_ROUNDS} rounds" if rounds < FEWEST_ROUNDS else None
+    )
+    answer = _fastest(benchmark, validations, budget, speeds.requests_answered_in_time, versus, too_few)
     answer |= {"use": "requests", "unit": "ms"}
     load = benchmark["requests"]
     answer["requests_per_second"] = load["per_second"] if load else None
@@ -137,18 +142,21 @@ def _fastest(
     budget: float,
     rate: Callable[[speeds.VariantBenchmark], float | None],
     versus: Callable[[str, str], Ratio | None],
+    withheld: str | None = None,
 ) -> Answer:
-    """What `_answer` says of the candidates by their rates; nothing, and `withheld` says so, on a busy machine."""
+    """What `_answer` says of the candidates by their rates; nothing, and `withheld` says so, on a busy machine or where
+    there is another reason to withhold it."""
     rates = {
         name: value
         for name in candidates(benchmark, validations, budget)
         if (value := rate(benchmark["variants"][name])) is not None
     }
     load = benchmark["other_load"]
-    is_busy = load is not None and load["busy"]
-    names = [] if is_busy else sorted(rates, key=lambda name: -rates[name])
+    if load is not None and load["busy"]:
+        withheld = other_load.NOT_RELIABLE
+    names = [] if withheld else sorted(rates, key=lambda name: -rates[name])
     answer = _answer(benchmark, validations, names, versus, _is_same_speed)
-    answer |= {"budget": budget, "withheld": other_load.NOT_RELIABLE if is_busy else None}
+    answer |= {"budget": budget, "withheld": withheld}
     return answer
 
 

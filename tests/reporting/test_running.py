@@ -117,6 +117,18 @@ def test_what_lets_requests_wait_is_not_recommended(measured: tuple[Any, Any]) -
     assert recommendation.by_requests(speeds, validations, 0.0)["withheld"]
 
 
+def test_of_too_few_rounds_of_requests_nothing_is_recommended(measured: tuple[Any, Any]) -> None:
+    speeds, validations = measured
+    for row in speeds["variants"].values():
+        if row["requests"] is not None:
+            row["requests"]["p95_ms"] = [*row["requests"]["p95_ms"][:2], None]
+    answer = recommendation.by_requests(speeds, validations, 0.0)
+    assert (answer["variant"], answer["withheld"]) == (None, "requests were measured in 2 of at least 3 rounds")
+    said = advice.advise(answer, "org/tiny", validations["torch"]["facts"])
+    assert said == ["Nothing is recommended: requests were measured in 2 of at least 3 rounds."]
+    assert recommendation.by_speed(speeds, validations, "latency", "short", 0.0)["variant"]
+
+
 def test_requests_stand_in_every_recommendation_only_where_they_were_measured(measured: tuple[Any, Any]) -> None:
     speeds, validations = measured
     answers = recommendation.recommend(speeds, validations, [0.0])
