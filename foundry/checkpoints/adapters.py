@@ -11,7 +11,7 @@ from foundry.base.progress import say
 from foundry.checkpoints import contents, integrity, structure
 from foundry.checkpoints.failures import failures
 from foundry.checkpoints.loading import Loaded
-from foundry.variants import checkpoint_folder, variant_folder
+from foundry.variants import checkpoint_folder, sides, variant_folder
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Settings of an adapter that make peft import a module by its name.
@@ -28,8 +28,7 @@ class Adapter(NamedTuple):
 
 def transformer_path(folder: Path) -> str:
     """Where a checkpoint's transformer stands: as modules.json says, or the root."""
-    rows = structure.module_rows(folder)
-    return str(rows[0]["path"]) if rows else ""
+    return structure.transformer_path(folder)
 
 
 def is_alone(folder: Path) -> bool:
@@ -124,7 +123,7 @@ def merge(folder: Path, transformer: str, adapter: Adapter, loaded: Loaded, mode
         FoundryError: when it does not fit the model.
     """
     peft: Any = importlib.import_module("peft")  # an extra
-    module = loaded.model[0]
+    module = sides.transformer(loaded.model)
     with failures("the adapter does not fit the model", adapter.folder):
         adapted = peft.PeftModel.from_pretrained(module.model, str(adapter.folder), local_files_only=True)
         _check_weights(peft, adapted, adapter)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from foundry_runtime.router import TABLE
+
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity, structure
@@ -97,10 +99,13 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
         )
     named = own_classes(folder)
     types = structure.module_types(folder).values()
+    of_model = len(structure.module_rows(folder))  # those behind these are inside of Routers
     needs = [f"{where}: {reference}" for reference, where in named.items()]
     for position, name in enumerate(types):
         if name.startswith(OURS):
-            _check_module_type(name, position)
+            _check_module_type(name, position, is_inside=position >= of_model)
+        elif position >= of_model:
+            _refuse_in_router(name)
         else:
             _check_own_type(name, folder, code, trusted)
             needs.append(f"module {name}")
@@ -123,8 +128,7 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
 def _unknown_architecture(folder: Path) -> str | None:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    rows = structure.module_rows(folder)
-    path = folder / (rows[0]["path"] if rows else "") / "config.json"
+    path = folder / structure.transformer_path(folder) / "config.json"
     architecture = integrity.read_json(path).get("model_type") if path.is_file() else None
     return None if architecture in CONFIG_MAPPING_NAMES or architecture is None else str(architecture)
 
@@ -144,8 +148,20 @@ def _check_own_type(name: str, folder: Path, code: list[str], trusted: bool) -> 
     )
 
 
-def _check_module_type(name: str, position: int) -> None:
-    """Check that a type below `sentence_transformers.` is a module that may follow or be a transformer."""
+def _refuse_in_router(name: str) -> None:
+    """Refuse a type in a Router that is not Sentence Transformers' own, trusted or not: a Router imports whatever its
+    settings name."""
+    top = name.partition(".")[0]
+    whose = PACKAGES.get(top, "no class of Sentence Transformers")
+    raise FoundryError(
+        f"module type {name} is of the package {top} ({whose}). Inside of a Router, what can be built are Sentence "
+        "Transformers' own modules alone"
+    )
+
+
+def _check_module_type(name: str, position: int, is_inside: bool = False) -> None:
+    """Check that a type below `sentence_transformers.` is a module that may follow or be a transformer; of those inside
+    of a Router, whose order `routers.check` knows, that its name says what it is."""
     from sentence_transformers.base.modules import InputModule, Module, Router, Transformer
     from sentence_transformers.util import import_from_string
 
@@ -155,6 +171,14 @@ def _check_module_type(name: str, position: int) -> None:
         module = None
     if not (isinstance(module, type) and issubclass(module, Module) and module.__module__.startswith(OURS)):
         raise FoundryError(f"module type {name} is no module of Sentence Transformers {_version()}")
+    if is_inside:
+        end = name.rpartition(".")[2]
+        is_named = end == TABLE or end.endswith("Transformer") or issubclass(module, Router)
+        if issubclass(module, InputModule) != is_named or issubclass(module, Transformer) != end.endswith(
+            "Transformer"
+        ):
+            raise FoundryError(f"module type {name} cannot be built inside of a Router: it reads texts in its own way")
+        return
     if issubclass(module, InputModule) and not issubclass(module, Transformer | Router):
         raise FoundryError(
             f"module type {name} reads texts without a transformer; only a Transformer can be exported, and what comes "

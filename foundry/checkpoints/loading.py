@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foundry_runtime.router import Role
+
 from foundry.base.errors import FoundryError
 from foundry.base.quiet import without_warnings
 from foundry.checkpoints import integrity, structure
 from foundry.checkpoints.failures import failures
-from foundry.variants import checkpoint_folder
+from foundry.variants import checkpoint_folder, sides
 from foundry.variants.checkpoint_folder import Kind
 
 OUTPUTS = ("sentence_embedding", "scores", "logits")  # Sentence Transformers' names, whichever the last module gives
@@ -60,24 +62,29 @@ def load(folder: Path, kind: Kind, trusted: bool, kind_is_set: bool) -> Loaded:
                 model = loading(str(folder), device="cpu", local_files_only=True, trust_remote_code=trusted)
             return Loaded(kind, model.eval(), weights)
     except FoundryError:
-        rows = structure.module_rows(folder)
-        integrity.check_tokenizer(folder / (rows[0]["path"] if rows else "") / "tokenizer.json")
+        integrity.check_tokenizer(folder / structure.transformer_path(folder) / "tokenizer.json")
         raise
 
 
-def output(model: Any) -> Any:
+def output(model: Any, role: Role | None = None) -> Any:
     """What a loaded model gives for a short text, or a pair of them: a tensor of shape (1, dimensions or labels).
+
+    `role` is the side of a Router that the text goes through.
 
     Raises:
         FoundryError: when its modules do not fit together.
     """
     text = PAIR if type(model).__name__ == "CrossEncoder" else PAIR[1]
-    length = model.max_seq_length
+    transformer, task = sides.transformer(model), {} if role is None else {"task": role}
+    length = sides.max_seq_length(model)
     with failures("the model loads, and does not embed a text"), without_warnings(up_to=logging.ERROR):
         if length is not None and length > checkpoint_folder.NO_LIMIT:
-            model.max_seq_length = FEW_TOKENS  # tokenizers do not take a number that large, which download replaces
-        features = model(model.preprocess([text]))
-        model.max_seq_length = length
+            transformer.max_seq_length = (
+                FEW_TOKENS  # tokenizers do not take a number that large, which download replaces
+            )
+        features = model(model.preprocess([text], **task), **task)
+        if sides.max_seq_length(model) != length:
+            transformer.max_seq_length = length
         given = [features[key] for key in OUTPUTS if key in features]
     if not given:
         raise FoundryError(f"the model's modules give {', '.join(features)}, and none of {', '.join(OUTPUTS)}")

@@ -6,14 +6,13 @@ from typing import Any
 from foundry.base import files
 from foundry.checkpoints.loading import Loaded
 from foundry.checkpoints.tokenizer import embedding_rows
-from foundry.variants import checkpoint_folder, model_card, variant_folder
+from foundry.variants import checkpoint_folder, model_card, sides, variant_folder
 
 
 def facts(loaded: Loaded, trusted: bool) -> dict[str, Any]:
     """What the loaded model reads and is: its lengths in tokens, tokenizer, prompts and modules."""
     model = loaded.model
-    length = model.max_seq_length
-    tokenizer = model.tokenizer
+    length, tokenizer = sides.max_seq_length(model), sides.transformer(model).tokenizer
     return {
         "kind": loaded.kind,
         "trust_remote_code": trusted,
@@ -27,8 +26,10 @@ def facts(loaded: Loaded, trusted: bool) -> dict[str, Any]:
         },
         "prompts": {name: text for name, text in (getattr(model, "prompts", None) or {}).items() if text},
         "default_prompt_name": getattr(model, "default_prompt_name", None),
-        "modules": [type(module).__name__ for module in model],
-        "pooling": next((str(mode) for module in model if (mode := getattr(module, "pooling_mode", None))), None),
+        "modules": [type(module).__name__ for module in sides.modules(model)],
+        "pooling": next(
+            (str(mode) for module in sides.modules(model) if (mode := getattr(module, "pooling_mode", None))), None
+        ),
     }
 
 

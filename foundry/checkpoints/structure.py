@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from foundry_runtime.router import ROUTERS
+
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity
 
@@ -124,7 +126,16 @@ def router_modules(folder: Path, path: str) -> dict[str, str]:
     types = value.get("types") if isinstance(value, dict) else None
     if not isinstance(types, dict) or not all(isinstance(name, str) for name in types.values()):
         raise FoundryError(f"{where} has no `types`, which a Router takes its modules from")
-    return {str(PurePosixPath(path, check_path(name, where))): type_name for name, type_name in types.items()}
+    inside = {_joined(path, check_path(name, where)): type_name for name, type_name in types.items()}
+    if len(inside) < len(types):  # of which one would go unseen
+        raise FoundryError(f"{where} has two modules in one folder: {', '.join(map(repr, types))}")
+    return inside
+
+
+def _joined(path: str, name: str) -> str:
+    """The folder of a module inside a Router; `""` is the checkpoint's own."""
+    joined = str(PurePosixPath(path, name))
+    return "" if joined == "." else joined
 
 
 def module_types(folder: Path) -> dict[str, str]:
@@ -140,12 +151,26 @@ def module_types(folder: Path) -> dict[str, str]:
     while waiting:
         path, name = waiting.pop(0)
         types[f"{len(types)}:{path}"] = name
-        if name.rpartition(".")[2] in ("Router", "Asym"):
+        if name.rpartition(".")[2] in ROUTERS:
             inside = router_modules(folder, path)
-            if path in inside or len(types) > MOST_MODULES:
+            is_inside_itself = inside.get(path, "").rpartition(".")[2] in ROUTERS
+            if is_inside_itself or len(types) > MOST_MODULES:
                 raise FoundryError(f"module {path}: Routers inside Routers without an end")
             waiting += inside.items()
     return types
+
+
+def transformer_path(folder: Path) -> str:
+    """Where a checkpoint's transformer stands: where its first module does, or the first transformer in a Router.
+
+    Raises:
+        FoundryError: as `module_types` does.
+    """
+    rows = module_rows(folder)
+    if not rows or rows[0]["type"].rpartition(".")[2] not in ROUTERS:
+        return str(rows[0]["path"]) if rows else ""
+    inside = router_modules(folder, str(rows[0]["path"]))
+    return next((path for path, name in inside.items() if name.endswith("Transformer")), "")
 
 
 def module_folders(folder: Path) -> list[str]:

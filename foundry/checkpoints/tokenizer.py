@@ -7,7 +7,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.checkpoints.loading import Loaded
-from foundry.variants import checkpoint_folder
+from foundry.variants import checkpoint_folder, sides
 
 # Names that transformers gives to tables with a row for each position.
 POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
@@ -19,7 +19,7 @@ def check(loaded: Loaded) -> None:
     Raises:
         FoundryError: with both sizes, when an id has no embedding; when there is no padding token.
     """
-    tokenizer, transformer = loaded.model.tokenizer, loaded.model.transformers_model
+    tokenizer, transformer = sides.transformer(loaded.model).tokenizer, loaded.model.transformers_model
     if tokenizer is None:
         raise FoundryError("the checkpoint has no tokenizer: it is no model of text")
     ids = {*tokenizer.get_vocab().values(), *tokenizer.all_special_ids}
@@ -36,11 +36,39 @@ def check(loaded: Loaded) -> None:
             "the tokenizer has no padding token, so that no two texts go into one batch. Set pad_token in "
             "tokenizer_config.json, to the end-of-sequence token where the model was trained so"
         )
-    length, special = loaded.model.max_seq_length, tokenizer.num_special_tokens_to_add()
+    length, special = sides.max_seq_length(loaded.model), tokenizer.num_special_tokens_to_add()
     if length is not None and length <= special:
         raise FoundryError(
             f"the model reads {length} tokens of a text, and its tokenizer adds {special} of its own: no room is left "
             "for the text. Set max_seq_length in sentence_bert_config.json"
+        )
+    if (table := sides.table(loaded.model)) is not None:
+        check_table(table, embedding_rows(transformer))
+
+
+def check_table(table: Any, vocabulary: int | None) -> None:
+    """Check that the table that queries are looked up in has a weight for each id that its tokenizer gives, and as many
+    as a document's embedding has numbers.
+
+    Raises:
+        FoundryError: with both sizes; when its tokenizer has no padding token.
+    """
+    weights = int(table.weight.shape[0])
+    largest = max({*table.tokenizer.get_vocab().values(), *table.tokenizer.all_special_ids})
+    if largest >= weights:
+        raise FoundryError(
+            f"the tokenizer of queries gives ids up to {largest}, and their table has {weights} weights: some texts "
+            "would be an error. Save the table with a weight for each entry of the vocabulary"
+        )
+    if vocabulary is not None and weights != vocabulary:
+        raise FoundryError(
+            f"the table of queries has {weights} weights, and the vocabulary of documents {vocabulary} entries: their "
+            "embeddings do not compare. Save the table with a weight for each entry of the vocabulary"
+        )
+    if table.tokenizer.pad_token_id is None:
+        raise FoundryError(
+            "the tokenizer of queries has no padding token, so that no two of them go into one batch. Set pad_token in "
+            "its tokenizer_config.json"
         )
 
 
@@ -77,10 +105,10 @@ def write_length(folder: Path, loaded: Loaded, model: str) -> None:
     Beyond them, torch would raise an IndexError, and a variant give anything at all. Settings that say it keep their
     bytes.
     """
-    max_length, in_files = loaded.model.max_seq_length, checkpoint_folder.max_seq_length(folder)
+    max_length, in_files = sides.max_seq_length(loaded.model), checkpoint_folder.max_seq_length(folder)
     is_unlimited = max_length is None or max_length > checkpoint_folder.NO_LIMIT
     available = positions(loaded.model.transformers_model)
-    length = available if is_unlimited else min(max_length, available or max_length)
+    length = available if max_length is None or is_unlimited else min(max_length, available or max_length)
     # Where a length follows from a default of transformers' own, later stages would have to load the model for it.
     if length is None or (length == max_length == in_files):
         return
@@ -96,7 +124,7 @@ def write_length(folder: Path, loaded: Loaded, model: str) -> None:
         path = transformer / "tokenizer_config.json"
         settings = (files.read_json(path) if path.is_file() else {}) | {"model_max_length": length}
     files.write_json(path, settings)
-    loaded.model.max_seq_length = length
+    sides.transformer(loaded.model).max_seq_length = length
     if length != max_length:
         claimed = "no length" if is_unlimited else f"{max_length} tokens"
         say(f"{model}: reads {length} tokens, for which it has positions; its settings say {claimed}")

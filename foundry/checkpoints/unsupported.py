@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.checkpoints import integrity, structure
+from foundry.checkpoints import integrity, routers, structure
 
 # First modules that are no transformer of text.
 FIRST_MODULES = {
@@ -15,14 +15,6 @@ FIRST_MODULES = {
     "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. Its text tower "
     "alone can be, saved as a SentenceTransformer of its own",
 }
-ROUTERS = (
-    "A Router sends queries and documents through different modules, each with a graph of its own, and a variant is "
-    "one graph"
-)
-INFERENCE_FREE = (
-    "This Router is inference-free: it looks a query's tokens up in a table, and only documents go through the "
-    "transformer. A variant is one graph for both; save the document side as a SparseEncoder of its own to build that"
-)
 CAUSAL = (
     "a causal reranker: it scores a pair by the next token that a language model would write (yes or no). That head "
     "is not exported; what can be is a CrossEncoder with a classification head, such as a "
@@ -40,7 +32,8 @@ def check(folder: Path, kind: str | None) -> None:
     rows = structure.module_rows(folder)
     if rows:
         _check_first(folder, rows[0])
-    path = folder / (rows[0]["path"] if rows else "")
+    routers.check(folder, kind)
+    path = folder / structure.transformer_path(folder)
     settings = _settings(path)
     modalities = {part for name in settings.get("modality_config") or {} for part in name.split("+")}
     if senses := sorted(modalities & OTHER_SENSES):
@@ -51,7 +44,7 @@ def check(folder: Path, kind: str | None) -> None:
     config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     architectures = [str(name) for name in config.get("architectures") or []]
     says_reranker = kind == "CrossEncoder" and any(name.endswith("ForCausalLM") for name in architectures)
-    has_score = any(row["type"].endswith("LogitScore") for row in rows)
+    has_score = any(name.endswith("LogitScore") for name in structure.module_types(folder).values())
     if has_score or (says_reranker and not rows) or settings.get("transformer_task") == "text-generation":
         raise FoundryError(f"{folder} is {CAUSAL}")
     if not rows and {"text_config", "vision_config"} & set(config):
@@ -63,10 +56,6 @@ def check(folder: Path, kind: str | None) -> None:
 
 def _check_first(folder: Path, row: dict[str, Any]) -> None:
     name = row["type"].rpartition(".")[2]
-    if name in ("Router", "Asym"):
-        inside = structure.router_modules(folder, row["path"]).values()
-        is_free = any(module.endswith("StaticEmbedding") for module in inside)
-        raise FoundryError(f"{folder} starts with a Router. {INFERENCE_FREE if is_free else ROUTERS}")
     if name in FIRST_MODULES:
         raise FoundryError(f"{folder} has {name} as its first module. {FIRST_MODULES[name]}")
 

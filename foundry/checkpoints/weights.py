@@ -12,6 +12,7 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import loading, structure
 from foundry.checkpoints.loading import Loaded, Weights
+from foundry.variants import sides
 
 NAMED = 4  # how many weights a message names
 
@@ -58,7 +59,8 @@ def check_numbers(loaded: Loaded) -> None:
         if value.is_floating_point() and not bool(torch.isfinite(value.detach()).all())
     ]
     with torch.no_grad():
-        is_finite = bool(torch.isfinite(loading.output(loaded.model).to_dense()).all())
+        outputs = [loading.output(loaded.model, role).to_dense() for role in sides.roles(loaded.model)]
+    is_finite = all(bool(torch.isfinite(value).all()) for value in outputs)
     used = reaching_output(loaded.model, parameters, broken) if broken else []
     if used:
         raise FoundryError(
@@ -105,11 +107,11 @@ def reaching_output(model: Any, parameters: dict[str, Any], names: Sequence[str]
         parameter.requires_grad_(parameter.is_floating_point())
     try:
         with torch.enable_grad():
-            output = loading.output(model)
+            outputs = [loading.output(model, role) for role in sides.roles(model)]
     except FoundryError:
         return list(names)  # nothing shows that any of them does not matter
     # No gradient is computed: the model may change values in place that one would need.
-    waiting, seen, used = [output.grad_fn], set(), set()
+    waiting, seen, used = [output.grad_fn for output in outputs], set(), set()
     while waiting:
         step = waiting.pop()
         if step is None or step in seen:

@@ -44,6 +44,11 @@ def read(folder: Path) -> HeadOfModel:
         activation = layout.score_activation if layout.kind == "CrossEncoder" else "Identity"
     except UnusableModel as error:
         raise Unsupported(str(error).removeprefix(f"{folder}: ").replace(str(folder), "the model")) from error
+    sides = layout.sides
+    if sides is not None and sides.query_table is None and sides.query != sides.document:
+        raise Unsupported(
+            "its Router has a head for queries and another for documents, and a graph does not know which"
+        )
     if head.without_prompt:
         raise Unsupported("its pooling leaves the prompt out, and a graph does not know where the prompt ends")
     output, result = OUTPUTS[layout.kind]

@@ -65,7 +65,8 @@ def tokenize(folder: Path, calibration_texts: Sequence[str], names: set[str]) ->
     kind = checkpoint_folder.kind(folder)
     if kind != "CrossEncoder":
         prompts, default = checkpoint_folder.prompts(folder)
-        calibration_texts = [with_prompt(text, prompts, default) for text in calibration_texts]
+        has_queries = checkpoint_folder.query_table(folder) is None
+        calibration_texts = [with_prompt(text, prompts, default, has_queries) for text in calibration_texts]
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
     items = make_items(calibration_texts, kind, passages_per_query=2)
     read = tokenization.by_file if tokenization.is_plain(folder) else tokenization.by_model

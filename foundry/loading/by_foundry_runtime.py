@@ -42,14 +42,17 @@ def open_model(
 def rows_of(model: Any, items: Sequence[Item], batch_size: int | None) -> Any:
     """The rows (items, columns) by a model of foundry_runtime, in batches of so many items, or cut by tokens.
 
-    Those of a sparse model are sparse, unless prompts are put before the texts.
+    Those of a sparse model are sparse, unless prompts are put before the texts. Where queries are looked up in a table,
+    all texts are documents, as `EmbeddingVariant.encode` has them.
     """
     if model.kind == "CrossEncoder":
         pairs = [pair for item in items if isinstance(item, Query) for pair in item.pairs]
         scores = model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
         return scores.reshape(len(items), -1)
     texts = [item for item in items if isinstance(item, str)]
-    if not any(model.prompts.values()):
+    if model.has_query_table:
+        return model.encode_document(texts, batch_size=batch_size)
+    if not any(model.prompts.values()) and not model.has_router:
         return model.encode(texts, batch_size=batch_size)
 
     def embed(method: Method, of_role: list[str]) -> Any:

@@ -27,7 +27,7 @@ def of_processor() -> list[FurtherPrecision]:
 
 def of_loaded(variant: LoadedVariant) -> InferencePrecision:
     """What a loaded variant computes in, as its runtime says."""
-    model = variant.model[0].auto_model
+    model = variant.transformer.auto_model
     if hasattr(model, "request"):  # OpenVINO's
         model.compile()
         hint = model.request.get_property("INFERENCE_PRECISION_HINT")

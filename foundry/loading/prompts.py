@@ -17,9 +17,10 @@ def is_query(text: str) -> bool:
     return len(text.split()) <= MAX_QUERY_WORDS
 
 
-def with_prompt(text: str, prompts: Mapping[str, str], default: str | None) -> str:
-    """The text with the prompt that Sentence Transformers puts before it, by the model's `prompts`."""
-    names = ("query",) if is_query(text) else DOCUMENT_PROMPTS
+def with_prompt(text: str, prompts: Mapping[str, str], default: str | None, has_queries: bool = True) -> str:
+    """The text with the prompt that Sentence Transformers puts before it, by the model's `prompts`; that of a document
+    where none `has_queries`, as where they are looked up in a table."""
+    names = ("query",) if has_queries and is_query(text) else DOCUMENT_PROMPTS
     return next((prompts[name] for name in (*names, default) if name in prompts), "") + text
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from foundry.loading.items import PASSAGES_PER_QUERY, Item, Query, first_tokenizer_input, make_items
 from foundry.loading.prompts import Method, embed_by_role
+from foundry.variants import sides
 from foundry.variants.checkpoint_folder import Kind
 from foundry.variants.facts import Facts
 
@@ -34,6 +35,11 @@ class LoadedVariant(ABC):
     def encode(self, items: Sequence[Item], batch_size: int = 32) -> np.ndarray:
         """The rows of the items: (items, columns), float32."""
 
+    @property
+    def transformer(self) -> Any:
+        """Sentence Transformers' module with the graph: the model's first one, or that of its Router's documents."""
+        return sides.transformer(self.model)
+
     def items(self, texts: Sequence[str], passages_per_query: int = PASSAGES_PER_QUERY) -> list[Item]:
         """One item of this kind for each text."""
         return make_items(texts, self.kind, passages_per_query)
@@ -41,17 +47,17 @@ class LoadedVariant(ABC):
     @property
     def max_seq_length(self) -> int | None:
         """The number of tokens after which the model truncates."""
-        return cast(int | None, self.model.max_seq_length)
+        return sides.max_seq_length(self.model)
 
     @property
     def vocabulary_size(self) -> int:
         """The number of entries of the tokenizer's vocabulary."""
-        return len(self.model.tokenizer)
+        return len(self.transformer.tokenizer)
 
     @property
     def vocabulary(self) -> list[str]:
         """Every entry of the tokenizer's vocabulary as the text that it stands for, by its id."""
-        entries: list[str] = self.model.tokenizer.batch_decode([[index] for index in range(self.vocabulary_size)])
+        entries: list[str] = self.transformer.tokenizer.batch_decode([[index] for index in range(self.vocabulary_size)])
         return entries
 
     @property
@@ -61,17 +67,24 @@ class LoadedVariant(ABC):
 
     @property
     def has_prompts(self) -> bool:
-        """Whether a query and a document with the same text get different embeddings."""
-        return any(self.prompts.values())
+        """Whether a query and a document with the same text get different embeddings, by prompts or by a Router."""
+        return any(self.prompts.values()) or sides.has_router(self.model)
+
+    @property
+    def has_query_table(self) -> bool:
+        """Whether queries are looked up in a table, so that only documents go through the graph."""
+        return sides.table(self.model) is not None
 
     @property
     def graph_inputs(self) -> frozenset[str]:
         """The names of the inputs of an ONNX or OpenVINO graph; empty for torch."""
-        return frozenset(getattr(self.model[0].auto_model, "input_names", ()))
+        return frozenset(getattr(self.transformer.auto_model, "input_names", ()))
 
     def tokenize(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """What the model computes on, by the name of the input: tensors (items, tokens); of a query its first pair."""
-        features: Mapping[str, Any] = self.model.preprocess([first_tokenizer_input(item) for item in items])
+        # What a graph reads is the same of queries and documents, where both go through one.
+        task = {"task": "document"} if sides.has_router(self.model) else {}
+        features: Mapping[str, Any] = self.model.preprocess([first_tokenizer_input(item) for item in items], **task)
         return features
 
     def token_ids(self, items: Sequence[Item]) -> list[list[int]]:
@@ -87,8 +100,14 @@ class LoadedVariant(ABC):
             "prompts": dict(self.prompts),
             "truncate_dim": getattr(self.model, "truncate_dim", None),
             "trust_remote_code": bool(self.model.trust_remote_code),
-            "modules": [[type(module).__name__, module.get_config_dict()] for module in list(self.model)[1:]],
+            "modules": self._modules(),
         }
+
+    def _modules(self) -> list[list[Any]]:
+        """All modules but the transformer, by the names of their classes, and their configurations; Routers first."""
+        routers: list[list[Any]] = [["Router", {"routes": router}] for router in sides.routers(self.model)]
+        behind = [module for module in sides.modules(self.model) if module is not self.transformer]
+        return [*routers, *([type(module).__name__, module.get_config_dict()] for module in behind)]
 
     @property
     @abstractmethod
@@ -97,12 +116,15 @@ class LoadedVariant(ABC):
 
 
 class EmbeddingVariant(LoadedVariant):
-    """A SentenceTransformer: (texts, dimensions). A model with prompts embeds short texts as queries."""
+    """A SentenceTransformer: (texts, dimensions). A model with prompts or a Router embeds short texts as queries; one
+    that looks queries up in a table, where no graph is asked, all of them as documents."""
 
     kind: ClassVar[Kind] = "SentenceTransformer"
 
     def encode(self, items: Sequence[Item], batch_size: int = 32) -> np.ndarray:
         texts = cast(Sequence[str], items)
+        if self.has_query_table:
+            return self.embed(texts, batch_size, "encode_document")
         if not self.has_prompts:
             return self.embed(texts, batch_size)
         return embed_by_role(texts, lambda method, group: self.embed(group, batch_size, method))
@@ -111,6 +133,9 @@ class EmbeddingVariant(LoadedVariant):
         self, texts: Sequence[str], batch_size: int, method: Method = "encode", prompt: str | None = None
     ) -> np.ndarray:
         """Embeddings (texts, dimensions) in float32 by one of the model's own methods, with the prompt put before."""
+        if method == "encode" and sides.has_router(self.model):
+            # A Router without a default has no other way for what is neither a query nor a document.
+            method = "encode_document"
         embed = getattr(self.model, method)
         rows = embed(list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False, **self._output)
         if not isinstance(rows, np.ndarray):  # a tensor, which may be of bf16, that NumPy does not know

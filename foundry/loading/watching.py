@@ -63,7 +63,7 @@ class WatchedGraph:
 
 def watch_outputs(variant: LoadedVariant, watch: Callable[[Outputs], None]) -> None:
     """Show every output of an ONNX or OpenVINO graph to `watch`, on each batch that the variant embeds."""
-    graph = variant.model[0].auto_model
+    graph = variant.transformer.auto_model
     if hasattr(graph, "graph"):  # by foundry_runtime; otherwise by optimum
         graph.graph = WatchedGraph(graph.graph, watch)
     elif hasattr(graph, "session"):

@@ -17,6 +17,8 @@ USES: dict[Kind, str] = {
     "SparseEncoder": 'embeddings = model.encode(["a text", "another"])  # in CSR; .to_dense()',
     "CrossEncoder": 'scores = model.predict([("a query", "a document"), ("a query", "another")])',
 }
+# Where a Router sends queries through other modules than documents.
+USES_OF_ROLES = 'queries = model.encode_query(["a text"])\ndocuments = model.encode_document(["a text", "another"])'
 # It takes the graph's own embedding where it is not told to pool or to normalize.
 LIGHT_EMBED = """from light_embed import TextEmbedding
 
@@ -62,7 +64,8 @@ def readers(
     if variants.keys() <= {"torch"}:
         return []
     runtime = CLASSES[facts["kind"]]
-    lines = f'from foundry_runtime import {runtime}\n\nmodel = {runtime}("{where}")\n{USES[facts["kind"]]}'
+    use = USES_OF_ROLES if has_router(facts) else USES[facts["kind"]]
+    lines = f'from foundry_runtime import {runtime}\n\nmodel = {runtime}("{where}")\n{use}'
     variant = standalone.graph_variant(variants)
     result = [Reader("foundry_runtime, without torch", "python", lines)] if has_runtime else []
     result.append(
@@ -88,6 +91,11 @@ def readers(
     if "onnx" in variants and mode in TRANSFORMERS_JS_POOLING:
         result.append(Reader("transformers.js", "javascript", _transformers_js(where, mode, normalized, dtypes)))
     return result
+
+
+def has_router(facts: Mapping[str, Any]) -> bool:
+    """Whether a model sends queries through other modules than documents."""
+    return any(name == "Router" for name, _ in facts["modules"])
 
 
 def plain_pooling(facts: Mapping[str, Any]) -> tuple[str | None, bool]:

@@ -11,7 +11,7 @@ from foundry.data import texts as frozen_texts
 from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant, PairVariant
-from foundry.reference import coverage, lengths, memory_needed, reference, scripts
+from foundry.reference import coverage, lengths, memory_needed, queries, reference, scripts
 from foundry.reference.hard_texts import make_hard_texts
 from foundry.reference.reference import Reference, less_offsets
 from foundry.reference.scoring import score_tasks
@@ -58,6 +58,8 @@ def freeze_reference(
         scripts={"texts": scripts.count(texts), "vocabulary": scripts.count(torch.vocabulary)},
         batch_size=batch_size,
         offsets=offsets,
+        queries=queries.make(torch, [*texts, *hard_texts.values()]),
+        query_texts=list(hard_texts.values()) if torch.has_query_table else [],
         hard_texts_left_out=left_out,
         coverage=coverage.freeze(
             torch,
@@ -72,7 +74,7 @@ def freeze_reference(
 
 def _writes_out_attention(torch: LoadedVariant) -> bool:
     """Whether torch holds the scores of a whole text at once: with every attention but those that go by blocks."""
-    config = getattr(torch.model[0].auto_model, "config", None)
+    config = getattr(torch.transformer.auto_model, "config", None)
     return getattr(config, "_attn_implementation", "eager") not in ("sdpa", "flash_attention_2")
 
 

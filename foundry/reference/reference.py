@@ -9,8 +9,9 @@ import numpy as np
 
 from foundry.base import files
 from foundry.loading.items import first_tokenizer_input, make_items
-from foundry.reference import closeness, coverage
+from foundry.reference import closeness, coverage, queries
 from foundry.reference.coverage import Coverage
+from foundry.reference.queries import Queries
 from foundry.reference.scripts import Scripts
 from foundry.variants.facts import Facts
 
@@ -32,6 +33,8 @@ class Reference:
     offsets: list[float]
     hard_texts_left_out: list[str] = field(default_factory=list)  # their names: there was no memory for them
     coverage: Coverage = field(default_factory=Coverage)  # of lengths, batches and the vocabulary
+    queries: Queries | None = None  # of a model with a table for queries: the validation texts, then `query_texts`
+    query_texts: list[str] = field(default_factory=list)
 
     def less_offsets(self, rows: np.ndarray) -> np.ndarray:
         """Rows (texts, dimensions) of a variant less `offsets`, to be compared with the embeddings here."""
@@ -101,6 +104,9 @@ def write(folder: Path, reference: Reference) -> None:
         "tokens": reference.tokens,
         "hard_texts_left_out": reference.hard_texts_left_out,
     }
+    if reference.queries is not None:
+        record["query_texts"] = reference.query_texts
+        queries.write(folder, reference.queries)
     files.write_json(folder / "reference.json", record)
     coverage.write(folder, reference.coverage)
 
@@ -115,5 +121,6 @@ def read(folder: Path) -> Reference:
             hard_texts=hard_texts,
             hard_embeddings=arrays["hard"],
             coverage=coverage.read(folder),
+            queries=queries.read(folder),
             **record,
         )

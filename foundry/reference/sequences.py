@@ -10,6 +10,7 @@ import numpy as np
 
 from foundry.loading.items import Item, Query
 from foundry.loading.variant import LoadedVariant
+from foundry.variants import sides
 
 IDS_PER_SEQUENCE = 6
 PAIRS_PER_ROW = 4  # of a CrossEncoder: its scores of so many pairs are one row, as they are for a query
@@ -35,7 +36,7 @@ def template(variant: LoadedVariant) -> tuple[dict[str, Any], list[int]]:
 
 def special_ids(variant: LoadedVariant) -> set[int]:
     """The ids that mean something to the model beside words: padding, start and end. The unknown word is a word."""
-    tokenizer = variant.model.tokenizer
+    tokenizer = variant.transformer.tokenizer
     return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
@@ -77,10 +78,11 @@ def encode(variant: LoadedVariant, sequences: np.ndarray, batch_size: int) -> np
     import torch
 
     features, _ = template(variant)
+    task = {"task": "document"} if sides.has_router(variant.model) else {}
     batches: list[np.ndarray] = []
     for start in range(0, len(sequences), batch_size):
         with torch.inference_mode():
-            outputs = variant.model(_inputs(variant, features, sequences[start : start + batch_size]))
+            outputs = variant.model(_inputs(variant, features, sequences[start : start + batch_size]), **task)
         rows = outputs["scores" if variant.kind == "CrossEncoder" else "sentence_embedding"]
         rows = rows[:, : getattr(variant.model, "truncate_dim", None)]
         batches.append((rows.to_dense() if rows.is_sparse else rows).float().cpu().numpy())
@@ -116,7 +118,7 @@ def output_columns(variant: LoadedVariant, sequences: np.ndarray) -> np.ndarray:
     columns = []
     for place in range(min(COLUMN_SEQUENCES, len(sequences))):
         with torch.inference_mode():
-            outputs = variant.model[0](_inputs(variant, features, sequences[place : place + 1]))
+            outputs = variant.transformer(_inputs(variant, features, sequences[place : place + 1]))
         columns.append(outputs["token_embeddings"][0].float().cpu().numpy())
     return np.stack(columns)
 

@@ -47,7 +47,7 @@ def lookups(variant: LoadedVariant) -> dict[str, Any]:
     """The torch modules that look rows up, by name, each table once; empty for an ONNX or OpenVINO variant."""
     import torch
 
-    model = variant.model[0].auto_model
+    model = variant.transformer.auto_model
     if not isinstance(model, torch.nn.Module):
         return {}
     modules = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)}
@@ -67,7 +67,7 @@ def freeze(variant: LoadedVariant) -> dict[str, Table]:
     """Every table of a torch model, by its name there."""
     tables = {}
     modules = lookups(variant)
-    transformer = variant.model[0]
+    transformer = variant.transformer
     factors_of_tables = factors.find(
         transformer.auto_model, modules, lambda: transformer(dict(sequences.template(variant)[0]))
     )
@@ -86,7 +86,7 @@ def freeze(variant: LoadedVariant) -> dict[str, Table]:
 def word_table(variant: LoadedVariant, tables: Mapping[str, Table]) -> str | None:
     """Which of the tables holds the words; None where torch does not say, or looks them up in another way."""
     try:
-        words = variant.model[0].auto_model.get_input_embeddings()
+        words = variant.transformer.auto_model.get_input_embeddings()
     except (AttributeError, NotImplementedError):  # transformers' models say so in this way
         return None
     same = [name for name, module in lookups(variant).items() if module is words]

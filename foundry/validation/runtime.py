@@ -20,10 +20,12 @@ import foundry
 from foundry.base import files
 from foundry.loading.items import Item, first_tokenizer_input
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant
+from foundry.reference import queries as frozen_queries
 from foundry.reference import tokenizer_files
 from foundry.reference.closeness import cosines
+from foundry.reference.queries import Queries
 from foundry.reference.reference import Reference
-from foundry.validation import torch_free
+from foundry.validation import queries, torch_free
 from foundry.validation.results import Check, RuntimeTrial, at_least, at_most
 from foundry.validation.settings import Precision, Thresholds
 from foundry.variants import naming, variant_folder
@@ -46,6 +48,7 @@ class Outcome(NamedTuple):
     error: str | None
     ids: list[list[int]] | None
     rows: Mapping[str, np.ndarray]  # by the kind of batch; those of the graph itself begin with `graph `
+    queries: Queries | None = None  # of a model that looks them up in a table
 
 
 def same_file_cosine(precision: Precision, limits: Thresholds) -> float:
@@ -89,7 +92,8 @@ def try_runtime(
             inputs_of_graph: dict[str, Any] = graph_inputs(loaded, batches)
             np.savez(Path(scratch) / torch_free.INPUTS, **inputs_of_graph)
         inputs = expected.tokenizer_inputs(texts)
-        outcome = run(Path(scratch), request(folder, variant, loaded.kind, items, alone, inputs, rewritten, output))
+        asked = request(folder, variant, loaded.kind, items, alone, inputs, rewritten, output)
+        outcome = run(Path(scratch), {**asked, "queries": queries.asked(texts, expected)})
         trial: RuntimeTrial = {
             "refuses": outcome.refuses,
             "error": outcome.error,
@@ -102,6 +106,7 @@ def try_runtime(
         checks.append(at_most("head_error", head_error(outcome, loaded, batches), LARGEST_HEAD_ERROR))
     if outcome.ids is None:
         return trial, checks
+    checks += queries.by_runtime(outcome.queries, expected)
     different = sum(mine != torchs for mine, torchs in zip(outcome.ids, expected.tokens, strict=True))
     checks.append(at_most("runtime_different_tokens", different, 0))
     if not is_close:
@@ -221,7 +226,7 @@ def run(scratch: Path, asked: Mapping[str, Any]) -> Outcome:
         return Outcome(None, last[:500], None, {})
     result = json.loads((scratch / torch_free.RESULT).read_text("utf-8"))
     with np.load(scratch / torch_free.ROWS) as rows:
-        return Outcome(result["refuses"], None, result["ids"], dict(rows))
+        return Outcome(result["refuses"], None, result["ids"], dict(rows), frozen_queries.read(scratch))
 
 
 def batches_of(items: Sequence[Item], alone: Sequence[Item]) -> dict[str, Sequence[Item]]:

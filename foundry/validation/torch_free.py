@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 REQUEST, INPUTS, ROWS, RESULT = "request.json", "inputs.npz", "rows.npz", "result.json"
+QUERIES = "queries.npz"  # the name of foundry.reference.queries, too
 # What the runtime does without. Whoever imports one of them here ends with an error.
 FORBIDDEN = frozenset({"torch", "transformers", "sentence_transformers", "optimum"})
 
@@ -43,10 +44,21 @@ def main(scratch: Path) -> None:
         rows["together"] = dense(rows_of(model, items, len(items)))
         if request["alone"]:
             rows["alone"] = np.vstack([dense(rows_of(model, [item], 1)) for item in as_items(request["alone"])])
+        if request.get("queries"):
+            write_queries(scratch, model, request["queries"])
     except UnusableModel as error:
         result["refuses"] = str(error).removeprefix(f"{request['folder']}: ").replace(request["folder"], "the model")
     np.savez(scratch / ROWS, **rows)
     (scratch / RESULT).write_text(json.dumps(result), "utf-8")
+
+
+def write_queries(scratch: Path, model: Any, texts: Sequence[str]) -> None:
+    """Write what the model makes of texts as queries, by its table."""
+    import numpy as np
+
+    found = model.encode_query(texts)
+    arrays = {"starts": found.starts, "indices": found.indices, "values": found.values}
+    np.savez(scratch / QUERIES, allow_pickle=False, weights=model.query_weights, **arrays)
 
 
 def load(request: dict[str, Any]) -> Any:

@@ -25,6 +25,7 @@ from foundry.validation import (
     measurements,
     precision,
     processors,
+    queries,
     results,
     runtime,
     vocabulary,
@@ -94,6 +95,7 @@ def validate(
         against_reference = [
             *checks.all_checks(measured, expected, settings.thresholds),
             *vocabulary.rows_as_torch(rows, columns),
+            *queries.checks(loaded, texts, expected),
         ]
         is_graph = naming.backend(variant) != "torch" and measured.embeddings.shape == expected.embeddings.shape
         # With other tokens than torch's it has failed already, and no tokenizer could be published with it.

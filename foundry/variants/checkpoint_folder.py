@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from foundry_runtime.errors import UnusableModel
+from foundry_runtime.router import Sides, read_sides
+
 from foundry.base import files
 from foundry.base.errors import FoundryError
 
@@ -68,11 +71,55 @@ def task(folder: Path) -> Task:
 
 
 def modules(folder: Path) -> list[dict[str, Any]]:
-    """The rows of modules.json, Sentence Transformers' list of a model's modules.
+    """The rows of modules.json, Sentence Transformers' list of a model's modules; in the place of a Router, those that
+    documents go through.
 
     Raises:
         FoundryError: when the folder is no Sentence Transformers model.
     """
+    rows = _listed(folder)
+    both = _sides(folder, rows)
+    if both is not None:
+        rows = both.document
+    if not rows or not rows[0]["type"].endswith("Transformer"):
+        kind = rows[0]["type"] if rows else "nothing"
+        raise FoundryError(
+            f"{folder} has {kind} as its first module; only a Transformer can be exported. "
+            "A StaticEmbedding model has no graph: it is as fast as it gets"
+        )
+    return rows
+
+
+def sides(folder: Path) -> Sides | None:
+    """What queries go through, and what documents; None of a model without a Router.
+
+    Raises:
+        FoundryError: when the folder is no Sentence Transformers model, or a Router has no route for one of the two.
+    """
+    return _sides(folder, _listed(folder))
+
+
+def query_table(folder: Path) -> str | None:
+    """The folder of the table that queries are looked up in, relative to the model's; None where they go through its
+    graph."""
+    both = sides(folder)
+    return None if both is None else both.query_table
+
+
+def _sides(folder: Path, rows: list[dict[str, Any]]) -> Sides | None:
+    def read(name: str) -> dict[str, Any]:
+        path = folder / name
+        value = files.read_json(path) if path.is_file() else {}
+        return value if isinstance(value, dict) else {}
+
+    try:
+        return read_sides(rows, read)
+    except UnusableModel as error:
+        raise FoundryError(f"{folder}: {error}") from error
+
+
+def _listed(folder: Path) -> list[dict[str, Any]]:
+    """The rows of modules.json as they stand there."""
     listing = folder / "modules.json"
     if not listing.is_file() and _is_bare_cross_encoder(folder):
         return [{"path": "", "type": "Transformer"}]
@@ -87,12 +134,6 @@ def modules(folder: Path) -> list[dict[str, Any]]:
         _ = [(row["path"], row["type"]) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise FoundryError(f"{listing} is not a list of modules, each with a path and a type: {error!r}") from error
-    if not rows or not rows[0]["type"].endswith("Transformer"):
-        kind = rows[0]["type"] if rows else "nothing"
-        raise FoundryError(
-            f"{folder} has {kind} as its first module; only a Transformer can be exported. "
-            "A StaticEmbedding model has no graph: it is as fast as it gets"
-        )
     return rows
 
 

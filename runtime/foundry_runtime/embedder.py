@@ -36,6 +36,7 @@ class Embedder(TextModel[np.ndarray]):
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        task: str | None = None,
         batch_size: int | None = None,
         normalize: bool = False,
         truncate_dim: int | None = None,
@@ -47,6 +48,7 @@ class Embedder(TextModel[np.ndarray]):
             texts: One text, or several.
             prompt_name: Which of `prompts` is put before each text.
             prompt: The prompt itself, instead.
+            task: `query` or `document`, by which a model with a Router embeds them; by default as that says.
             batch_size: Texts in a batch; by default as many as have `batch_tokens` tokens.
             normalize: Whether the embeddings are brought to length 1, after `truncate_dim`.
             truncate_dim: Dimensions that are kept.
@@ -54,18 +56,20 @@ class Embedder(TextModel[np.ndarray]):
         """
         if isinstance(texts, str):
             return self.encode(
-                [texts], prompt_name=prompt_name, prompt=prompt, batch_size=batch_size, normalize=normalize,
-                truncate_dim=truncate_dim, show_progress=show_progress,
+                [texts], prompt_name=prompt_name, prompt=prompt, task=task, batch_size=batch_size,
+                normalize=normalize, truncate_dim=truncate_dim, show_progress=show_progress,
             )[0]  # fmt: skip
+        role = self._role(task)
         before = self._prompt(prompt, prompt_name)
         listed = check_texts(texts)
         if not listed:  # (0, dimensions), which an empty text knows
-            return self.encode([""], normalize=normalize, truncate_dim=truncate_dim)[:0]
+            return self.encode([""], task=task, normalize=normalize, truncate_dim=truncate_dim)[:0]
         dimensions = truncate_dim if truncate_dim is not None else self.truncate_dim
-        prompt_length = self._tokens.prompt_length(before) if before and self._head.without_prompt else None
+        without_prompt = self._head_of(role).without_prompt
+        prompt_length = self._tokens.prompt_length(before) if before and without_prompt else None
         prompted = [before + text for text in listed] if before else listed
         embeddings = np.zeros((0, 0), np.float32)
-        for places, rows in self._rows(prompted, batch_size, show_progress, prompt_length):
+        for places, rows in self._rows(prompted, batch_size, show_progress, prompt_length, role):
             kept = rows[..., :dimensions]
             if not len(embeddings):
                 embeddings = np.zeros((len(listed), kept.shape[-1]), np.float32)

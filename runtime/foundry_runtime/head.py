@@ -121,7 +121,7 @@ class Dense:
 
     @classmethod
     def read(cls, folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> "Dense":
-        tensors = _read_weights(folder, path, ["linear.weight"])
+        tensors = read_weights(folder, path, ["linear.weight"])
         return cls(
             f"{folder.name}: {path}",
             tensors["linear.weight"],
@@ -154,7 +154,7 @@ class LayerNorm:
 
     @classmethod
     def read(cls, folder: ModelFolder, path: str, _settings: Mapping[str, Any]) -> "LayerNorm":
-        tensors = _read_weights(folder, path, ["norm.weight", "norm.bias"])
+        tensors = read_weights(folder, path, ["norm.weight", "norm.bias"])
         return cls(tensors["norm.weight"], tensors["norm.bias"])
 
 
@@ -202,7 +202,7 @@ class SpladePooling:
         return cls(strategy, activation)
 
 
-def _read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict[str, np.ndarray]:
+def read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict[str, np.ndarray]:
     name = f"{path}/model.safetensors"
     content = folder.read(name)
     if content is None:
@@ -227,7 +227,7 @@ MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]]
 }
 
 
-def read_head(folder: ModelFolder, rows: list[Mapping[str, Any]]) -> Head:
+def read_head(folder: ModelFolder, rows: Sequence[Mapping[str, Any]]) -> Head:
     """The head of a model, by the rows of its modules.json without that of the transformer.
 
     Raises:

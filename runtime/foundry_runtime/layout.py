@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from foundry_runtime import activations
-from foundry_runtime.errors import UnusableModel
+from foundry_runtime.errors import FileChanged, UnusableModel
 from foundry_runtime.folder import ModelFolder
+from foundry_runtime.router import Sides, class_name, read_sides
 
 KINDS = ("SentenceTransformer", "SparseEncoder", "CrossEncoder")
 # Of these, Sentence Transformers reads the first that is there.
@@ -27,12 +28,13 @@ class Layout:
     kind: str  # one of KINDS
     task: str  # which head is on the transformer, in Sentence Transformers' words
     transformer: str  # where the transformer stands in the folder: "" or "0_Transformer"
-    modules: list[Mapping[str, Any]]  # the rows of modules.json behind the transformer
+    modules: list[Mapping[str, Any]]  # the rows of modules.json behind the transformer; with a Router, of documents
     settings: Mapping[str, Any]  # Sentence Transformers' of the transformer
     unknown_settings: tuple[str, ...]  # of these, the ones that may change the tokens in a way that is not known here
     config: Mapping[str, Any]  # the transformer's config.json
     tokenizer_config: Mapping[str, Any]
     model_settings: Mapping[str, Any]  # config_sentence_transformers.json: prompts, similarity
+    sides: Sides | None = None  # with a Router, what queries and documents go through
 
     @property
     def max_seq_length(self) -> int | None:
@@ -87,6 +89,9 @@ def read_layout(folder: ModelFolder) -> Layout:
         rows = _bare_cross_encoder(folder)
     if not isinstance(rows, list) or not rows or any("type" not in row or "path" not in row for row in rows):
         raise UnusableModel(f"{folder.name}: modules.json is no list of modules, each with a path and a type")
+    sides = _read_sides(folder, rows)
+    if sides is not None:
+        rows = sides.document
     first = str(rows[0]["type"])
     if first.rpartition(".")[2] not in ("Transformer", "MLMTransformer"):
         raise UnusableModel(f"{folder.name}: the first module is a {first}, and only a Transformer has a graph")
@@ -109,7 +114,33 @@ def read_layout(folder: ModelFolder) -> Layout:
         config=folder.settings(join(transformer, "config.json")),
         tokenizer_config=folder.settings(join(transformer, "tokenizer_config.json")),
         model_settings=model_settings,
+        sides=sides,
     )
+
+
+def _read_sides(folder: ModelFolder, rows: list[Mapping[str, Any]]) -> Sides | None:
+    """What queries and documents go through in a model with a Router: one graph, and for queries perhaps a table.
+
+    Raises:
+        UnusableModel: when queries have a transformer of their own, or a table and more.
+    """
+    try:
+        sides = read_sides(rows, folder.settings)
+    except FileChanged:
+        raise
+    except UnusableModel as error:
+        raise UnusableModel(f"{folder.name}: {error}") from error
+    if sides is None:
+        return None
+    if sides.query_table is not None:
+        if len(sides.query) > 1 or not str(sides.query[0]["type"]).startswith("sentence_transformers."):
+            raise UnusableModel(f"{folder.name} looks queries up in a table with more around it, which is not run here")
+    elif sides.query[0] != sides.document[0]:
+        raise UnusableModel(
+            f"{folder.name} has a {class_name(sides.query[0])} for queries and another {class_name(sides.document[0])} "
+            "for documents; what is run here is one transformer for both, or a table for queries"
+        )
+    return sides
 
 
 def _kind(folder: ModelFolder, model_settings: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> str:

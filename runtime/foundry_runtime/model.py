@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from foundry_runtime import batches, choice, run_settings
+from foundry_runtime import layout as model_layout
 from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
 from foundry_runtime.folder import ModelFolder, open_folder
 from foundry_runtime.graphs import CUDA, Graph, OnnxGraph, OpenVinoGraph
-from foundry_runtime.head import Values, read_head
-from foundry_runtime.layout import read_layout
+from foundry_runtime.head import Head, Values, read_head
 from foundry_runtime.progress import Progress
+from foundry_runtime.query_table import QueryTable
+from foundry_runtime.router import Role
 from foundry_runtime.run_settings import Layout
 from foundry_runtime.streams import Streams
 from foundry_runtime.tokens import Encoded, Text, Tokens
@@ -83,7 +85,7 @@ class Model:
         cache_dir: str | Path | None = None,
     ) -> None:
         folder = model if isinstance(model, ModelFolder) else open_folder(model, verify, revision, token, cache_dir)
-        self._layout = layout = read_layout(folder)
+        self._layout = layout = model_layout.read_layout(folder)
         if layout.kind != self.kind:
             raise UnusableModel(f"{folder.name} is a {layout.kind}: load it with {CLASSES[layout.kind]}")
         if layout.unknown_settings:
@@ -94,12 +96,20 @@ class Model:
         self.variant, self.precision, self.device = chosen.variant, chosen.precision, device
         self._tokens = Tokens(folder, layout, max_seq_length)
         self._head = read_head(folder, layout.modules)
+        self._query_head = self._head
+        sides = layout.sides
+        self._query_table = _query_table(folder, layout)
+        if sides is not None and self._query_table is None and sides.query != sides.document:
+            self._query_head = read_head(folder, sides.query[1:])
         self.run_settings = settings = run_settings.choose(
             chosen.measured, threads, streams, single_threads, batch_tokens, device
         )
         saved = layout.model_settings
         # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
-        is_whole = saved.get("truncate_dim") is None and not self._head.without_prompt
+        heads = (self._head, self._query_head)
+        is_whole = saved.get("truncate_dim") is None and not any(head.without_prompt for head in heads)
+        # Nor which of two heads a text is for.
+        is_whole = is_whole and self._head is self._query_head
         may_be_finished = self._finished_output is not None and is_whole
         self._texts_at_once = TEXTS_AT_ONCE_ON_GPU if device == "cuda" else TEXTS_AT_ONCE
         layouts = settings.single, settings.many(chosen.runtime)
@@ -140,8 +150,17 @@ class Model:
             options["prompt_name"] = next((name for name in names if name in self.prompts), None)
         return options
 
+    def _head_of(self, role: Role | None) -> Head:
+        """What follows the transformer for texts of a role."""
+        return self._query_head if role == "query" else self._head
+
     def _rows(
-        self, texts: Sequence[Text], batch_size: int | None, show_progress: bool, prompt_length: int | None = None
+        self,
+        texts: Sequence[Text],
+        batch_size: int | None,
+        show_progress: bool,
+        prompt_length: int | None = None,
+        role: Role | None = None,
     ) -> Iterator[Rows]:
         """The model's rows of all texts, batch by batch, the longest texts first: their places, and a row for each.
 
@@ -161,7 +180,7 @@ class Model:
             tokens = self.run_settings.batch_tokens
             fits_one = batch_size is None and len(lengths) * max(lengths) <= tokens
             cut = batches.cut(lengths, 1 if fits_one else self._streams.count, batch_size, tokens)
-            work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length)
+            work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length, role=role)
             for batch, rows in zip(cut, self._streams.run(work, cut), strict=True):
                 yield [start + index for index in batch], rows
                 progress.add(len(batch))
@@ -185,12 +204,18 @@ class Model:
                 yield start, encoded
 
     def _run_batch(
-        self, graph: Graph, batch: Sequence[int], *, encoded: Sequence[Encoded], prompt_length: int | None
+        self,
+        graph: Graph,
+        batch: Sequence[int],
+        *,
+        encoded: Sequence[Encoded],
+        prompt_length: int | None,
+        role: Role | None,
     ) -> np.ndarray:
         inputs = self._tokens.pad([encoded[index] for index in batch])
-        return self._finish(graph.run(inputs, self._outputs), inputs, prompt_length)
+        return self._finish(graph.run(inputs, self._outputs), inputs, prompt_length, role)
 
-    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None) -> np.ndarray:
+    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None, role: Role | None) -> np.ndarray:
         """The model's rows of a batch, (texts, ...) in float32, from what the graph gave."""
         (given,) = outputs.values()
         if self._is_finished:
@@ -200,7 +225,19 @@ class Model:
         values = {name: given, "attention_mask": inputs["attention_mask"]}
         if prompt_length is not None:
             values["prompt_length"] = np.array(prompt_length)
-        return self._head.compute(values, self._output)
+        return self._head_of(role).compute(values, self._output)
+
+
+def _query_table(folder: ModelFolder, layout: model_layout.Layout) -> QueryTable | None:
+    """The table that a model looks queries up in; None where they go through its graph.
+
+    Raises:
+        UnusableModel: when the model is no sparse one.
+    """
+    path = layout.sides.query_table if layout.sides is not None else None
+    if path is not None and layout.kind != "SparseEncoder":
+        raise UnusableModel(f"{folder.name} is a {layout.kind} that looks queries up in a table of sparse weights")
+    return None if path is None else QueryTable(folder, layout, path)
 
 
 def _opener(

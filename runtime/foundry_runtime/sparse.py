@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from foundry_runtime.model import check_texts
+from foundry_runtime.router import Role
 from foundry_runtime.text_model import TextModel
+
+Row = tuple[np.ndarray, np.ndarray]  # of a text, which entries of the vocabulary are not zero, and their values
 
 
 @dataclass(frozen=True)
@@ -67,29 +70,53 @@ class SparseEmbedder(TextModel[SparseEmbeddings]):
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        task: str | None = None,
         batch_size: int | None = None,
         max_active_dims: int | None = None,
         show_progress: bool = False,
     ) -> SparseEmbeddings:
         """Sparse embeddings in the order of the texts; of a single text one row. See `Embedder.encode`."""
         listed = check_texts([texts] if isinstance(texts, str) else texts)
+        role = self._role(task)
         if not listed:
-            width = self.encode([""]).shape[1]
+            width = self.encode([""], task=task).shape[1]
             return SparseEmbeddings(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32), (0, width))
         before = self._prompt(prompt, prompt_name)
         limit = max_active_dims if max_active_dims is not None else self.max_active_dims
         if limit is not None and limit <= 0:
             raise ValueError(f"max_active_dims is {limit}, must be at least 1")
-        found: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(listed)
+        prompted = [before + text for text in listed]
+        if role == "query" and self._query_table is not None:
+            found, width = self._query_table.embed(prompted), len(self._query_table.weights)
+            if limit is not None:
+                found = [
+                    (indices[kept], values[kept]) for indices, values in found for kept in [_largest(values, limit)]
+                ]
+        else:
+            found, width = self._by_graph(prompted, limit, batch_size, show_progress, role)
+        starts = np.cumsum([0, *(len(indices) for indices, _ in found)])
+        indices, values = (np.concatenate([pair[part] for pair in found]) for part in (0, 1))
+        return SparseEmbeddings(starts, indices, values, (len(listed), width))
+
+    def _by_graph(
+        self, texts: list[str], limit: int | None, batch_size: int | None, show_progress: bool, role: Role | None
+    ) -> tuple[list[Row], int]:
+        """What is not zero of each text's embedding, of more than `limit` entries the largest; and the vocabulary's
+        size."""
+        found: list[Row] = [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(texts)
         width = 0
-        for places, rows in self._rows([before + text for text in listed], batch_size, show_progress):
+        for places, rows in self._rows(texts, batch_size, show_progress, role=role):
             width = rows.shape[1]
             for place, row in zip(places, rows, strict=True):
                 indices = _largest(row, limit)
                 found[place] = (indices, row[indices])
-        starts = np.cumsum([0, *(len(indices) for indices, _ in found)])
-        indices, values = (np.concatenate([pair[part] for pair in found]) for part in (0, 1))
-        return SparseEmbeddings(starts, indices, values, (len(listed), width))
+        return found, width
+
+    @property
+    def query_weights(self) -> np.ndarray | None:
+        """The weight of each entry of the vocabulary in a query, (vocabulary,) in float32, where queries are looked up
+        in a table; else None."""
+        return None if self._query_table is None else self._query_table.weights
 
     def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> np.ndarray:
         """How alike each embedding of `a` is to each of `b`, (a, b), by the model's own measure."""

@@ -45,7 +45,10 @@ class Tokens:
         UnusableModel: when the folder has no tokenizer.json, or says something of its tokens that is not known here.
     """
 
-    def __init__(self, folder: ModelFolder, layout: Layout, max_seq_length: int | None = None) -> None:
+    def __init__(
+        self, folder: ModelFolder, layout: Layout, max_seq_length: int | None = None, with_special: bool = True
+    ) -> None:
+        """Read the tokenizer; of each text, `with_special` also the special tokens that begin and end it."""
         from tokenizers import Tokenizer
 
         written = folder.read(join(layout.transformer, "tokenizer.json"))
@@ -60,6 +63,7 @@ class Tokens:
         except UnusableModel as error:
             raise UnusableModel(f"{folder.name}: {error}") from None
         self._tokenizer = Tokenizer.from_str(json.dumps(loaded))
+        self._with_special = with_special
         _check_added_tokens(folder, layout, file, self._tokenizer)
         self.max_seq_length = max_seq_length or layout.max_seq_length
         if self.max_seq_length is not None:
@@ -76,7 +80,7 @@ class Tokens:
         self._has_types = "token_type_ids" in config.get("model_input_names", ["token_type_ids"])
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """The tokens of each text or pair, truncated, with the special tokens."""
+        """The tokens of each text or pair, truncated, with the special tokens unless they are not asked for."""
         if not self._may_shorten:
             return self._encode(texts)
         shortened = [self._shortened(text) for text in texts]
@@ -94,9 +98,10 @@ class Tokens:
     def _encode(self, texts: Sequence[Text]) -> list[Encoded]:
         # A single one is not worth waking other threads for.
         if len(texts) == 1:
-            encodings = [self._tokenizer.encode(*([texts[0]] if isinstance(texts[0], str) else texts[0]))]
+            text, pair = (texts[0], None) if isinstance(texts[0], str) else texts[0]
+            encodings = [self._tokenizer.encode(text, pair, add_special_tokens=self._with_special)]
         else:
-            encodings = self._tokenizer.encode_batch_fast(texts)
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._with_special)
         return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
 
     def _shortened(self, text: Text) -> Text:

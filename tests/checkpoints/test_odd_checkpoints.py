@@ -273,15 +273,6 @@ def test_a_model_card_never_ends_a_build(fetch: Fetch, card: bytes, licence: str
 # --- What is not possible reads like a reason ------------------------------------------------------------
 
 
-def inference_free(folder: Path) -> None:
-    odd.set_rows(folder, [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}])
-    types = {
-        "query_0": "sentence_transformers.sparse_encoder.models.SparseStaticEmbedding",
-        "document_0": "sentence_transformers.models.Transformer",
-    }
-    odd.change(folder / "router_config.json", types=types)
-
-
 def causal_reranker(folder: Path) -> None:
     odd.without_modules(folder)
     odd.change(folder / "config.json", architectures=["Qwen3ForCausalLM"], model_type="qwen3")
@@ -293,7 +284,6 @@ def causal_reranker(folder: Path) -> None:
         (first_module("sentence_transformers.models.CLIPModel"), {}, "A CLIP model embeds images beside texts"),
         (first_module("sentence_transformers.models.StaticEmbedding"), {}, "StaticEmbedding model has no graph"),
         (first_module("sentence_transformers.models.BoW"), {}, "bag of words"),
-        (inference_free, {}, "This Router is inference-free"),
         (causal_reranker, {"kind": "CrossEncoder"}, "a causal reranker"),
         (
             in_json("sentence_bert_config.json", modality_config={"image": {}, "text": {}}),

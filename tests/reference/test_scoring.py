@@ -1,5 +1,6 @@
 """A model's scores on labelled tasks."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ class CountingModel:
 
     def __init__(self) -> None:
         self.encoded: list[str] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        """The modules, of which none is a Router."""
+        return iter(())
 
     def encode(self, texts: list[str], **options: Any) -> np.ndarray:
         self.encoded += texts

@@ -199,8 +199,10 @@ def test_what_is_not_known_is_named(copy: Path) -> None:
         path.unlink() if before is None else path.write_bytes(before)
 
     modules = json.loads((copy / "modules.json").read_text())
-    for kind in ("sentence_transformers.models.LSTM", "own_code.Pooling", "sentence_transformers.models.Router"):
+    for kind in ("sentence_transformers.models.LSTM", "own_code.Pooling"):
         refused("modules.json", [*modules, {"path": "3_X", "type": kind}], rf"3_X is a {kind}, which is not computed")
+    router = {"path": "3_X", "type": "sentence_transformers.models.Router"}
+    refused("modules.json", [*modules, router], "3_X has no types, structure and parameters of a Router")
     refused("modules.json", [{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}], "StaticEmbedding")
     refused("modules.json", [{"path": "", "type": "own.Transformer"}], "code of the model's own")
     refused("1_Pooling/config.json", {"pooling_mode": "median"}, "pools by median")
