@@ -16,8 +16,8 @@ from foundry.variants import checkpoint_folder
 OURS = "sentence_transformers."
 KNOWN_TABLE_SETTINGS = {"frozen"}
 SAVED_APART = (
-    "Save each side as a model of its own, and build both: for each route of model[0].sub_modules, "
-    "{kind}(modules=[*route, *model[1:]]).save_pretrained(folder)"
+    "Save each side as a model of its own, and build both: for name, route in model[0].sub_modules.items(): "
+    "{kind}(modules=[*route, *list(model)[1:]]).save_pretrained(name)"
 )
 
 
@@ -78,7 +78,8 @@ def _check_table(folder: Path, sides: Sides, path: str) -> None:
 def _two_graphs(sides: Sides, kind: str | None) -> str:
     """Why a Router's two sides are not built, and what can be done instead."""
     query, document = class_name(sides.query[0]), class_name(sides.document[0])
-    apart = SAVED_APART.format(kind=kind or "SentenceTransformer")
+    is_sparse = any(class_name(row) == "SpladePooling" for row in sides.document)
+    apart = SAVED_APART.format(kind=kind or ("SparseEncoder" if is_sparse else "SentenceTransformer"))
     if query == document:
         return (
             f"It has a {query} for queries and another for documents, each with a graph of its own, and a variant is "

@@ -45,10 +45,16 @@ def align(folder: Path, expected: Reference, texts: Sequence[str]) -> tuple[Toke
     transformer = folder / checkpoint_folder.transformer_path(folder)
     limit = checkpoint_folder.max_seq_length(folder)
     was_plain = tokenization.is_plain(folder)
+    inputs = expected.tokenizer_inputs(texts)
+    of_queries = _ids_of_queries(folder, inputs)
     changed = rewrite(folder, expected.facts["trust_remote_code"])
     if changed is None:
         return None, []
-    inputs = expected.tokenizer_inputs(texts)
+    if of_queries is not None and _ids_of_queries(folder, inputs, is_rewritten=True) != of_queries:
+        raise FoundryError(
+            f"{FILE} of queries, written so that it says everything, gives transformers other token ids than before: "
+            "publish with the version of transformers that the checkpoint was saved with"
+        )
     ids = by_file_as_it_is(transformer / FILE, inputs)
     same = sum(mine == frozen for mine, frozen in zip(ids, expected.tokens, strict=True))
     if not (was_plain and same == len(inputs)):
@@ -86,8 +92,50 @@ def rewrite(folder: Path, trusts_code: bool) -> list[str] | None:
     changed = [
         _write(transformer / FILE, file | tokenizer_changes(file, config, limit)),
         _write(transformer / CONFIG, config | config_changes(config, limit)),
+        *_rewrite_queries(folder),
     ]
     return [path.relative_to(folder).as_posix() for path in changed if path is not None]
+
+
+def _overruled_queries(folder: Path) -> Path | None:
+    """The folder of the table that queries are looked up in, where its tokenizer is of a class that has a say in the
+    tokens beside its file; None for one of BERT's, which every reader knows, and where there is no table."""
+    table = checkpoint_folder.query_table(folder)
+    if table is None or not (folder / table / CONFIG).is_file():
+        return None
+    name = files.read_json(folder / table / CONFIG).get("tokenizer_class")
+    is_known = name in tokenization.PLAIN_CLASSES or name in tokenization.BERT_CLASSES
+    return None if is_known else folder / table
+
+
+def _rewrite_queries(folder: Path) -> list[Path | None]:
+    """Write the tokenizer of queries as it is once loaded, where its file does not say everything."""
+    table = _overruled_queries(folder)
+    if table is None:
+        return []
+    tokenizer = _query_tokenizer(table)
+    if not tokenizer.is_fast:
+        return []
+    file, config = as_loaded(tokenizer)
+    return [_write(table / FILE, file), _write(table / CONFIG, config)]
+
+
+def _ids_of_queries(folder: Path, inputs: Sequence[Any], is_rewritten: bool = False) -> list[list[int]] | None:
+    """The ids of each text as a query by transformers, without special tokens, where `_rewrite_queries` changes or has
+    changed something; else None."""
+    path = checkpoint_folder.query_table(folder)
+    table = folder / path if is_rewritten and path is not None else _overruled_queries(folder)
+    if table is None:
+        return None
+    ids: list[list[int]] = _query_tokenizer(table)(list(inputs), truncation=True, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _query_tokenizer(table: Path) -> Any:
+    """The tokenizer of queries as Sentence Transformers loads it."""
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(table, local_files_only=True)
 
 
 def as_loaded(tokenizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:

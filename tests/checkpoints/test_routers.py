@@ -212,3 +212,23 @@ def test_a_lost_layer_of_documents_is_seen_where_queries_are_the_default(
         save_file(weights, path, metadata={"format": "pt"})
 
     refused(fetch, changed("by_query", lose), "does not hold 2 of the weights that it needs as a SparseEncoder")
+
+
+def test_what_is_advised_for_two_transformers_can_be_built(
+    fetch: Fetch, saved: dict[str, Path], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(saved["two"]), device="cpu")
+    routes = dict(model[0].sub_modules.items())
+    assert [*routes] == ["query", "document"]
+    SentenceTransformer(modules=[*routes["query"], *list(model)[1:]]).save_pretrained(str(tmp_path / "query"))
+
+    def replace(folder: Path) -> None:
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "query", folder)
+
+    out = fetch(replace)
+    assert (out / "model.safetensors").read_bytes() == (
+        saved["two"] / "query_0_Transformer/model.safetensors"
+    ).read_bytes()

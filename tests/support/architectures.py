@@ -12,6 +12,7 @@ import yaml
 
 from foundry.validation.results import why_failed
 from foundry.variants.naming import backend
+from tests.support import routers
 from tests.support.projects import ROOT
 from tests.support.stages import build, validate_in
 from tests.support.texts import documents
@@ -211,8 +212,13 @@ tests/export/test_architectures.py builds the models again and compares. This is
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of
 `params.yaml`; int8 holds all but those of closeness, for which random weights leave no room, and fp16 looser ones.
-Each CrossEncoder has three labels.
+Each CrossEncoder has three labels. *Queries by a table* are SparseEncoders whose Router looks queries up, and these are
+torch's to the last bit; *a head for each side* are SentenceTransformers with a Dense layer for queries and another one
+for documents.
 """
+BY_TABLE, BY_HEADS = "SparseEncoder, queries by a table", "SentenceTransformer, a head for each side"
+# Kinds with a Router, whose transformer is like that of another kind: an architecture for each kind of tokenizer.
+WITH_ROUTER = {BY_TABLE: ("bert", "roberta", "xlm-roberta", "distilbert"), BY_HEADS: ("bert",)}
 
 
 def combinations() -> list[tuple[str, str]]:
@@ -225,18 +231,24 @@ def combinations() -> list[tuple[str, str]]:
         "CrossEncoder": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     }
     # T5's heads are on its decoder, too, which Sentence Transformers does not use.
-    return [
+    plain = [
         (kind, name)
         for kind, names in known.items()
         for name in ARCHITECTURES
         if name in names and not (name == "t5" and kind != "SentenceTransformer")
     ]
+    return plain + [(kind, name) for kind, names in WITH_ROUTER.items() for name in names]
 
 
 def make_kind(folder: Path, name: str, kind: str) -> Path:
     """A tiny model of this architecture and kind, as Sentence Transformers saves it."""
     import sentence_transformers
 
+    if kind in WITH_ROUTER:
+        add, encoder = (
+            (routers.with_table, "SparseEncoder") if kind == BY_TABLE else (routers.with_heads, "SentenceTransformer")
+        )
+        return add(make_kind(folder / "encoder", name, encoder), folder / "saved")
     if kind == "SentenceTransformer":
         return make_embedder(folder, name)
     # Three labels: with random weights, one score is much the same for every pair, and int8 has nothing to keep.

@@ -7,43 +7,51 @@ from tests.support.checkpoints import make_checkpoint, make_kind
 
 
 def make_inference_free(folder: Path, default: str | None = "document", prompts: dict[str, str] | None = None) -> Path:
-    """A SparseEncoder that looks queries up in a table of random weights, a few of them zero and a few negative."""
+    """A SparseEncoder that looks queries up in a table."""
+    return with_table(make_kind(folder / "encoder", "SparseEncoder"), folder / "saved", default, prompts)
+
+
+def with_table(
+    encoder: Path, folder: Path, default: str | None = "document", prompts: dict[str, str] | None = None
+) -> Path:
+    """A SparseEncoder whose documents go through another one, and whose queries are looked up in a table of random
+    weights, a few of them zero and a few negative."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmbedding
 
-    encoder = SparseEncoder(str(make_kind(folder / "encoder", "SparseEncoder")), device="cpu")
-    size = encoder[0].model.config.vocab_size
+    documents = SparseEncoder(str(encoder), device="cpu")
+    size = len(documents.tokenizer)
     weights = torch.rand(size, generator=torch.Generator().manual_seed(3)) * 3
     weights[::50], weights[1::50] = 0, -1
-    table = SparseStaticEmbedding(encoder[0].tokenizer, weights, frozen=True)
-    router = Router(
-        {"query": [table], "document": [encoder[0], encoder[1]]}, default, allow_empty_key=default is not None
-    )
-    model = SparseEncoder(modules=[router], similarity_fn_name="dot", prompts=prompts)
-    return saved(model, folder / "saved")
+    table = SparseStaticEmbedding(documents.tokenizer, weights, frozen=True)
+    routes = {"query": [table], "document": list(documents)}
+    router = Router(routes, default, allow_empty_key=default is not None)
+    return saved(SparseEncoder(modules=[router], similarity_fn_name="dot", prompts=prompts), folder)
 
 
 def make_with_heads(folder: Path, router_first: bool = False, default: str | None = "document") -> Path:
-    """A SentenceTransformer of one transformer, with a Dense layer for queries and another for documents; its Router
-    stands behind the pooling, or is all of it."""
+    """A SentenceTransformer of one transformer with a head for queries and another for documents."""
+    return with_heads(make_checkpoint(folder / "encoder"), folder / "saved", router_first, default)
+
+
+def with_heads(encoder: Path, folder: Path, router_first: bool = False, default: str | None = "document") -> Path:
+    """A SentenceTransformer of another one's transformer and pooling, with a Dense layer for queries and another for
+    documents; its Router stands behind the pooling, or is all but the normalization."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Router
 
-    encoder = SentenceTransformer(str(make_checkpoint(folder / "encoder")), device="cpu")
+    before = list(SentenceTransformer(str(encoder), device="cpu"))[:2]
     torch.manual_seed(5)
-    transformer, pooling = encoder[0], encoder[1]
     heads = {
         "query": [Dense(32, 16, activation_function=torch.nn.Tanh())],
         "document": [Dense(32, 16, activation_function=torch.nn.Identity())],
     }
-    before = [transformer, pooling]
     if router_first:
-        heads = {name: [*before, *head] for name, head in heads.items()}
-        before = []
+        heads, before = {name: [*before, *head] for name, head in heads.items()}, []
     router = Router(heads, default, allow_empty_key=default is not None)
-    return saved(SentenceTransformer(modules=[*before, router, Normalize()]), folder / "saved")
+    return saved(SentenceTransformer(modules=[*before, router, Normalize()]), folder)
 
 
 def make_two_transformers(folder: Path) -> Path:
