@@ -55,7 +55,8 @@ def routers(model: Any) -> list[list[Any]]:
     result = []
     for place, module in enumerate(model):
         if type(module).__name__ in ROUTERS:
-            mappings = {str(key): route for key, route in module.route_mappings.items()}
+            # Sentence Transformers 5 has no mappings.
+            mappings = {str(key): route for key, route in getattr(module, "route_mappings", {}).items()}
             routes = {name: [type(part).__name__ for part in route] for name, route in module.sub_modules.items()}
             result.append([place, module.default_route, mappings, routes])
     return result

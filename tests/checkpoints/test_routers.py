@@ -25,6 +25,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "free": routers.make_inference_free(root / "free"),
         "by_query": routers.make_inference_free(root / "by_query", default="query"),
+        "hub": routers.make_as_on_the_hub(root / "hub"),
         "heads": routers.make_with_heads(root / "heads"),
         "sides": routers.make_with_heads(root / "sides", router_first=True),
         "two": routers.make_two_transformers(root / "two"),
@@ -73,16 +74,6 @@ def table_weights(change: Callable[[Any], dict[str, Any]]) -> Change:
     return write
 
 
-def at_root(folder: Path) -> None:
-    """Put the transformer of documents into the model's own folder, as those of OpenSearch on the Hub have it."""
-    inside = folder / "document_0_Transformer"
-    for path in inside.iterdir():
-        path.rename(folder / path.name)
-    inside.rmdir()
-    text = router(folder).read_text()
-    router(folder).write_text(text.replace('"document_0_Transformer"', '""'))
-
-
 @pytest.mark.parametrize("name", ["free", "by_query"])
 def test_an_inference_free_encoder(fetch: Fetch, changed: Callable[..., Change], name: str) -> None:
     out = fetch(changed(name))
@@ -95,7 +86,7 @@ def test_an_inference_free_encoder(fetch: Fetch, changed: Callable[..., Change],
 
 
 def test_a_transformer_in_the_models_own_folder(fetch: Fetch, changed: Callable[..., Change]) -> None:
-    out = fetch(changed("free", at_root))
+    out = fetch(changed("hub"))
     assert checkpoint_folder.transformer_path(out) == ""
     assert (out / "model.safetensors").is_file()
     assert checkpoint_folder.query_table(out) == TABLE

@@ -12,7 +12,9 @@ import yaml
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.data.labelled import Task
 from foundry.loading import loader
+from foundry.reference import scoring
 from foundry.variants import naming, variant_folder
 from tests.support import publishing, routers
 from tests.support.checkpoints import write_own_task
@@ -26,6 +28,7 @@ PROMPTS = {"query": "query: ", "document": "text: "}
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "free": routers.make_inference_free,
     "prompted": lambda folder: routers.make_inference_free(folder, default=None, prompts=PROMPTS),
+    "hub": routers.make_as_on_the_hub,
     "heads": routers.make_with_heads,
     "sides": lambda folder: routers.make_with_heads(folder, router_first=True, default=None),
 }
@@ -49,7 +52,7 @@ def model(
 
 
 def has_table(model: Path) -> bool:
-    return model.name in ("free", "prompted")
+    return model.name in ("free", "prompted", "hub")
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +145,19 @@ def test_the_finished_embedding_is_in_the_graph_where_one_head_serves_both(model
     head = variant_folder.built(model / "onnx")[variant_folder.HEAD]
     assert (head["output"] == "sparse_embedding") == has_table(model)
     assert has_table(model) or "a head for queries and another for documents" in head["left_out"]
+
+
+def test_a_labelled_search_looks_queries_up(model: Path) -> None:
+    corpus = {str(number): text for number, text in enumerate(documents()[:12])}
+    queries = {name: " ".join(text.split()[:5]) for name, text in list(corpus.items())[:6]}
+    relevant = {name: [name] for name in queries}
+    task: Task = {"kind": "retrieval", "queries": queries, "corpus": corpus, "relevant": relevant}
+    torch, onnx = (
+        scoring.score_tasks(loader.load(model / variant, variant), 8, {"search": task}, [], np.empty((0, 1)))
+        for variant in ("torch", "onnx")
+    )
+    assert torch == pytest.approx(onnx)
+    assert torch["search"] > 0
 
 
 # --- A table is compared bit by bit ---------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from foundry.reference import reference as frozen_reference
 from foundry.reference import tokenizer_files
 from foundry.reference.nasty_texts import nasty_texts
 from foundry.reference.reference import Reference
+from tests.support import architectures, routers
 from tests.support.odd_checkpoints import make_phobert
 from tests.support.texts import documents
 
@@ -144,6 +145,32 @@ def test_a_tokenizer_of_python_alone_is_nothing_to_change(
     expected: Reference, texts: list[str], tmp_path: Path
 ) -> None:
     assert tokenizer_files.align(make_phobert(tmp_path / "phobert"), expected, texts) == (None, [])
+
+
+def test_the_tokenizer_of_queries_says_everything_too(tmp_path: Path) -> None:
+    from foundry_runtime.errors import UnusableModel
+    from foundry_runtime.folder import open_folder
+    from foundry_runtime.layout import read_layout
+    from foundry_runtime.query_table import QueryTable
+    from transformers import AutoTokenizer
+
+    def read_table() -> QueryTable:
+        folder = open_folder(model, verify=False)
+        return QueryTable(folder, read_layout(folder), table.name)
+
+    encoder = architectures.make_kind(tmp_path / "encoder", "roberta", "SparseEncoder")
+    model = routers.with_table(encoder, tmp_path / "model")
+    table = model / "query_0_SparseStaticEmbedding"
+    change(table / "tokenizer_config.json", tokenizer_class="RobertaTokenizer", add_prefix_space=True)
+    options = {"truncation": True, "add_special_tokens": False}
+    before = AutoTokenizer.from_pretrained(table)(NASTY, **options)["input_ids"]
+    with pytest.raises(UnusableModel, match="its tokenizer is a RobertaTokenizer"):
+        read_table()
+    changed = tokenizer_files.rewrite(model, trusts_code=False)
+    assert {f"{table.name}/{name}" for name in ("tokenizer.json", "tokenizer_config.json")} <= {*(changed or ())}
+    assert AutoTokenizer.from_pretrained(table)(NASTY, **options)["input_ids"] == before
+    assert read_table().token_ids(NASTY) == before
+    assert not [name for name in tokenizer_files.rewrite(model, trusts_code=False) or () if name.startswith(table.name)]
 
 
 def test_what_is_published_is_aligned(published: Path) -> None:

@@ -1,5 +1,6 @@
 """Tiny models with a Router, as Sentence Transformers saves them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,31 @@ def with_table(
     routes = {"query": [table], "document": list(documents)}
     router = Router(routes, default, allow_empty_key=default is not None)
     return saved(SparseEncoder(modules=[router], similarity_fn_name="dot", prompts=prompts), folder)
+
+
+def make_as_on_the_hub(folder: Path) -> Path:
+    """The same in the form of OpenSearch's models: the transformer of documents in the model's own folder, and names of
+    modules from before version 6."""
+    model = make_inference_free(folder)
+    inside = model / "document_0_Transformer"
+    for path in inside.iterdir():
+        path.rename(model / path.name)
+    inside.rmdir()
+    modules = "sentence_transformers.sparse_encoder.models."
+    settings = {
+        "types": {
+            "query_0_SparseStaticEmbedding": f"{modules}SparseStaticEmbedding",
+            "": f"{modules}MLMTransformer",
+            "document_1_SpladePooling": f"{modules}SpladePooling",
+        },
+        "structure": {"query": ["query_0_SparseStaticEmbedding"], "document": ["", "document_1_SpladePooling"]},
+        "parameters": {"default_route": "document", "allow_empty_key": True},
+    }
+    (model / "router_config.json").write_text(json.dumps(settings))
+    rows = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}]
+    (model / "modules.json").write_text(json.dumps(rows))
+    (model / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": False}))
+    return model
 
 
 def make_with_heads(folder: Path, router_first: bool = False, default: str | None = "document") -> Path:
