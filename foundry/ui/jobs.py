@@ -14,7 +14,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -32,7 +32,7 @@ SHARED_RUNS = 2  # at once on a shared host, of all users
 TAIL_BYTES = 20_000
 
 
-class Record(TypedDict):
+class Record(TypedDict, total=False):
     """job.json"""
 
     command: list[str]
@@ -41,6 +41,8 @@ class Record(TypedDict):
     ended: float | None
     exit_code: int | None
     stopped: bool
+    most_bytes: int | None  # that the workspace's folder may hold while it runs; None: as many as there is room for
+    why_stopped: str  # a line for people, where nobody asked for the stop
 
 
 class Job(NamedTuple):
@@ -60,8 +62,11 @@ class Event(TypedDict):
     offset: int  # in bytes
 
 
-def start(workspace: Workspace, command: Sequence[str], what: str) -> Job:
+def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Callable[[], object] = lambda: None) -> Job:
     """Start a command in the workspace, detached from this process.
+
+    Args:
+        prepare: Is called when the lock is held, so that the command finds just the settings that this wrote.
 
     Raises:
         FoundryError: when one runs already, or on a shared host too many.
@@ -73,11 +78,12 @@ def start(workspace: Workspace, command: Sequence[str], what: str) -> Job:
             raise FoundryError("something runs here already: wait until it has ended, or stop it")
         if workspace.shared and (count := _running_beside(workspace)) >= SHARED_RUNS:
             raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
+        prepare()
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         folder = workspace.state / "jobs" / name
         record: Record = {
             "command": list(command), "what": what, "started": time.time(), "ended": None, "exit_code": None,
-            "stopped": False,
+            "stopped": False, "most_bytes": workspaces.QUOTA_BYTES if workspace.shared else None,
         }  # fmt: skip
         files.write_json(folder / RECORD, record)
         (folder / LOG).touch()
@@ -110,6 +116,19 @@ def _locked(workspace: Workspace, seconds: float = 1.0) -> Iterator[int | None]:
                 time.sleep(0.05)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def idle(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace's lock, so that nothing starts, and nobody else changes settings, in the meantime.
+
+    Raises:
+        FoundryError: when something runs.
+    """
+    with _locked(workspace) as lock:
+        if lock is None:
+            raise FoundryError("something runs here: change settings when it has ended, or stop it first")
+        yield
 
 
 def is_running(workspace: Workspace) -> bool:

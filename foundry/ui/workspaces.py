@@ -135,15 +135,30 @@ def copy_project(template: Path, target: Path) -> None:
 
 
 def size_bytes(folder: Path) -> int:
-    """How much a folder holds; files that were removed meanwhile do not count."""
+    """How much a folder holds. Files that were removed meanwhile do not count, and one with several names counts once:
+    DVC links what its cache holds."""
     total = 0
+    seen: set[tuple[int, int]] = set()
     for path, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118  # many files: no Path for each
+                status = os.lstat(os.path.join(path, name))  # noqa: PTH118  # many files: no Path for each
             except OSError:
                 continue
+            if status.st_nlink > 1:
+                if (file := (status.st_dev, status.st_ino)) in seen:
+                    continue
+                seen.add(file)
+            total += status.st_size
     return total
+
+
+def quota_message(size: int, most_bytes: int) -> str:
+    """What a user is told whose folder is too large."""
+    return (
+        f"your folder holds {size / 1e9:.1f} GB, and {most_bytes / 1e9:.0f} are allowed here: remove a model, "
+        "and then what is left over"
+    )
 
 
 def require_quota(workspace: Workspace) -> None:
@@ -153,7 +168,4 @@ def require_quota(workspace: Workspace) -> None:
         FoundryError: when it may not.
     """
     if workspace.shared and (size := size_bytes(workspace.root)) > QUOTA_BYTES:
-        raise FoundryError(
-            f"your folder holds {size / 1e9:.1f} GB, and {QUOTA_BYTES / 1e9:.0f} are allowed here: remove a model, "
-            "and then what is left over"
-        )
+        raise FoundryError(quota_message(size, QUOTA_BYTES))

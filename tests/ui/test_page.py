@@ -141,6 +141,7 @@ def test_from_a_model_to_a_pull_request(
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         fill(page, "repo", REPO)
+        settings = (project / "params.yaml").read_bytes()
         page.locator("#preview-hub").click()
         says(page, "publish-message", "nothing is sent")
         says(page, "publish-state", "Nothing was sent.")
@@ -159,6 +160,12 @@ def test_from_a_model_to_a_pull_request(
         wait_for_end(project)
         assert hub.requests.count("commit") == before
         assert list(hub.repos[REPO].discussions) == [1]
+        assert (project / "params.yaml").read_bytes() == settings  # no later build sends anything
+        go(page, "Watch")
+        page.locator("#start").click()
+        says(page, "watch-message", "it runs")
+        wait_for_end(project)
+        assert hub.requests.count("commit") == before
     assert TOKEN not in page.content()
     no_token_below(project, TOKEN)
 

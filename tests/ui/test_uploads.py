@@ -61,6 +61,8 @@ def test_what_is_too_much_is_refused(tmp_path: Path, workspace: Workspace, monke
         uploads.read(path)
     monkeypatch.setattr(uploads, "MOST_BYTES", 3)
     with pytest.raises(FoundryError, match="are allowed"):
+        uploads.columns(path)  # which is looked at before the rest
+    with pytest.raises(FoundryError, match="are allowed"):
         uploads.read(path)
 
 
