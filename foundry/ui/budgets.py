@@ -7,6 +7,7 @@ from ruamel.yaml.error import YAMLError
 
 from foundry.base import yaml_editing
 from foundry.base.errors import FoundryError
+from foundry.params import resolving
 from foundry.ui import editing, jobs
 from foundry.ui.workspaces import Workspace
 
@@ -21,6 +22,7 @@ MEASURES = {
     "min_cosine": (0.0, 1.0, 0.99, "the same for the worst text; 0: not asked for"),
 }
 MINUTES = (1, 240, 60)
+MOST = 4  # variants within a budget, on a shared host
 SHARED_MINUTES = 30  # of a shared host, on which others wait
 
 
@@ -71,7 +73,11 @@ def add(workspace: Workspace, kind: Any, ending: Any, values: Mapping[str, Any],
     if workspace.shared and row.row["search"]["minutes"] > SHARED_MINUTES:
         raise FoundryError(f"a search may take {SHARED_MINUTES} minutes here")
     with jobs.idle(workspace):
-        if row.name in editing.read(workspace).variant_names:
+        params = editing.read(workspace)
+        count = sum(resolving.budget(params, name) is not None for name in params.variant_names)
+        if workspace.shared and count >= MOST:
+            raise FoundryError(f"{MOST} variants within a budget are allowed in a project here")
+        if row.name in params.variant_names:
             raise FoundryError(f"there is a variant called {row.name} already: take another ending")
         editing.write(workspace, with_row(editing.shown(workspace), row))
     return row.name

@@ -1,6 +1,7 @@
 """What can be chosen: models, variants by what they are for, thresholds. What the browser sends is not trusted."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
 SHARED_DOWNLOAD_MB = 2_500  # of the largest model on a shared host, its weights and all else
+SHARED_MODELS = 20
 MOST_MB = 1_000_000
 # The thresholds that have a slider: from, to, step, and what each means.
 SLIDERS = {
@@ -48,6 +50,8 @@ def add(workspace: Workspace, name: Any, source: Any, revision: Any, variants: A
         FoundryError: when it cannot be built, runs code of its own, or is too large for a shared host.
     """
     editing.require_slug(name)
+    if workspace.shared and len(editing.read(workspace).models) >= SHARED_MODELS:
+        raise FoundryError(f"{SHARED_MODELS} models are allowed in a project here: remove one first")
     found = look(workspace, source, revision)
     if found["refused"]:
         raise FoundryError(f"this model cannot be built: {found['refused']}")
@@ -76,7 +80,8 @@ def choices(params: Params, weights_mb: float) -> list[tuple[str, str]]:
 
 def weights(value: Any) -> float:
     """Megabytes of weights, whatever the browser sent."""
-    return min(max(float(value), 0.01), MOST_MB) if isinstance(value, int | float) else estimates.BASE_MB
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return min(max(float(value), 0.01), MOST_MB) if is_number else estimates.BASE_MB
 
 
 def name_for(source: str) -> str:

@@ -82,9 +82,9 @@ def quota_watch(root: Path, most_bytes: int | None) -> Callable[[], str | None]:
         start = time.monotonic()
         if most_bytes is None or start < next_look:
             return None
-        size = workspaces.size_bytes(root)
+        why = workspaces.too_full(root, most_bytes)
         next_look = start + max(QUOTA_SECONDS, 10 * (time.monotonic() - start))
-        return workspaces.quota_message(size, most_bytes) if size > most_bytes else None
+        return why
 
     return watch
 

@@ -19,6 +19,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
 MOST_BYTES = 20_000_000
 MOST_TEXTS = 100_000
 MOST_FILES = 10
+MOST_COLUMNS = 200
 PREVIEW = 8
 ROWS_TRIED = 20
 LONGEST_SHOWN = 200  # characters
@@ -103,10 +104,12 @@ def columns(path: Path) -> list[str]:
             with path.open(encoding="utf-8-sig", errors="replace") as file:
                 header = file.readline(100_000)
             delimiter = max(csv_files.DELIMITERS, key=header.count)
-            return [cell.strip().strip('"') for cell in header.strip().split(delimiter) if cell.strip()]
+            cells = [cell.strip().strip('"') for cell in header.strip().split(delimiter) if cell.strip()]
+            return [cell for cell in cells if len(cell) <= LONGEST_SHOWN][:MOST_COLUMNS]
         if path.suffix.lower() != ".txt":
             _, record = next(json_files.records(path))
-            return [name for name, value in record.items() if isinstance(value, str)]
+            names = [name for name, value in record.items() if isinstance(value, str) and len(name) <= LONGEST_SHOWN]
+            return names[:MOST_COLUMNS]
     except (FoundryError, OSError, StopIteration):
         return []
     return []
@@ -136,6 +139,8 @@ def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Previe
     """
     slug = editing.require_slug(name)
     wanted = str(column or "text")
+    if len(wanted) > LONGEST_SHOWN or not wanted.isprintable():
+        raise FoundryError(f"a column's name has at most {LONGEST_SHOWN} characters, and none that cannot be seen")
     preview = read(uploaded, wanted)
     with jobs.idle(workspace):
         _add_source(workspace, uploaded, slug, wanted)

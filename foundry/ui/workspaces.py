@@ -25,6 +25,7 @@ GIT_USER = ("-c", "user.name=foundry", "-c", "user.email=foundry@localhost")
 # Below .dvc/tmp, which git does not look into.
 STATE = Path(".dvc/tmp/ui")
 QUOTA_BYTES = 20_000_000_000
+FREE_BYTES = 2_000_000_000  # of the disk, which runs of a shared host leave free
 TOKEN = "HF_TOKEN"
 _making = threading.Lock()
 
@@ -153,12 +154,16 @@ def size_bytes(folder: Path) -> int:
     return total
 
 
-def quota_message(size: int, most_bytes: int) -> str:
-    """What a user is told whose folder is too large."""
-    return (
-        f"your folder holds {size / 1e9:.1f} GB, and {most_bytes / 1e9:.0f} are allowed here: remove a model, "
-        "and then what is left over"
-    )
+def too_full(root: Path, most_bytes: int) -> str | None:
+    """Why a user's folder may not grow any more: it is too large, or the disk that all users share is nearly full."""
+    if (size := size_bytes(root)) > most_bytes:
+        return (
+            f"your folder holds {size / 1e9:.1f} GB, and {most_bytes / 1e9:.0f} are allowed here: remove a model, "
+            "and then what is left over"
+        )
+    if shutil.disk_usage(root).free < FREE_BYTES:
+        return "the disk of this host is nearly full: try again later, or use a machine of your own"
+    return None
 
 
 def require_quota(workspace: Workspace) -> None:
@@ -167,5 +172,5 @@ def require_quota(workspace: Workspace) -> None:
     Raises:
         FoundryError: when it may not.
     """
-    if workspace.shared and (size := size_bytes(workspace.root)) > QUOTA_BYTES:
-        raise FoundryError(quota_message(size, QUOTA_BYTES))
+    if workspace.shared and (why := too_full(workspace.root, QUOTA_BYTES)) is not None:
+        raise FoundryError(why)

@@ -1,5 +1,6 @@
 """Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -145,6 +146,26 @@ def test_a_run_that_fills_its_folder_is_stopped_with_a_line(
     assert job.record["stopped"]
     assert "are allowed here: remove a model" in job.record["why_stopped"]
     assert jobs.read_log(job).splitlines()[-1] == f"error: stopped: {job.record['why_stopped']}"
+
+
+def test_a_user_asks_for_one_thing_at_a_time(workspace: Workspace) -> None:
+    """Short commands share the server's few workers: one user does not take all of them."""
+    user = workspace._replace(shared=True)
+    command = ["timeit", "-n", "1", "-r", "1"]
+    slow = threading.Thread(target=jobs.run_command, args=(user, [*command, "__import__('time').sleep(5)"]))
+    slow.start()
+    time.sleep(1.5)
+    with pytest.raises(FoundryError, match="is not done yet"):
+        jobs.run_command(user, [*command, "1"])
+    slow.join()
+    assert "loop" in jobs.run_command(user, [*command, "1"])
+
+
+def test_nothing_starts_on_a_disk_that_is_nearly_full(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspaces, "FREE_BYTES", 10**18)
+    with pytest.raises(FoundryError, match="nearly full"):
+        jobs.start(workspace._replace(shared=True), ["true"], "a trial")
+    assert jobs.every(workspace) == []
 
 
 def test_what_dvc_says_of_stages() -> None:
