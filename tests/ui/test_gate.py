@@ -11,6 +11,7 @@ import pytest
 
 from foundry.ui import upload_limits
 from foundry.ui.gate import MOST_BYTES_OF_JSON, MOST_BYTES_SENT, Asked, Gate
+from tests.support.asgi import ask
 
 REACHED = 200
 JOIN, DATA, UPLOAD = "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/upload"
@@ -19,32 +20,6 @@ JOIN, DATA, UPLOAD = "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradi
 async def behind(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": REACHED, "headers": []})
     await send({"type": "http.response.body", "body": b""})
-
-
-CLICK = {"session_hash": "a", "data": []}
-
-
-def ask(
-    gate: Gate, path: str, method: str = "GET", query: str = "", body: Any = CLICK,
-    twice: tuple[tuple[str, str], ...] = (), **headers: str,
-) -> tuple[int, dict[str, str]]:  # fmt: skip
-    """The status and the headers of the answer to a request; `twice` are headers beside the others."""
-    sent: list[Any] = []
-    headers = {"host": "127.0.0.1:7860", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    scope = {
-        "type": "http", "method": method, "path": path, "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in (*headers.items(), *twice)],
-    }  # fmt: skip
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": content}
-
-    asyncio.run(gate(scope, receive, send))
-    return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 from foundry.ui import login_sessions, workspaces
 from foundry.ui.gate import Gate
 from foundry.ui.login_sessions import LoginSessions
-from tests.ui.test_gate import ask
+from tests.support.asgi import ask
 
 TOKEN = "hf_" + "t" * 34
 
