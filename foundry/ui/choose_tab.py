@@ -7,7 +7,7 @@ import gradio as gr
 
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
-from foundry.ui import choosing, editing, estimates, jobs, markup, uploads
+from foundry.ui import budget_rows, choosing, editing, estimates, jobs, markup, uploads
 from foundry.ui.choosing import SLIDERS
 from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
 from foundry.ui.looking import Look
@@ -58,6 +58,7 @@ def build(context: Context) -> Refreshing:
             for key, (low, high, step, meaning) in SLIDERS.items()
         ]
         save = gr.Button("Save these thresholds", elem_id="save-thresholds")
+    budget = budget_rows.build(context.shared)
     with gr.Accordion("params.yaml, and models to remove", open=False):
         params_text = gr.Code(language="yaml", label="params.yaml", interactive=False, max_lines=24, elem_id="params")
         with gr.Row():
@@ -159,6 +160,15 @@ def build(context: Context) -> Refreshing:
     def on_save_4(of: str, a: float, b: float, c: float, d: float, request: gr.Request) -> Any:
         return on_save(of, a, b, c, d, request)
 
+    def on_budget(
+        kind: str, ending: str, mean: float, lowest: float, minutes: float, of: str, request: gr.Request
+    ) -> Any:
+        def action(workspace: Workspace) -> Any:
+            said = budget_rows.adding(kind, ending, mean, lowest, minutes)(workspace)
+            return (markup.message(said), *refresh(workspace, choosing.family(of)))
+
+        return answered(context, request, len(refreshed), action)
+
     def on_remove(named: str, of: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             editing.remove_model(workspace, named)
@@ -177,6 +187,7 @@ def build(context: Context) -> Refreshing:
     use.click(on_use, [upload, texts_name, column, family], [message, upload, preview, *refreshed], **slow)
     family.input(on_family, [family], [message, explained, *sliders], **quick)
     save.click(on_save_4, [family, *sliders], [message, *refreshed], **slow)
+    budget.add.click(on_budget, [*budget.inputs, family], [message, *refreshed], **slow)
     remove.click(on_remove, [model, family], [message, *refreshed], **slow)
     return on_load, [], refreshed
 

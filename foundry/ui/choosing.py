@@ -1,6 +1,7 @@
 """What can be chosen: models, variants by what they are for, thresholds. What the browser sends is not trusted."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -10,7 +11,8 @@ from foundry.ui import editing, estimates, jobs
 from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
-SHARED_WEIGHTS_MB = 2_500  # the largest model on a shared host
+SHARED_DOWNLOAD_MB = 2_500  # of the largest model on a shared host, its weights and all else
+SHARED_MODELS = 20
 MOST_MB = 1_000_000
 # The thresholds that have a slider: from, to, step, and what each means.
 SLIDERS = {
@@ -47,8 +49,9 @@ def add(workspace: Workspace, name: Any, source: Any, revision: Any, variants: A
     Raises:
         FoundryError: when it cannot be built, runs code of its own, or is too large for a shared host.
     """
-    editing.require_idle(workspace)
     editing.require_slug(name)
+    if workspace.shared and len(editing.read(workspace).models) >= SHARED_MODELS:
+        raise FoundryError(f"{SHARED_MODELS} models are allowed in a project here: remove one first")
     found = look(workspace, source, revision)
     if found["refused"]:
         raise FoundryError(f"this model cannot be built: {found['refused']}")
@@ -57,9 +60,9 @@ def add(workspace: Workspace, name: Any, source: Any, revision: Any, variants: A
             f"{found['source']} runs Python files of its own, which nobody has read: read them, and use "
             "`foundry add --trust-remote-code` on a machine of your own"
         )
-    if workspace.shared and found["weights_mb"] > SHARED_WEIGHTS_MB:
+    if workspace.shared and found["download_mb"] > SHARED_DOWNLOAD_MB:
         raise FoundryError(
-            f"{found['source']} has {found['weights_mb']:,.0f} MB of weights; {SHARED_WEIGHTS_MB:,} are allowed here"
+            f"{found['source']} has {found['download_mb']:,.0f} MB to download; {SHARED_DOWNLOAD_MB:,} are allowed here"
         )
     # What was looked at is what is added: the commit, and not the branch, which may have moved.
     return editing.add_model(workspace, name, source, found["revision"], variants)
@@ -77,7 +80,8 @@ def choices(params: Params, weights_mb: float) -> list[tuple[str, str]]:
 
 def weights(value: Any) -> float:
     """Megabytes of weights, whatever the browser sent."""
-    return min(max(float(value), 0.01), MOST_MB) if isinstance(value, int | float) else estimates.BASE_MB
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return min(max(float(value), 0.01), MOST_MB) if is_number else estimates.BASE_MB
 
 
 def name_for(source: str) -> str:

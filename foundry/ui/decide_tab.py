@@ -15,8 +15,8 @@ from foundry.ui.workspaces import Workspace
 from foundry.validation import results as verdicts
 
 USES = {
-    "One text at a time: latency": "latency", "Many texts in batches: throughput": "throughput",
-    "The smallest file": "size",
+    "One text at a time: latency": "latency", "Requests at a load: the time that 95% take": "requests",
+    "Many texts in batches: throughput": "throughput", "The smallest file": "size",
 }  # fmt: skip
 EXAMPLE = "A cat sits on the mat.\nA kitten lies on a rug.\nThe stock market fell today.\nShares lost value on Monday."
 

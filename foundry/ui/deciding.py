@@ -1,6 +1,5 @@
 """What was found of a model: verdicts, speed against closeness, what to deploy, and how two versions differ."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from foundry.base import files
@@ -15,7 +14,7 @@ from foundry.ui import editing, jobs
 from foundry.ui.workspaces import Workspace
 from foundry.validation.results import Validation, WorstText
 
-USES = ("latency", "throughput", "size")
+USES = ("latency", "requests", "throughput", "size")
 VERSIONS_SHOWN = 30
 REVISION_CHARACTERS = 100
 
@@ -86,6 +85,11 @@ def recommend(results: Results, model: str, use: str, budget: float, group: str 
     if use == "size":
         answer = recommendation.by_size(results.benchmark, validations, budget)
         lines = []
+    elif use == "requests":
+        if results.benchmark["requests"] is None:
+            raise FoundryError("no requests were measured: benchmark.efforts says `requests: {share: 0}`")
+        answer = recommendation.by_requests(results.benchmark, validations, budget)
+        lines = [other_load.describe(results.benchmark["other_load"])]
     else:
         names = groups(results)
         if group not in names:
@@ -137,8 +141,3 @@ def remember(workspace: Workspace, what: str) -> None:
     if workspace.shared and (workspace.root / "dvc.lock").is_file():
         for command in (("add", "dvc.lock", "params.yaml"), (*GIT_USER, "commit", "-qm", what)):
             subprocess.run(["git", *command], cwd=workspace.root, capture_output=True, check=False)
-
-
-def published_folder(workspace: Workspace, model: str) -> Path:
-    """The folder that publishing wrote for a model."""
-    return workspace.root / "artifacts/hub" / model

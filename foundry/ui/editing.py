@@ -30,16 +30,6 @@ def shown(workspace: Workspace) -> str:
     return workspace.params.read_text(encoding="utf-8")
 
 
-def require_idle(workspace: Workspace) -> None:
-    """Check that nothing runs: DVC has read the settings by now, and configure reads them again.
-
-    Raises:
-        FoundryError: when something runs.
-    """
-    if jobs.is_running(workspace):
-        raise FoundryError("something runs here: change settings when it has ended, or stop it first")
-
-
 def require_model(workspace: Workspace, name: Any) -> str:
     """The name of a model of params.yaml, whatever the browser sent.
 
@@ -95,17 +85,26 @@ def require_repo(name: Any) -> str:
     Raises:
         FoundryError: when it is none.
     """
+    wrong = f"{str(name)[:80]!r} is no repository on the Hub: org/name is expected"
     try:
-        return TypeAdapter(Repo).validate_python(name.strip() if isinstance(name, str) else name, strict=True)
+        repo = TypeAdapter(Repo).validate_python(name.strip() if isinstance(name, str) else name, strict=True)
     except ValidationError as error:
-        raise FoundryError(f"{str(name)[:80]!r} is no repository on the Hub: org/name is expected") from error
+        raise FoundryError(wrong) from error
+    if any(part.startswith((".", "-")) or ".." in part for part in repo.split("/")):  # no address above, and no option
+        raise FoundryError(wrong)
+    return repo
 
 
 def add_model(workspace: Workspace, name: Any, source: Any, revision: Any, variants: Any) -> str:
     """Add a model by `foundry add`, without the variants that were not chosen; what the command says."""
-    require_idle(workspace)
     checked, where = require_slug(name), require_source(workspace, source)
-    params = read(workspace)
+    with jobs.idle(workspace):
+        arguments = adding_arguments(read(workspace), revision, variants)
+        return jobs.run_command(workspace, [*arguments, "--", checked, where]).strip()
+
+
+def adding_arguments(params: Params, revision: Any, variants: Any) -> list[str]:
+    """`foundry add` with its options: the revision, and what is skipped."""
     chosen = require_variants(params, variants)
     arguments = ["foundry", "add"]
     if revision := str(revision or "").strip():
@@ -115,18 +114,17 @@ def add_model(workspace: Workspace, name: Any, source: Any, revision: Any, varia
     for variant in params.variant_names:
         if variant not in chosen and variant != "torch":
             arguments += ["--skip", variant]
-    return jobs.run_command(workspace, [*arguments, "--", checked, where]).strip()
+    return arguments
 
 
 def remove_model(workspace: Workspace, name: Any) -> None:
     """Take a model out of params.yaml; what was built of it stays until `foundry prune`."""
-    model = require_model(workspace, name)
-    text = without_entry(shown(workspace), ["models"], model)
-    raw = yaml_editing.load(text)
-    for keys in (["publish", "repos"],):
-        if model in (raw["publish"].get("repos") or {}):
-            text = without_entry(text, keys, model)
-    write(workspace, text)
+    with jobs.idle(workspace):
+        model = require_model(workspace, name)
+        text = without_entry(shown(workspace), ["models"], model)
+        if model in (yaml_editing.load(text)["publish"].get("repos") or {}):
+            text = without_entry(text, ["publish", "repos"], model)
+        write(workspace, text)
 
 
 def without_entry(text: str, keys: Sequence[str], name: str) -> str:
@@ -161,11 +159,20 @@ def without_entry(text: str, keys: Sequence[str], name: str) -> str:
 
 
 def set_values(workspace: Workspace, values: Mapping[tuple[str, ...], Any]) -> None:
-    """Set numbers, words or truth values of entries; one that is not there yet is added to its mapping."""
-    text = shown(workspace)
+    """Set numbers, words or truth values of entries; one that is not there yet is added to its mapping.
+
+    Raises:
+        FoundryError: when something runs, or params.yaml would be wrong.
+    """
+    with jobs.idle(workspace):
+        write(workspace, with_changed(shown(workspace), values))
+
+
+def with_changed(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
+    """The text of a YAML file with other values of entries, each of which is added where it is not there yet."""
     for keys, value in values.items():
         text = with_value(text, keys, value)
-    write(workspace, text)
+    return text
 
 
 def with_value(text: str, keys: Sequence[str], value: Any) -> str:
@@ -186,12 +193,11 @@ def has_entry(text: str, keys: Sequence[str]) -> bool:
 
 
 def write(workspace: Workspace, text: str) -> None:
-    """Write params.yaml, if it is right as a whole.
+    """Write params.yaml, if it is right as a whole. The caller holds the workspace's lock since it read the text.
 
     Raises:
-        FoundryError: with a line for each mistake that it would have, or when something runs.
+        FoundryError: with a line for each mistake that it would have.
     """
-    require_idle(workspace)
     try:
         resolving.validated(yaml_editing.load(text))
     except FoundryError as error:

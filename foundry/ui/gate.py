@@ -6,12 +6,15 @@ what the page itself asks for is let through, so that whatever these do is no do
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from foundry.ui import uploads, workspaces
+from foundry.ui import asking, uploads
+from foundry.ui.asking import RefusedError
+from foundry.ui.login_sessions import LoginSessions
+from foundry.ui.upload_limits import UploadLimits
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -25,9 +28,10 @@ READ = re.compile(
     rf"|{API}/(startup-events|theme\.css|app_id|upload_progress|queue/data|heartbeat/\w+)/?"
 )
 WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
+HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 MOST_BYTES_SENT = uploads.MOST_BYTES + 1_000_000
-MOST_BYTES_KEPT = 500_000_000  # of uploads that nobody has used yet
+MOST_BYTES_OF_JSON = 2_000_000
 MOST_SESSIONS = 10_000
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -36,13 +40,19 @@ POLICY = (
 )
 
 
-def cookie_identity(headers: dict[str, str]) -> str:
-    """What tells sessions of a shared page apart: the contents of the session's cookie, which its signature follows."""
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get("session")
-    except CookieError:
-        return ""
-    return cookie.value.partition(".")[0] if cookie is not None else ""
+class Asked(NamedTuple):
+    """A request that may be answered so far."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    query: dict[str, str]
+    user: str  # empty: nobody is logged in, or there is one user alone
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether it is the sending of a file."""
+        return self.method == "POST" and self.path.startswith(f"{API}/upload")
 
 
 class Gate:
@@ -52,14 +62,18 @@ class Gate:
         app: What is behind it.
         shared: Whether the page is on a host of its own; otherwise it is on loopback and answers to no other name.
         uploaded: The folder that Gradio keeps uploads in.
-        identity: What tells users apart by the headers of a request, on a shared page.
+        identity: On a shared page, the user who is logged in, by the headers of a request; empty where nobody is. By
+            default, it is who the Hub said.
     """
 
     def __init__(
-        self, app: App, shared: bool, uploaded: Path, identity: Callable[[dict[str, str]], str] = cookie_identity
+        self, app: App, shared: bool, uploaded: Path, identity: Callable[[dict[str, str]], str] | None = None
     ) -> None:
-        self.app, self.shared, self.uploaded, self.identity = app, shared, uploaded, identity
-        self.owners: dict[str, str] = {}  # of each session of a browser, who opened it
+        self.app, self.shared = app, shared
+        self.logins = LoginSessions() if shared and identity is None else None
+        self.identity = identity or (self.logins.identity if self.logins else lambda headers: "")
+        self.limits = UploadLimits(uploaded)
+        self.owners: dict[str, str] = {}  # of each session of a browser, the user who opened it
         ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
         self.headers = [
             (b"content-security-policy", (POLICY + ancestors).encode()),
@@ -74,64 +88,149 @@ class Gate:
             return
         if scope["type"] != "http":  # the page has no web sockets
             return
-        if (refused := self.refuses(scope)) is not None:
-            status, why = refused
+        try:
+            asked = self.read(scope)
+            receive = self.limited(receive, asked)
+            if asked.method == "POST" and not asked.is_upload:
+                receive = await self.checked_body(asked, receive)
+        except RefusedError as error:
             headers = [(b"content-type", b"text/plain; charset=utf-8"), *self.headers]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": why.encode()})
+            await send({"type": "http.response.start", "status": error.status, "headers": headers})
+            await send({"type": "http.response.body", "body": error.why.encode()})
             return
+        if self.logins is not None:
+            scope = {**scope, "headers": self.logins.inward(scope["headers"], asked.headers)}
+        await self.app(scope, receive, self.answering(asked, send))
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self.headers]
-            await send(message)
+    def read(self, scope: Message) -> Asked:
+        """What a request asks for, when its head may be answered.
 
-        await self.app(scope, self.limited(receive), send_with_headers)
-
-    def refuses(self, scope: Message) -> tuple[int, str] | None:
-        """The status and the reason with which a request is refused; None where it is not."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        Raises:
+            RefusedError: when it may not.
+        """
+        headers = asking.headers(scope["headers"])
+        asking.cookies(headers.get("cookie", ""))
         host, method, path = headers.get("host", ""), scope["method"], scope["path"]
         if not self.shared and not LOOPBACK.fullmatch(host):
             # A page of another site, whose name its owner lets point to this machine.
-            return 403, "this page is for this machine alone: open it as http://127.0.0.1"
+            raise RefusedError(HTTPStatus.FORBIDDEN, "this page is for this machine alone: open it as http://127.0.0.1")
         if method not in ("GET", "HEAD", "POST"):
-            return 405, "GET and POST are answered"
+            raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered")
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
-            return 404, "there is nothing here"
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        query = asking.query(scope.get("query_string", b""))
+        user = self.identity(headers) if self.shared else ""
+        asked = Asked(method, path, headers, query, user)
         if method == "POST":
-            origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-                return 403, "another page may not use this one"
-            if (
-                not headers.get("content-length", "0").isdigit()
-                or int(headers.get("content-length", "0")) > MOST_BYTES_SENT
-            ):
-                return 413, f"at most {uploads.MOST_BYTES // 1_000_000} MB are taken"
-            if path.startswith(f"{API}/upload") and workspaces.size_bytes(self.uploaded) > MOST_BYTES_KEPT:
-                return 507, "there is no room for uploads now: try again in an hour"
-        return self.refuses_session(scope, headers)
+            self.check_write(asked, host)
+        if path.startswith(f"{API}/queue/data"):
+            self.check_session(asked, query.get("session_hash"))
+        if found := HEARTBEAT.fullmatch(path):  # its end closes the session
+            self.check_session(asked, found[1])
+        return asked
 
-    def refuses_session(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
-        """On a shared page, whoever opened a session of a browser is the only one who may read what it is sent."""
-        if not self.shared or not scope["path"].startswith(f"{API}/queue/data"):
-            return None
-        [session, *_] = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])
-        if len(self.owners) >= MOST_SESSIONS:
+    def check_write(self, asked: Asked, host: str) -> None:
+        """Check who sends something, and how much, before anything of it is read.
+
+        Raises:
+            RefusedError: when it may not be sent.
+        """
+        origin = asked.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
+        if asked.is_upload and self.shared and not asked.user:
+            raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in before you upload something")
+        most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
+        if asking.length(asked.headers.get("content-length")) > most:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {uploads.MOST_BYTES // 1_000_000} MB are taken"
+            )
+        if asked.is_upload and (why := self.limits.refusal(asked.user)) is not None:
+            raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, why)
+
+    def check_session(self, asked: Asked, named: object) -> None:
+        """Check that a session of a browser is of the user who opened it, who alone sends to it and reads from it.
+
+        Raises:
+            RefusedError: when it is another user's, or none is named.
+        """
+        session = asking.session(named)
+        if not self.shared:
+            return
+        if session not in self.owners and len(self.owners) >= MOST_SESSIONS:
             self.owners.pop(next(iter(self.owners)))
-        identity = self.identity(headers)
-        if self.owners.setdefault(session, identity) != identity:
-            return 403, "this is the session of another browser"
-        return None
+        if self.owners.setdefault(session, asked.user) != asked.user:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "this is the session of another browser")
 
-    def limited(self, receive: Receive) -> Receive:
+    async def checked_body(self, asked: Asked, receive: Receive) -> Receive:
+        """Read a click, and check it before Gradio sees it; what hands it on.
+
+        Raises:
+            RefusedError: when it is of another user's session, or names a file that this user has not uploaded.
+        """
+        if not asked.headers.get("content-type", "application/json").lower().startswith("application/json"):
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "JSON is expected")
+        content = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise RefusedError(HTTPStatus.BAD_REQUEST, "the request was broken off, or is too long")
+            content += message.get("body", b"")
+            more = bool(message.get("more_body"))
+        value = asking.body(bytes(content))
+        if not asked.path.startswith(f"{API}/reset"):
+            self.check_session(asked, value.get("session_hash"))
+        if not all(self.limits.is_own(asked.user, path) for path in asking.file_paths(value)):
+            raise RefusedError(HTTPStatus.FORBIDDEN, "this is no file that you uploaded here: choose it again")
+        return replayed(bytes(content), receive)
+
+    def limited(self, receive: Receive, asked: Asked) -> Receive:
         """The request's body, cut off where it is longer than it may be, whatever its header said."""
+        most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
         total = 0
 
         async def receive_limited() -> Message:
             nonlocal total
             message = await receive()
-            total += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if total > MOST_BYTES_SENT else message
+            size = len(message.get("body", b""))
+            total += size
+            if asked.is_upload and self.shared:
+                self.limits.count(asked.user, size)
+            return {"type": "http.disconnect"} if total > most else message
 
         return receive_limited
+
+    def answering(self, asked: Asked, send: Send) -> Send:
+        """What sends an answer with the headers of this page, and notes whose the files of an upload are."""
+        is_good, answer = False, bytearray()
+
+        async def send_answer(message: Message) -> None:
+            nonlocal is_good
+            if message["type"] == "http.response.start":
+                is_good = message["status"] == HTTPStatus.OK
+                headers = list(message.get("headers", []))
+                if self.logins is not None:
+                    headers = self.logins.outward(headers, asked.headers, asked.path)
+                message["headers"] = [*headers, *self.headers]
+            elif asked.is_upload and is_good:
+                answer.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    self.limits.note(asked.user, bytes(answer))
+            await send(message)
+
+        return send_answer
+
+
+def replayed(content: bytes, receive: Receive) -> Receive:
+    """What hands on a body that was read, and then whatever follows it."""
+    is_read = False
+
+    async def receive_again() -> Message:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    return receive_again

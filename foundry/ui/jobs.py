@@ -14,7 +14,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -25,6 +25,7 @@ from foundry.ui import workspaces
 from foundry.ui.workspaces import Workspace
 
 LOCK = "lock"
+ASKING = "asking.lock"  # held while a short command runs: one user does not keep all others waiting
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
 NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
@@ -32,7 +33,7 @@ SHARED_RUNS = 2  # at once on a shared host, of all users
 TAIL_BYTES = 20_000
 
 
-class Record(TypedDict):
+class Record(TypedDict, total=False):
     """job.json"""
 
     command: list[str]
@@ -41,6 +42,8 @@ class Record(TypedDict):
     ended: float | None
     exit_code: int | None
     stopped: bool
+    most_bytes: int | None  # that the workspace's folder may hold while it runs; None: as many as there is room for
+    why_stopped: str  # a line for people, where nobody asked for the stop
 
 
 class Job(NamedTuple):
@@ -60,8 +63,11 @@ class Event(TypedDict):
     offset: int  # in bytes
 
 
-def start(workspace: Workspace, command: Sequence[str], what: str) -> Job:
+def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Callable[[], object] = lambda: None) -> Job:
     """Start a command in the workspace, detached from this process.
+
+    Args:
+        prepare: Is called when the lock is held, so that the command finds just the settings that this wrote.
 
     Raises:
         FoundryError: when one runs already, or on a shared host too many.
@@ -71,13 +77,13 @@ def start(workspace: Workspace, command: Sequence[str], what: str) -> Job:
     with _locked(workspace) as lock:
         if lock is None:
             raise FoundryError("something runs here already: wait until it has ended, or stop it")
-        if workspace.shared and (count := _running_beside(workspace)) >= SHARED_RUNS:
-            raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
+        _require_turn(workspace)
+        prepare()
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         folder = workspace.state / "jobs" / name
         record: Record = {
             "command": list(command), "what": what, "started": time.time(), "ended": None, "exit_code": None,
-            "stopped": False,
+            "stopped": False, "most_bytes": workspaces.QUOTA_BYTES if workspace.shared else None,
         }  # fmt: skip
         files.write_json(folder / RECORD, record)
         (folder / LOG).touch()
@@ -92,10 +98,10 @@ def start(workspace: Workspace, command: Sequence[str], what: str) -> Job:
 
 
 @contextlib.contextmanager
-def _locked(workspace: Workspace, seconds: float = 1.0) -> Iterator[int | None]:
-    """The descriptor of the workspace's lock, held; None where another process holds it."""
+def _locked(workspace: Workspace, name: str = LOCK, seconds: float = 1.0) -> Iterator[int | None]:
+    """The descriptor of one of the workspace's locks, held; None where somebody else holds it."""
     workspace.state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(workspace.state / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(workspace.state / name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + seconds
         while True:
@@ -110,6 +116,19 @@ def _locked(workspace: Workspace, seconds: float = 1.0) -> Iterator[int | None]:
                 time.sleep(0.05)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def idle(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace's lock, so that nothing starts, and nobody else changes settings, in the meantime.
+
+    Raises:
+        FoundryError: when something runs.
+    """
+    with _locked(workspace) as lock:
+        if lock is None:
+            raise FoundryError("something runs here: change settings when it has ended, or stop it first")
+        yield
 
 
 def is_running(workspace: Workspace) -> bool:
@@ -127,10 +146,19 @@ def is_running(workspace: Workspace) -> bool:
     return False
 
 
-def _running_beside(workspace: Workspace) -> int:
-    """How many workspaces of other users have a run."""
+def _require_turn(workspace: Workspace) -> None:
+    """Check that on a shared host not too many runs of others go on.
+
+    Of two that start at once, each sees the lock that the other holds already, so that no more start than may.
+
+    Raises:
+        FoundryError: when too many do.
+    """
+    if not workspace.shared:
+        return
     folders = (path for path in workspace.root.parent.iterdir() if path != workspace.root and path.is_dir())
-    return sum(is_running(Workspace(path)) for path in folders)
+    if (count := sum(is_running(Workspace(path)) for path in folders)) >= SHARED_RUNS:
+        raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
 
 
 def every(workspace: Workspace) -> list[Path]:
@@ -231,8 +259,16 @@ def run_command(workspace: Workspace, arguments: Sequence[str], given: Any = Non
         given: Is handed over as JSON on standard input.
 
     Raises:
-        FoundryError: with the one line that the command ends with.
+        FoundryError: with the one line that the command ends with; on a shared host also while another one of the same
+            user goes on.
     """
+    with _locked(workspace, ASKING) if workspace.shared else contextlib.nullcontext(0) as lock:
+        if lock is None:
+            raise FoundryError("what you asked for before is not done yet: wait for it")
+        return _output(workspace, arguments, given, seconds)
+
+
+def _output(workspace: Workspace, arguments: Sequence[str], given: Any, seconds: float) -> str:
     try:
         done = subprocess.run(
             [sys.executable, "-m", *arguments], cwd=workspace.root, env=workspace.environment(),

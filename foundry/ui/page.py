@@ -15,6 +15,7 @@ TABS = {
 }  # fmt: skip
 STYLE = Path(__file__).parent / "style.css"
 TITLE = "Embedding Foundry"
+KEPT_SECONDS = (600, 3600)  # Gradio looks so often for uploads, and removes those that are so old
 INTRODUCTION = (
     "# Embedding Foundry\n"
     "One Sentence Transformers checkpoint in; every deployable form of it out, each one checked against the original."
@@ -34,7 +35,7 @@ def build(workspace_of: Callable[[gr.Request], Workspace], shared: bool, login: 
         login: Whether it has a button to log in to the Hub.
     """
     context = Context(workspace_of, shared)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False, delete_cache=KEPT_SECONDS) as blocks:
         gr.Markdown(INTRODUCTION)
         if login:
             gr.LoginButton("Log in with Hugging Face", elem_id="login")

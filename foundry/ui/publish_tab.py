@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 from rich import filesize
 
+from foundry.params.schema import Params
 from foundry.ui import card_view, editing, jobs, markup, progress, publishing
 from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
 from foundry.ui.publishing import Receipt
@@ -46,7 +47,7 @@ def build(context: Context) -> Refreshing:
             params = editing.read(workspace)
             first = named if named in params.models else next(iter(params.models))
             dropdown = gr.Dropdown(choices=list(params.models), value=first)
-            return [dropdown, params.publish.repos.get(first, ""), *refresh(workspace, first)]
+            return [dropdown, repository(workspace, params, first), *refresh(workspace, first)]
 
         return shown_or_empty(context, request, action, [gr.skip()] * (2 + len(refreshed)))
 
@@ -58,7 +59,7 @@ def build(context: Context) -> Refreshing:
     def on_model(named: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             name = editing.require_model(workspace, named)
-            return "", editing.read(workspace).publish.repos.get(name, ""), *refresh(workspace, name)
+            return "", repository(workspace, editing.read(workspace), name), *refresh(workspace, name)
 
         return answered(context, request, 1 + len(refreshed), action)
 
@@ -94,6 +95,11 @@ def build(context: Context) -> Refreshing:
     return on_load, [model], [model, repo, *refreshed]
 
 
+def repository(workspace: Workspace, params: Params, model: str) -> str:
+    """The repository that is proposed for a model."""
+    return publishing.repository(workspace, model, params.publish.repos.get(model))
+
+
 def state_html(workspace: Workspace, model: str) -> str:
     """What is published, or would change, or why publishing failed."""
     job = jobs.latest(workspace)
@@ -107,7 +113,8 @@ def state_html(workspace: Workspace, model: str) -> str:
         parts.append(markup.message(f"{job.record['what']}: it failed. {why.removeprefix('error: ')}", "bad"))
     receipt = publishing.receipt(workspace, model)
     # DVC keeps the receipt of the publishing before; the one of this build is what dvc.lock has.
-    built = f"publish@{model}" in progress.built_stages(workspace.root)
+    by_page = receipt is not None and receipt["to"] == "hub"
+    built = by_page or f"publish@{model}" in progress.built_stages(workspace.root)
     if receipt is None or not built:
         what = "Build the project in the tab “Watch”: what passed is published to a folder, and from there to the Hub."
         return "".join(parts) + markup.empty("Nothing is published yet", what)
@@ -154,6 +161,6 @@ def card_text(workspace: Workspace, model: str) -> str:
     text = publishing.card(workspace, model)
     if not text:
         return "There is no card yet."
-    folder = workspace.root / "artifacts/hub" / model
+    folder = publishing.published_folder(workspace, model)
     charts = {path.relative_to(folder).as_posix(): path.read_bytes() for path in publishing.charts(workspace, model)}
     return card_view.safe(text, charts)

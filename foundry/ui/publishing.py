@@ -1,20 +1,22 @@
-"""Publishing from the page: what would change, and then the pull request, both by the stage `publish`.
+"""Publishing from the page: to a folder by DVC's stage, and to the Hub by a run of its own.
 
-The settings are those of `publish:` in params.yaml, which the page edits: a preview is `dry_run: true`. A second click
-finds that nothing has changed: DVC does not run the stage, and the stage sends nothing that the Hub has.
+Where the Hub is concerned, nothing is written into params.yaml: the order is in the arguments of that run alone
+(foundry/ui/publish_once.py), so that no later build sends anything, whatever happens to the run or to the server.
 """
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any, TypedDict
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.params.schema import Params
 from foundry.ui import editing, jobs
 from foundry.ui.jobs import Job
 from foundry.ui.workspaces import Workspace
 
 CARD_CHARACTERS = 200_000
+RECEIPT = "receipt.json"
 
 
 class Receipt(TypedDict, total=False):
@@ -32,26 +34,50 @@ class Receipt(TypedDict, total=False):
     pull_request: int | None
 
 
+def hub_folder(workspace: Workspace, model: str) -> Path:
+    """Where a run that concerned the Hub left its receipt and its card."""
+    return workspace.state / "hub" / model
+
+
 def receipt(workspace: Workspace, model: str) -> Receipt | None:
-    """What the last publishing of a model did; None where there was none."""
-    path = workspace.root / "artifacts/published" / f"{model}.json"
-    if not path.is_file():
+    """What the last publishing of a model did, by the page or by DVC; None where there was none."""
+    paths = [hub_folder(workspace, model) / RECEIPT, workspace.root / "artifacts/published" / f"{model}.json"]
+    there = [path for path in paths if path.is_file()]
+    if not there:
         return None
-    value: Receipt = files.read_json(path)
+    value: Receipt = files.read_json(max(there, key=lambda path: path.stat().st_mtime_ns))
     return value
+
+
+def repository(workspace: Workspace, model: str, configured: str | None) -> str:
+    """The repository that a model was last meant for; by default that of params.yaml."""
+    path = hub_folder(workspace, model) / RECEIPT
+    return str(files.read_json(path)["repository"]) if path.is_file() else configured or ""
+
+
+def forget(workspace: Workspace, model: str) -> None:
+    """Remove what a run that concerned the Hub left, because a later one says otherwise."""
+    shutil.rmtree(hub_folder(workspace, model), ignore_errors=True)
+
+
+def published_folder(workspace: Workspace, model: str) -> Path:
+    """The folder with the card of the last publishing."""
+    latest = receipt(workspace, model)
+    folder = hub_folder(workspace, model)
+    return folder if latest and latest["to"] == "hub" and folder.is_dir() else workspace.root / "artifacts/hub" / model
 
 
 def card(workspace: Workspace, model: str) -> str:
     """The card of the published folder, without its front matter; empty where there is none."""
     from foundry.variants import model_card
 
-    path = workspace.root / "artifacts/hub" / model / "README.md"
+    path = published_folder(workspace, model) / "README.md"
     return model_card.parse(model_card.read(path)).text[:CARD_CHARACTERS]
 
 
 def charts(workspace: Workspace, model: str) -> list[Path]:
     """The pictures of the card."""
-    return sorted((workspace.root / "artifacts/hub" / model / "charts").glob("*.png"))
+    return sorted((published_folder(workspace, model) / "charts").glob("*.png"))
 
 
 def folder_files(workspace: Workspace, model: str) -> list[tuple[str, int]]:
@@ -65,8 +91,13 @@ def folder_files(workspace: Workspace, model: str) -> list[tuple[str, int]]:
 def to_folder(workspace: Workspace, model: Any) -> Job:
     """Publish a model to artifacts/hub."""
     name = editing.require_model(workspace, model)
-    editing.set_values(workspace, {("publish", "to"): "folder", ("publish", "dry_run"): False})
-    return jobs.start(workspace, ["dvc", "repro", f"publish@{name}"], f"publish {name} to a folder")
+
+    def prepare() -> None:
+        if editing.read(workspace).publish.to != "folder":
+            editing.write(workspace, editing.with_value(editing.shown(workspace), ("publish", "to"), "folder"))
+        forget(workspace, name)
+
+    return jobs.start(workspace, ["dvc", "repro", f"publish@{name}"], f"publish {name} to a folder", prepare)
 
 
 def to_hub(workspace: Workspace, model: Any, repo: Any, private: bool, dry_run: bool) -> Job:
@@ -81,30 +112,7 @@ def to_hub(workspace: Workspace, model: Any, repo: Any, private: bool, dry_run: 
     repository = editing.require_repo(repo)
     if workspace.shared and not workspace.token:
         raise FoundryError("log in first: the pull request is opened with your own token")
-    params = editing.read(workspace)
-    require_other_repositories(params, name)
-    editing.set_values(
-        workspace,
-        {
-            ("publish", "repos", name): repository,
-            ("publish", "create_pr"): True,
-            ("publish", "private"): private,
-            ("publish", "dry_run"): dry_run,
-            ("publish", "to"): "hub",
-        },
-    )
+    command = [sys.executable, "-m", "foundry.ui.publish_once", name, repository]
+    command += ["--private" if private else "--public", *(() if dry_run else ("--send",))]
     what = f"look what would change in {repository}" if dry_run else f"open a pull request in {repository}"
-    return jobs.start(workspace, ["dvc", "repro", f"publish@{name}"], what)
-
-
-def require_other_repositories(params: Params, model: str) -> None:
-    """Check that every other model has a repository, which `to: hub` asks for.
-
-    Raises:
-        FoundryError: when one has none.
-    """
-    if missing := [name for name in params.models if name != model and name not in params.publish.repos]:
-        raise FoundryError(
-            f"`to: hub` is for all models, and {', '.join(missing)} has no repository: preview it once with one, "
-            "or remove it from this project"
-        )
+    return jobs.start(workspace, command, what)

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from foundry.base import files, lock_copy
 from foundry.base.credentials import hidden
+from foundry.ui import workspaces
 from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
 
 # What DVC says of a stage, in any part of a line: what the stage before wrote may stand in front of it.
@@ -32,8 +34,10 @@ BLOCKED = re.compile(r"Stages? (.+) will be skipped due to this failure")
 NAMES = re.compile(r"'([^']+)'")
 # How long a process may take to end after each signal.
 SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+SENDING = "foundry.ui.sending"  # what publishes without being a stage of DVC's
 SAFE_SECONDS = 30.0  # how long a stop waits for a moment at which dvc.lock is whole
 POLL_SECONDS = 0.2
+QUOTA_SECONDS = 3.0  # between two looks at the size of a user's folder
 
 
 def main(folder: Path, lock: int) -> None:
@@ -47,15 +51,42 @@ def main(folder: Path, lock: int) -> None:
     assert child.stdout is not None
     reader = threading.Thread(target=keep_log, args=(child.stdout, folder), daemon=True)
     reader.start()
+    watch = quota_watch(Path.cwd(), record.get("most_bytes"))
     while child.poll() is None:
         if (folder / STOP).exists():
             record["stopped"] = True
             end(child)
             break
+        if (why := watch()) is not None:
+            record["stopped"], record["why_stopped"] = True, why
+            end(child)
+            break
         time.sleep(POLL_SECONDS)
     code = child.wait()
     reader.join(timeout=5)  # something that the command left behind may still hold the pipe
+    if why := record.get("why_stopped"):
+        with (folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"error: stopped: {why}\n")
     files.write_json(folder / RECORD, {**record, "ended": time.time(), "exit_code": code})
+
+
+def quota_watch(root: Path, most_bytes: int | None) -> Callable[[], str | None]:
+    """What says, each time that it is asked, why a run has to end because its folder became too large; or None.
+
+    It looks only now and then, and after a slow look more rarely: a folder may hold many files.
+    """
+    next_look = 0.0
+
+    def watch() -> str | None:
+        nonlocal next_look
+        start = time.monotonic()
+        if most_bytes is None or start < next_look:
+            return None
+        why = workspaces.too_full(root, most_bytes)
+        next_look = start + max(QUOTA_SECONDS, 10 * (time.monotonic() - start))
+        return why
+
+    return watch
 
 
 def keep_log(stream: IO[bytes], folder: Path) -> None:
@@ -141,7 +172,7 @@ def is_stage_at_work(pid: int) -> bool:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if any(word.startswith("stages.") for word in words) and "-m" in words:
+        if "-m" in words and any(word.startswith("stages.") or word == SENDING for word in words):
             return True
     return False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.ui import uploads, workspaces
-from foundry.ui.gate import Gate, cookie_identity
+from foundry.ui.gate import Gate
 from foundry.ui.workspaces import User, Workspace
 
 # Gradio reads these when it is imported.
@@ -27,7 +27,7 @@ def make(
     shared: bool = False,
     state: Path | None = None,
     user_of: Callable[[Any], User] | None = None,
-    identity: Callable[[dict[str, str]], str] = cookie_identity,
+    identity: Callable[[dict[str, str]], str] | None = None,
 ) -> Any:
     """The page as an ASGI application.
 
@@ -35,7 +35,7 @@ def make(
         root: The project; on a shared host, what the users' folders are copies of.
         state: On a shared host, the folder that holds those of all users.
         user_of: Who asks, by Gradio's request; by default the Hub's login.
-        identity: What tells sessions apart by the headers of a request.
+        identity: The same by the headers of a request, empty where nobody is logged in; to be given with `user_of`.
 
     Raises:
         FoundryError: when there is no project, Gradio is not installed, or nobody could log in.

@@ -6,6 +6,7 @@ secret Gradio pretends that everybody is logged in, which is why a shared page d
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from foundry.base.errors import FoundryError
@@ -37,7 +38,15 @@ def oauth_user(request: Any) -> User:
     Raises:
         FoundryError: when nobody is, or no longer.
     """
-    session = getattr(request, "session", None) or {}
+    return user_in(getattr(request, "session", None) or {})
+
+
+def user_in(session: Mapping[str, Any]) -> User:
+    """The user whose login a session holds.
+
+    Raises:
+        FoundryError: when it holds none, or one that is over.
+    """
     info = session.get("oauth_info")
     if not isinstance(info, dict) or "userinfo" not in info or "access_token" not in info:
         raise FoundryError(LOG_IN)

@@ -11,7 +11,7 @@ from foundry.base import files, yaml_editing
 from foundry.base.errors import FoundryError
 from foundry.data import csv_files, json_files, tables
 from foundry.data.settings import PathTexts
-from foundry.ui import editing
+from foundry.ui import editing, jobs
 from foundry.ui.workspaces import Workspace
 
 FOLDER = "texts"
@@ -19,6 +19,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
 MOST_BYTES = 20_000_000
 MOST_TEXTS = 100_000
 MOST_FILES = 10
+MOST_COLUMNS = 200
 PREVIEW = 8
 ROWS_TRIED = 20
 LONGEST_SHOWN = 200  # characters
@@ -42,8 +43,7 @@ def read(path: Path, column: str = "text") -> Preview:
         FoundryError: when it is too large, of another kind, or cannot be read.
     """
     require_kind(path)
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise FoundryError(f"{path.name} has {size / 1e6:.1f} MB, and {MOST_BYTES / 1e6:.0f} are allowed")
+    require_size(path)
     first: list[str] = []
     count = longest = 0
     try:
@@ -73,22 +73,43 @@ def require_kind(path: Path) -> None:
         raise FoundryError(f"{path.name}: its ending is none of {', '.join(ENDINGS)}")
 
 
+def require_size(path: Path) -> None:
+    """Check that a file is not too large, before anything of it is read.
+
+    Raises:
+        FoundryError: when it is, or is not there any more.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise FoundryError("this file is not here any more: choose it again") from error
+    if size > MOST_BYTES:
+        raise FoundryError(f"{path.name} has {size / 1e6:.1f} MB, and {MOST_BYTES / 1e6:.0f} are allowed")
+
+
 def source_of(path: str, column: str) -> PathTexts:
     """How the pipeline is told to read the file."""
     return PathTexts(path=path, format="text" if path.lower().endswith(".txt") else None, column=column)
 
 
 def columns(path: Path) -> list[str]:
-    """The columns or keys of a table; empty for plain text, and where they cannot be read."""
+    """The columns or keys of a table; empty for plain text, and where they cannot be read.
+
+    Raises:
+        FoundryError: when the file is too large.
+    """
+    require_size(path)
     try:
         if path.suffix.lower() in (".csv", ".tsv"):
             with path.open(encoding="utf-8-sig", errors="replace") as file:
                 header = file.readline(100_000)
             delimiter = max(csv_files.DELIMITERS, key=header.count)
-            return [cell.strip().strip('"') for cell in header.strip().split(delimiter) if cell.strip()]
+            cells = [cell.strip().strip('"') for cell in header.strip().split(delimiter) if cell.strip()]
+            return [cell for cell in cells if len(cell) <= LONGEST_SHOWN][:MOST_COLUMNS]
         if path.suffix.lower() != ".txt":
             _, record = next(json_files.records(path))
-            return [name for name, value in record.items() if isinstance(value, str)]
+            names = [name for name, value in record.items() if isinstance(value, str) and len(name) <= LONGEST_SHOWN]
+            return names[:MOST_COLUMNS]
     except (FoundryError, OSError, StopIteration):
         return []
     return []
@@ -116,10 +137,17 @@ def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Previe
     Raises:
         FoundryError: when it cannot be read, or there are too many.
     """
-    editing.require_idle(workspace)
     slug = editing.require_slug(name)
     wanted = str(column or "text")
+    if len(wanted) > LONGEST_SHOWN or not wanted.isprintable():
+        raise FoundryError(f"a column's name has at most {LONGEST_SHOWN} characters, and none that cannot be seen")
     preview = read(uploaded, wanted)
+    with jobs.idle(workspace):
+        _add_source(workspace, uploaded, slug, wanted)
+    return preview
+
+
+def _add_source(workspace: Workspace, uploaded: Path, slug: str, column: str) -> None:
     folder = workspace.root / FOLDER
     folder.mkdir(exist_ok=True)
     if len([path for path in folder.iterdir() if path.is_file()]) >= MOST_FILES:
@@ -128,7 +156,7 @@ def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Previe
     text = editing.shown(workspace)
     if editing.has_entry(text, ("sample", "sources", slug)) or target.exists():
         raise FoundryError(f"there is a source of texts called {slug} already: take another name")
-    row = source_of(f"{FOLDER}/{target.name}", wanted).model_dump(exclude_defaults=True)
+    row = source_of(f"{FOLDER}/{target.name}", column).model_dump(exclude_defaults=True)
     text = yaml_editing.with_entry(text, ["sample", "sources"], slug, row)
     for part, share in SHARES.items():
         text = yaml_editing.with_entry(text, ["sample", part, "share"], slug, share)
@@ -139,7 +167,6 @@ def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Previe
     except FoundryError:
         target.unlink()
         raise
-    return preview
 
 
 def slug_of(name: str) -> str:

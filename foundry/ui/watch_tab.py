@@ -117,6 +117,8 @@ def ending(now: Progress) -> str:
     record = now.job.record
     if record["ended"] is None:
         return "The last run was ended from outside; the next one goes on where it was."
+    if why := record.get("why_stopped"):
+        return f"The last run was stopped: {why}."
     if record["stopped"]:
         return "The last run was stopped; the next one goes on where it stopped."
     if record["exit_code"] == 0:

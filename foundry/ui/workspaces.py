@@ -25,6 +25,7 @@ GIT_USER = ("-c", "user.name=foundry", "-c", "user.email=foundry@localhost")
 # Below .dvc/tmp, which git does not look into.
 STATE = Path(".dvc/tmp/ui")
 QUOTA_BYTES = 20_000_000_000
+FREE_BYTES = 2_000_000_000  # of the disk, which runs of a shared host leave free
 TOKEN = "HF_TOKEN"
 _making = threading.Lock()
 
@@ -135,15 +136,34 @@ def copy_project(template: Path, target: Path) -> None:
 
 
 def size_bytes(folder: Path) -> int:
-    """How much a folder holds; files that were removed meanwhile do not count."""
+    """How much a folder holds. Files that were removed meanwhile do not count, and one with several names counts once:
+    DVC links what its cache holds."""
     total = 0
+    seen: set[tuple[int, int]] = set()
     for path, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118  # many files: no Path for each
+                status = os.lstat(os.path.join(path, name))  # noqa: PTH118  # many files: no Path for each
             except OSError:
                 continue
+            if status.st_nlink > 1:
+                if (file := (status.st_dev, status.st_ino)) in seen:
+                    continue
+                seen.add(file)
+            total += status.st_size
     return total
+
+
+def too_full(root: Path, most_bytes: int) -> str | None:
+    """Why a user's folder may not grow any more: it is too large, or the disk that all users share is nearly full."""
+    if (size := size_bytes(root)) > most_bytes:
+        return (
+            f"your folder holds {size / 1e9:.1f} GB, and {most_bytes / 1e9:.0f} are allowed here: remove a model, "
+            "and then what is left over"
+        )
+    if shutil.disk_usage(root).free < FREE_BYTES:
+        return "the disk of this host is nearly full: try again later, or use a machine of your own"
+    return None
 
 
 def require_quota(workspace: Workspace) -> None:
@@ -152,8 +172,5 @@ def require_quota(workspace: Workspace) -> None:
     Raises:
         FoundryError: when it may not.
     """
-    if workspace.shared and (size := size_bytes(workspace.root)) > QUOTA_BYTES:
-        raise FoundryError(
-            f"your folder holds {size / 1e9:.1f} GB, and {QUOTA_BYTES / 1e9:.0f} are allowed here: remove a model, "
-            "and then what is left over"
-        )
+    if workspace.shared and (why := too_full(workspace.root, QUOTA_BYTES)) is not None:
+        raise FoundryError(why)

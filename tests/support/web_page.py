@@ -15,7 +15,7 @@ import pytest
 USER_HEADER = "x-test-user"  # who asks, where a test stands in for the Hub's login
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OF_GRADIO = ("Method not implemented.",)  # a warning of its own, of each file that is chosen
-SECONDS = 120  # that something on the page may take
+SECONDS = 300  # that something on the page may take, where other work shares the cores
 
 
 def browser_path() -> str | None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from foundry.base.errors import FoundryError
-from foundry.ui import choosing, editing
+from foundry.ui import budgets, choosing, editing, jobs, uploads
 from foundry.ui.workspaces import Workspace
 from tests.support.projects import ROOT
 
@@ -51,6 +51,28 @@ def test_what_would_be_wrong_is_not_written(workspace: Workspace) -> None:
     with pytest.raises(FoundryError, match="no family"):
         choosing.save_thresholds(workspace, "../x", [1, 1, 1, 1])
     assert workspace.params.read_bytes() == before
+
+
+def test_every_writer_of_settings_waits_for_a_run(workspace: Workspace, tmp_path: Path) -> None:
+    texts = tmp_path / "own.txt"
+    texts.write_text("a\nb\n")
+    budget = {"mean_cosine": 0.999, "min_cosine": 0.99}
+    writers: dict[str, Callable[[], object]] = {
+        "thresholds": lambda: choosing.save_thresholds(workspace, "fp32", [0.9, 0.9, 0.9, 0.9]),
+        "values": lambda: editing.set_values(workspace, {("validate", "batch_size"): 8}),
+        "model": lambda: editing.add_model(workspace, "mine", str(tmp_path), "", []),
+        "removal": lambda: editing.remove_model(workspace, "tiny"),
+        "texts": lambda: uploads.keep(workspace, texts, "own", "text"),
+        "budget": lambda: budgets.add(workspace, "OpenVINO, static int8", "999", budget, 60),
+    }
+    before = workspace.params.read_bytes()
+    with jobs.idle(workspace):  # as a run, or another click, holds it
+        for write in writers.values():
+            with pytest.raises(FoundryError, match="something runs here: change settings when"):
+                write()
+    assert workspace.params.read_bytes() == before
+    writers["values"]()
+    assert workspace.params.read_bytes() != before
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "--help", "-x", "a.b", "", "a b", "<b>", "x" * 3 + "\n", None, ["a"]])

@@ -1,5 +1,6 @@
 """Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import psutil
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import jobs, runner
+from foundry.ui import jobs, runner, workspaces
 from foundry.ui.workspaces import Workspace
 
 OUTPUT = """Running stage 'configure':
@@ -98,6 +99,73 @@ def test_on_a_shared_host_only_so_many_run_at_once(
     wait(one)
     jobs.start(other, ["true"], "another")
     wait(other)
+
+
+def test_settings_are_written_and_the_run_starts_under_one_lock(workspace: Workspace) -> None:
+    """No other click comes between: what the run finds is what was written for it."""
+    settings = workspace.root / "settings"
+
+    def prepare() -> None:
+        settings.write_text("mine")
+        with pytest.raises(FoundryError, match="runs here already"):
+            jobs.start(workspace, ["true"], "another", lambda: settings.write_text("theirs"))
+        with pytest.raises(FoundryError, match="change settings when"), jobs.idle(workspace):
+            settings.write_text("theirs")
+
+    jobs.start(workspace, ["cat", "settings"], "a trial", prepare)
+    assert jobs.read_log(wait(workspace)) == "mine"
+    assert len(jobs.every(workspace)) == 1
+
+
+def test_nothing_starts_while_settings_are_changed(workspace: Workspace) -> None:
+    with jobs.idle(workspace), pytest.raises(FoundryError, match="runs here already"):
+        jobs.start(workspace, ["true"], "a trial")
+    jobs.start(workspace, ["true"], "a trial")
+    wait(workspace)
+
+
+def test_what_cannot_be_prepared_is_not_started(workspace: Workspace) -> None:
+    def prepare() -> None:
+        raise FoundryError("no")
+
+    with pytest.raises(FoundryError, match="no"):
+        jobs.start(workspace, ["true"], "a trial", prepare)
+    assert jobs.every(workspace) == []
+    assert not jobs.is_running(workspace)
+
+
+def test_a_run_that_fills_its_folder_is_stopped_with_a_line(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspaces, "QUOTA_BYTES", 1_000_000)
+    user = Workspace(tmp_path / "user", shared=True)
+    user.root.mkdir()
+    fill = "open('large', 'wb').write(b'x' * 2_000_000); import time; time.sleep(1000)"
+    jobs.start(user, ["sh", "-c", f'python -c "{fill}" -m stages.x; true'], "a trial")
+    job = wait(user)
+    assert job.record["stopped"]
+    assert "are allowed here: remove a model" in job.record["why_stopped"]
+    assert jobs.read_log(job).splitlines()[-1] == f"error: stopped: {job.record['why_stopped']}"
+
+
+def test_a_user_asks_for_one_thing_at_a_time(workspace: Workspace) -> None:
+    """Short commands share the server's few workers: one user does not take all of them."""
+    user = workspace._replace(shared=True)
+    command = ["timeit", "-n", "1", "-r", "1"]
+    slow = threading.Thread(target=jobs.run_command, args=(user, [*command, "__import__('time').sleep(5)"]))
+    slow.start()
+    time.sleep(1.5)
+    with pytest.raises(FoundryError, match="is not done yet"):
+        jobs.run_command(user, [*command, "1"])
+    slow.join()
+    assert "loop" in jobs.run_command(user, [*command, "1"])
+
+
+def test_nothing_starts_on_a_disk_that_is_nearly_full(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspaces, "FREE_BYTES", 10**18)
+    with pytest.raises(FoundryError, match="nearly full"):
+        jobs.start(workspace._replace(shared=True), ["true"], "a trial")
+    assert jobs.every(workspace) == []
 
 
 def test_what_dvc_says_of_stages() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -141,6 +142,7 @@ def test_from_a_model_to_a_pull_request(
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         fill(page, "repo", REPO)
+        settings = (project / "params.yaml").read_bytes()
         page.locator("#preview-hub").click()
         says(page, "publish-message", "nothing is sent")
         says(page, "publish-state", "Nothing was sent.")
@@ -159,6 +161,12 @@ def test_from_a_model_to_a_pull_request(
         wait_for_end(project)
         assert hub.requests.count("commit") == before
         assert list(hub.repos[REPO].discussions) == [1]
+        assert (project / "params.yaml").read_bytes() == settings  # no later build sends anything
+        go(page, "Watch")
+        page.locator("#start").click()
+        says(page, "watch-message", "it runs")
+        wait_for_end(project)
+        assert hub.requests.count("commit") == before
     assert TOKEN not in page.content()
     no_token_below(project, TOKEN)
 
@@ -386,4 +394,17 @@ def check_no_door(address: str, hers: Path) -> None:
     assert ask(address, "/gradio_api/queue/join", "ada", joined)[0] == 200
     assert ask(address, "/gradio_api/queue/data?session_hash=hersession", "ada")[0] == 200
     assert ask(address, "/gradio_api/queue/data?session_hash=hersession", "ben")[0] == 403
+    # Nothing is taken from another host, another folder, or somebody who is not logged in.
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(2)
+        for path in (f"http://127.0.0.1:{elsewhere.getsockname()[1]}/x.csv", str(secret)):
+            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+            click = {"fn_index": 0, "data": [file, "text"], "session_hash": "hissession"}
+            assert ask(address, "/gradio_api/queue/join", "ben", click)[0] == 403
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+    assert ask(address, "/gradio_api/upload", "", {})[0] == 401
+    assert ask(address, "/gradio_api/queue/join", "ben", joined)[0] == 403  # her session
+    twice = "/gradio_api/queue/data?session_hash=hissession&session_hash=hersession"
+    assert ask(address, twice, "ben")[0] == 400
     assert ask(address, "/gradio_api/queue/join", "ben", joined, origin="http://evil.example")[0] == 403

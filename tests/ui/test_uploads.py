@@ -61,6 +61,8 @@ def test_what_is_too_much_is_refused(tmp_path: Path, workspace: Workspace, monke
         uploads.read(path)
     monkeypatch.setattr(uploads, "MOST_BYTES", 3)
     with pytest.raises(FoundryError, match="are allowed"):
+        uploads.columns(path)  # which is looked at before the rest
+    with pytest.raises(FoundryError, match="are allowed"):
         uploads.read(path)
 
 
@@ -83,6 +85,18 @@ def test_texts_become_a_source_once(tmp_path: Path, workspace: Workspace, monkey
         uploads.keep(workspace, path, "more", "text")
     assert workspace.params.read_bytes() == before
     assert [path.name for path in (workspace.root / "texts").iterdir()] == ["evil_name.txt"]
+
+
+def test_a_column_is_a_short_name(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(",".join(f"c{number}" for number in range(1000)) + f",{'x' * 1000}\n")
+    assert len(uploads.columns(path)) == uploads.MOST_COLUMNS
+    before = workspace.params.read_bytes()
+    for column in ("x" * 1000, "a\n  b: c"):
+        path.write_text(f'"{column}"\na text\n')
+        with pytest.raises(FoundryError, match="a column's name"):
+            uploads.keep(workspace, path, "own", column)
+    assert workspace.params.read_bytes() == before
 
 
 def test_a_name_is_made_of_a_files_name() -> None:

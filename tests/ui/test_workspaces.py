@@ -55,6 +55,13 @@ def test_a_full_folder_may_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     workspaces.require_quota(Workspace(tmp_path))
 
 
+def test_a_file_with_two_names_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"x" * 1000)
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    (tmp_path / "other").write_bytes(b"x" * 10)
+    assert workspaces.size_bytes(tmp_path) == 1010
+
+
 class Request:
     """What Gradio hands to a handler."""
 
