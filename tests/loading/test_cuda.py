@@ -67,7 +67,7 @@ def test_the_names_of_ways_and_what_they_are_loaded_with() -> None:
 
 def test_what_a_loaded_variant_computes_in() -> None:
     def loaded(**facts: Any) -> Any:
-        return SimpleNamespace(model=[SimpleNamespace(auto_model=SimpleNamespace(**facts))])
+        return SimpleNamespace(transformer=SimpleNamespace(auto_model=SimpleNamespace(**facts)))
 
     def session(options: dict[str, Any]) -> Any:
         return SimpleNamespace(get_provider_options=lambda: options)
