@@ -23,7 +23,7 @@ NAME = "foundry_long"  # in transformers' registers
 # Added to the score of a token that is not attended to. fp16 holds it, and what it leaves of a weight is 0.
 HIDDEN = -3e4
 ADDED_DIMENSIONS = 8  # A multiple of eight keeps the heads' width one: kernels of GPUs ask for it.
-SMALLEST_BLOCK = 64  # tokens
+SMALLEST_BLOCK = 32  # tokens
 TRIED_TOKENS = 64  # of a mask's function, beyond its window
 
 Runtime = Literal["onnx", "openvino"]
@@ -135,28 +135,31 @@ def attention(
 
 
 def near(query: Any, key: Any, value: Any, bias: Any, scale: float, window: int) -> Any:
-    """Attention to the tokens within `window` tokens: each block of tokens with itself and the blocks beside it."""
+    """Attention to the tokens within `window` tokens: each block of tokens with itself and the blocks around it."""
     import torch
     from torch.nn.functional import pad
 
-    block = max(window, SMALLEST_BLOCK)
+    # With larger blocks a short text is filled up by more places, with smaller ones keys are copied more often.
+    block = max(window // 2, SMALLEST_BLOCK)
+    reach = -(-window // block)  # how many blocks on each side
+    span = 2 * reach + 1
     texts, heads, tokens, width = query.shape
     blocks = (tokens + block - 1) // block
 
-    def neighbours(states: Any) -> Any:
-        """(texts, heads, blocks, 3 blocks of tokens, width) of (texts, heads, tokens, width)."""
-        padded = pad(states, (0, 0, block, 2 * block))[:, :, : (blocks + 2) * block]
-        parts = padded.reshape(texts, states.shape[1], blocks + 2, block, states.shape[-1])
-        return torch.cat((parts[:, :, :-2], parts[:, :, 1:-1], parts[:, :, 2:]), dim=3)
+    def around(states: Any) -> Any:
+        """(texts, heads, blocks, places of `span` blocks, width) of (texts, heads, tokens, width)."""
+        padded = pad(states, (0, 0, reach * block, (reach + 1) * block))[:, :, : (blocks + 2 * reach) * block]
+        parts = padded.reshape(texts, states.shape[1], blocks + 2 * reach, block, states.shape[-1])
+        return torch.cat([parts[:, :, first : blocks + first] for first in range(span)], dim=3)
 
     queries = pad(query, (0, 0, 0, block))[:, :, : blocks * block].reshape(texts, heads, blocks, block, width)
-    # A place beyond the text counts as padding: 1 is added at each token, and what lies beyond stays 0.
-    seen = neighbours((bias > HIDDEN / 2).to(query.dtype)[:, None, :, None])[..., 0].unsqueeze(3) > 0.5
-    places = torch.arange(3 * block)
-    is_near = (places[None, :] - block - torch.arange(block)[:, None]).abs() <= window
-    scores = torch.matmul(queries, neighbours(key).transpose(-1, -2)) * scale
+    # A place beyond the text counts as padding: 1 stands at each token, and what lies beyond stays 0.
+    seen = around((bias > HIDDEN / 2).to(query.dtype)[:, None, :, None])[..., 0].unsqueeze(3) > 0.5
+    places = torch.arange(span * block)
+    is_near = (places[None, :] - reach * block - torch.arange(block)[:, None]).abs() <= window
+    scores = torch.matmul(queries, around(key).transpose(-1, -2)) * scale
     scores = scores + torch.where(seen & is_near, 0.0, HIDDEN)
-    rows = torch.matmul(torch.softmax(scores, dim=-1), neighbours(value))
+    rows = torch.matmul(torch.softmax(scores, dim=-1), around(value))
     return rows.reshape(texts, heads, blocks * block, value.shape[-1])[:, :, :tokens].transpose(1, 2)
 
 

@@ -38,8 +38,10 @@ def checkpoint_of(folder: Path, name: str, tokens: int, max_tokens: int | None) 
     return Checkpoint(folder, "feature-extraction", inputs, False, None, max_tokens)
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
-@pytest.mark.parametrize("name", BY_BLOCKS)
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [*((name, "onnx") for name in BY_BLOCKS), ("modernbert", "openvino"), ("nomic_bert", "openvino")],
+)
 def test_blocks_give_torchs_numbers(tmp_path: Path, name: str, format: Any) -> None:
     made = checkpoint_of(tmp_path / name, name, 70, LONGEST)
     graph, record = exporting.export(made, tmp_path / "graph", format, torch_model.expected_output(made))
