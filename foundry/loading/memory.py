@@ -12,7 +12,9 @@ from foundry.variants import checkpoint_folder
 
 BYTES_PER_NUMBER = 4
 COPIES_OF_SCORES = 6  # what ONNX Runtime holds of the attention's scores at once, its growing by doubles included
-TOKENS_IN_BLOCKS = 192  # with which each token's scores are held at once where attention goes by blocks
+TOKENS_IN_BLOCKS = (
+    320  # with which each token's scores, keys and values are held at once where attention goes by blocks
+)
 COPIES_OF_STATES = 12  # of a token's state: its input, query, key, value and output, and the feed-forward layer's
 PROCESS_BYTES = 1_500_000_000  # of the libraries, and what runtimes keep beside weights and inputs
 COPIES_OF_WEIGHTS = 3  # the file that is read, the runtime's own order of it, and what is made of it meanwhile
