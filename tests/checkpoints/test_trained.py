@@ -1,6 +1,5 @@
-"""Trained models of other kinds and sizes than the default one: built and validated by the committed thresholds."""
+"""Trained models of other kinds than the default one: built and validated by the committed thresholds."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,9 @@ def test_a_splade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(trained.splade(tmp_path))
     monkeypatch.chdir(tmp_path)
     model = {"source": {"package": "cognition", "path": "model"}, "kind": "SparseEncoder"}
-    variants = ["onnx", "onnx_O3", "onnx_O4", "onnx_qint8_static", "openvino", "openvino_fp16"]
+    variants = ["onnx", "onnx_O3", "onnx_O4", "openvino"]
     for variant, verdict in verdicts(tmp_path, "splade", model, variants).items():
         assert verdict["verdict"] == "passed", (variant, failures(verdict))
         values = {check["check"]: check["value"] for check in verdict["checks"]}
-        assert 0.8 < values["active_dimensions"] <= 1.0
+        assert 0.99 < values["active_dimensions"] <= 1.0
         assert values["task_ratio_lee"] > 0.97
-
-
-def test_an_embedder_of_the_size_of_bert_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = trained.mpnet(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    variants = ["onnx", "onnx_O3", "openvino", "openvino_int8_weights"]
-    for variant, verdict in verdicts(tmp_path, "mpnet", {"source": {"path": str(source)}}, variants).items():
-        assert verdict["verdict"] == "passed", (variant, failures(verdict))
-    shutil.rmtree(source)
