@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,42 @@ class Adapter(NamedTuple):
 def transformer_path(folder: Path) -> str:
     """Where a checkpoint's transformer stands: as modules.json says, or the root."""
     return structure.transformer_path(folder)
+
+
+def folders(names: Iterable[str]) -> list[str]:
+    """Of a checkpoint's file names, the folders below its root that hold an adapter."""
+    return sorted(name.rpartition("/")[0] for name in names if name.endswith(f"/{CONFIG}"))
+
+
+def find(names: Iterable[str], adapter: str) -> str:
+    """The folder of the adapter that the settings name: by its path in the checkpoint, or the path's last part.
+
+    Raises:
+        FoundryError: with the adapters that there are, when it is none of them or could be several.
+    """
+    there = folders(names)
+    wanted = adapter.strip("/")
+    found = [folder for folder in there if folder == wanted]
+    found = found or [folder for folder in there if folder.rpartition("/")[2] == wanted]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(there) if there else "none in a folder of its own"
+    if found:
+        raise FoundryError(
+            f"adapter: {adapter!r} may be several of the checkpoint's adapters; write the path of {known}"
+        )
+    raise FoundryError(f"adapter: {adapter!r} is no adapter of the checkpoint's; it ships {known}")
+
+
+def choose(folder: Path, inside: str) -> None:
+    """Put the adapter in a folder of a checkpoint's copy where the transformer is, as the only one."""
+    transformer = folder / transformer_path(folder)
+    for name in (CONFIG, WEIGHTS):
+        files.remove(transformer / name)
+        if (folder / inside / name).is_file():
+            files.copy(folder / inside / name, transformer / name)
+    top = folder / inside.partition("/")[0]
+    files.remove(top if top not in (transformer, *transformer.parents) else folder / inside)
 
 
 def is_alone(folder: Path) -> bool:

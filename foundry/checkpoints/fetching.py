@@ -43,10 +43,14 @@ class Fetched(NamedTuple):
 
     origin: dict[str, Any]  # where it comes from, for the record
     code: list[str]  # the Python files that the source has, whether they were fetched or not
+    adapters: list[str]  # the folders of the source that hold an adapter
+    adapter: str | None = None  # that of them which was asked for
 
 
-def fetch_local(source: PathSource | PackageSource, target: Path, trusted: bool = False) -> Fetched:
-    """Copy a local checkpoint's needed files.
+def fetch_local(
+    source: PathSource | PackageSource, target: Path, trusted: bool = False, adapter: str | None = None
+) -> Fetched:
+    """Copy a local checkpoint's needed files, with those of the adapter that is named.
 
     Raises:
         FoundryError: when there is no checkpoint, or a path or link leads outside of its folder.
@@ -55,24 +59,26 @@ def fetch_local(source: PathSource | PackageSource, target: Path, trusted: bool 
     if not folder.is_dir():
         raise FoundryError(f"{folder} is a file, and a checkpoint is a folder")
     listed = structure.plain_files(folder)
-    if "config.json" not in listed and adapters.CONFIG not in listed:
+    chosen = [] if adapter is None else [adapters.find(listed, adapter)]
+    if "config.json" not in listed and adapters.CONFIG not in listed and not chosen:
         checkpoint_folder.modules(folder)  # says what is missing, before a folder of anything is copied
-    names = contents.needed(listed, structure.module_folders(folder), trusted)
+    names = contents.needed(listed, [*structure.module_folders(folder), *chosen], trusted)
     if odd := [name for name in names if not name.isprintable()]:
         raise FoundryError(f"{odd[0]!r} of the checkpoint {folder} cannot be published under that name; rename it")
     files.require_space(target, sum((folder / name).stat().st_size for name in names))
     for name in names:
         files.copy(folder / name, target / name)
     python = [name for name in listed if name.endswith(".py")]
+    others = adapters.folders(listed)
     if isinstance(source, PathSource):
-        return Fetched({"path": source.path}, python)
+        return Fetched({"path": source.path}, python, others)
     distributions = importlib.metadata.packages_distributions().get(source.package, [])
     versions = {name: importlib.metadata.version(name) for name in sorted(set(distributions))}
-    return Fetched({"package": source.package, "path": source.path, "distribution": versions}, python)
+    return Fetched({"package": source.package, "path": source.path, "distribution": versions}, python, others)
 
 
-def fetch_hub(source: HubSource, target: Path, trusted: bool = False) -> Fetched:
-    """Download a pinned revision's needed files.
+def fetch_hub(source: HubSource, target: Path, trusted: bool = False, adapter: str | None = None) -> Fetched:
+    """Download a pinned revision's needed files, with those of the adapter that is named.
 
     Raises:
         FoundryError: when the Hub cannot be reached, or refuses, or a module's path leaves the repository.
@@ -82,7 +88,8 @@ def fetch_hub(source: HubSource, target: Path, trusted: bool = False) -> Fetched
         return [name for name in names if name == "modules.json" or name.endswith("config.json")]
 
     def wanted(names: Sequence[str]) -> list[str]:
-        return contents.needed(names, folders, trusted)
+        chosen = [] if adapter is None else [adapters.find(names, adapter)]
+        return contents.needed(names, [*folders, *chosen], trusted)
 
     first = hub.snapshot(source.hub, source.revision, listings)
     folders = structure.module_folders(first.folder) if first.names else []
@@ -90,7 +97,7 @@ def fetch_hub(source: HubSource, target: Path, trusted: bool = False) -> Fetched
     for name in snapshot.names:
         files.copy(snapshot.folder / name, target / name)
     python = [name for name in snapshot.listed if name.endswith(".py")]
-    return Fetched({"hub": source.hub, "revision": snapshot.revision}, python)
+    return Fetched({"hub": source.hub, "revision": snapshot.revision}, python, adapters.folders(snapshot.listed))
 
 
 def check_loadable(folder: Path) -> None:
@@ -160,17 +167,30 @@ def save_converted(folder: Path, loaded: Loaded) -> None:
                 files.copy(path, partial / path.name)
 
 
-def fetch_source(source: HubSource | PathSource | PackageSource, target: Path, trusted: bool) -> Fetched:
+def fetch_source(
+    source: HubSource | PathSource | PackageSource, target: Path, trusted: bool, adapter: str | None = None
+) -> Fetched:
     """Copy or download a source's needed files, and check that none of them is broken.
 
     Raises:
         FoundryError: as `fetch_hub`, `fetch_local` and `integrity.check` do.
     """
-    fetched = (
-        fetch_hub(source, target, trusted) if isinstance(source, HubSource) else fetch_local(source, target, trusted)
-    )
+    if isinstance(source, HubSource):
+        fetched = fetch_hub(source, target, trusted, adapter)
+    else:
+        fetched = fetch_local(source, target, trusted, adapter)
     integrity.check(target)
-    return fetched
+    names = [f"{folder}/{adapters.CONFIG}" for folder in fetched.adapters]
+    return fetched if adapter is None else fetched._replace(adapter=adapters.find(names, adapter))
+
+
+def choose_adapter(folder: Path, model: str, settings: Download, fetched: Fetched) -> None:
+    """Put the adapter that the settings name where the transformer is; where they name none, say which there are."""
+    if fetched.adapter is not None:
+        adapters.choose(folder, fetched.adapter)
+    elif fetched.adapters:
+        names = ", ".join(fetched.adapters)
+        say(f"{model}: built without the adapters that its source ships ({names}); models.{model}.adapter names one")
 
 
 def fetch_base(folder: Path, model: str, settings: Download, scratch: Path) -> dict[str, Any]:
@@ -208,7 +228,8 @@ def fetch(model: str, settings: Download, out: Path) -> None:
     with files.replacing_folder(out) as partial, tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
         with failures_in(partial, "the checkpoint"):
-            fetched = fetch_source(settings.source, partial, trusted)
+            fetched = fetch_source(settings.source, partial, trusted, settings.adapter)
+            choose_adapter(partial, model, settings, fetched)
             origin = fetched.origin | fetch_base(partial, model, settings, scratch / "base")
             adapter = adapters.set_aside(partial, adapters.transformer_path(partial), scratch / "adapter", model)
             unsupported.check(partial, settings.kind)
@@ -217,6 +238,8 @@ def fetch(model: str, settings: Download, out: Path) -> None:
             loaded = load(partial, model, settings, adapter)
         if adapter is not None:
             origin["adapter"] = adapter.sha256
+            if fetched.adapter is not None:
+                origin["adapter_folder"] = fetched.adapter
         listing = record.write(partial, origin, record.facts(loaded, trusted))["files"]
         if mistake := model_card.parse(model_card.read(partial / "README.md")).mistake:
             say(f"{model}: README.md: {mistake}; its licence and tags are not known")

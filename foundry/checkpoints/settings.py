@@ -1,10 +1,14 @@
 """Settings of the download of one checkpoint."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from foundry.base.settings import Revision, Section
 from foundry.data.settings import Source
 from foundry.variants.checkpoint_folder import Kind
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Download(Section):
@@ -14,6 +18,10 @@ class Download(Section):
     kind: Kind | None = Field(default=None, description="By default what the checkpoint itself says.")
     trust_remote_code: bool = Field(
         default=False, description="Run the Python code that the checkpoint brings along. Read it first."
+    )
+    adapter: NonEmpty | None = Field(
+        default=None,
+        description="Where a source ships several adapters (LoRA), each in a folder of its own: that which is merged.",
     )
     base: Source | None = Field(
         default=None,

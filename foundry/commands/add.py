@@ -30,6 +30,9 @@ def main(
         str | None, typer.Option(help="The model that an adapter was trained on, where SOURCE is the adapter alone.")
     ] = None,
     base_revision: Annotated[str | None, typer.Option(help="As --revision, of the base.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="The folder of an adapter, where SOURCE ships several; it is merged.")
+    ] = None,
     repo: Annotated[str | None, typer.Option(help="Where on the Hub to publish it: needed with `to: hub`.")] = None,
 ) -> None:
     from foundry.base import files
@@ -41,7 +44,7 @@ def main(
         raise FoundryError(f"--base-revision {base_revision} is of a base, and there is no --base")
     of_base = None if base is None else adding.resolve(base, base_revision, "--base-revision")
     origin = adding.resolve(source, revision)
-    model = adding.NewModel(name, origin, kind, trust_remote_code, skip or [], repo, of_base)
+    model = adding.NewModel(name, origin, kind, trust_remote_code, skip or [], repo, of_base, adapter)
     # As bytes, so that line breaks stay as they are. Both are edited and checked before either is written.
     edited: dict[Path, str] = {reading.PARAMS: adding.with_model(reading.PARAMS.read_bytes().decode(), model)}
     if artifacts.PIPELINE.is_file():

@@ -1,9 +1,9 @@
 """Export a checkpoint to ONNX or OpenVINO, and compare the graph with torch on a few texts at once.
 
-No exporter takes every architecture, so several are tried in turn until one gives torch's numbers: optimum's where it
-is installed, which knows most encoders; then the library's by tracing, whose graph ONNX Runtime's optimizer can fuse;
-then the library's by torch.export, which takes the most architectures. The folder's built.json records which exporter
-it was, and why those before it failed.
+No exporter takes every architecture, so several are tried in turn until one gives torch's numbers: for a model of long
+texts, the one whose attention goes by blocks; then optimum's where it is installed, which knows most encoders; then the
+library's by tracing, whose graph ONNX Runtime's optimizer can fuse; then the library's by torch.export, which takes the
+most architectures. The folder's built.json records which exporter it was, and why those before it failed.
 """
 
 import gc
@@ -19,7 +19,7 @@ from foundry.base.errors import FoundryError
 from foundry.base.packages import installed_version
 from foundry.base.progress import say
 from foundry.base.quiet import without_warnings
-from foundry.export import comparison, optimum, torch_exporters, torch_model
+from foundry.export import comparison, long_attention, optimum, torch_exporters, torch_model
 from foundry.export.comparison import TOLERANCE
 from foundry.export.settings import Format, OnnxExport
 from foundry.export.torch_model import PROBES, Checkpoint
@@ -43,6 +43,18 @@ EXPORTERS: dict[Format, dict[str, tuple[str, Exporter]]] = {
         "openvino.convert_model, by torch.export": ("openvino", torch_exporters.by_torch_export_openvino),
     },
 }
+BY_BLOCKS: dict[Format, dict[str, tuple[str, Exporter]]] = {
+    "onnx": {"torch.onnx.export, traced, attention by blocks": ("torch", torch_exporters.by_blocks_onnx)},
+    "openvino": {
+        "openvino.convert_model, traced, attention by blocks": ("openvino", torch_exporters.by_blocks_openvino)
+    },
+}
+
+
+def exporters(checkpoint: Checkpoint, format: Format) -> dict[str, tuple[str, Exporter]]:
+    """The exporters in the order in which they are tried, each with the package that it needs."""
+    is_long = (checkpoint.max_tokens or 0) > long_attention.LONG_TOKENS
+    return {**(BY_BLOCKS[format] if is_long else {}), **EXPORTERS[format]}
 
 
 def export(
@@ -58,7 +70,7 @@ def export(
     refusals = (*REFUSALS, FoundryError, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.NotImplemented)
     mask = None if checkpoint.task == "sequence-classification" else checkpoint.inputs["attention_mask"]
     tried: dict[str, str] = {}
-    for name, (package, exporter) in EXPORTERS[format].items():
+    for name, (package, exporter) in exporters(checkpoint, format).items():
         if (version := installed_version(package)) is None:
             continue
         label = f"{name} ({package} {version})"
@@ -76,7 +88,8 @@ def export(
         if difference <= TOLERANCE:  # false for NaN
             say(f"{format}: within {difference:.1e} of torch on {len(PROBES)} texts, by {label}")
             # The difference depends on the machine and is not recorded, so that the record is the same everywhere.
-            return graph, {"exporter": label, "tried_before": tried}
+            by_blocks = {variant_folder.ATTENTION: variant_folder.BY_BLOCKS} if name in BY_BLOCKS[format] else {}
+            return graph, {"exporter": label, "tried_before": tried, **by_blocks}
         tried[label] = f"its graph is {difference:.1e} of torch's largest value away from torch"
     return None, {"tried_before": tried}
 
@@ -92,7 +105,12 @@ def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
     trusted = checkpoint_folder.trusts_code(torch)
     inputs = torch_model.tokenized(torch, trusted)
     checkpoint = Checkpoint(
-        torch / checkpoint_folder.transformer_path(torch), checkpoint_folder.task(torch), inputs, trusted, row.opset
+        torch / checkpoint_folder.transformer_path(torch),
+        checkpoint_folder.task(torch),
+        inputs,
+        trusted,
+        row.opset,
+        checkpoint_folder.max_seq_length(torch),
     )
     expected = torch_model.expected_output(checkpoint)
     with files.replacing_folder(out) as partial:

@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from foundry.export import torch_model
+from foundry.base.errors import FoundryError
+from foundry.export import long_attention, torch_model
 from foundry.export.torch_model import TASKS, Checkpoint
 from foundry.variants import graph_files, naming
 
@@ -12,12 +13,12 @@ from foundry.variants import graph_files, naming
 OPSET, TRACED_OPSET = 18, 17
 
 
-def _by_torch_onnx(checkpoint: Checkpoint, scratch: Path, dynamo: bool) -> Path:
+def _by_torch_onnx(checkpoint: Checkpoint, scratch: Path, dynamo: bool, attention: str = "eager") -> Path:
     import onnx
     import torch
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    module, example = torch_model.traceable(checkpoint)
+    module, example = torch_model.traceable(checkpoint, attention)
     names, output = list(checkpoint.inputs), TASKS[checkpoint.task][2]
     target = scratch / naming.file_name("onnx")
     options: dict[str, Any]
@@ -48,6 +49,19 @@ def _by_torch_onnx(checkpoint: Checkpoint, scratch: Path, dynamo: bool) -> Path:
 def by_tracing_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
     """Write the ONNX graph of a traced model into `scratch`; return its path."""
     return _by_torch_onnx(checkpoint, scratch, dynamo=False)
+
+
+def by_blocks_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the ONNX graph of a traced model of long texts into `scratch`, with attention that goes by blocks; return
+    its path.
+
+    Raises:
+        FoundryError: when the model's attention cannot.
+    """
+    counted = _long_attention(checkpoint, "onnx")
+    graph = _by_torch_onnx(checkpoint, scratch, dynamo=False, attention=long_attention.NAME)
+    _check_calls(counted)
+    return graph
 
 
 def by_torch_export_onnx(checkpoint: Checkpoint, scratch: Path) -> Path:
@@ -84,6 +98,22 @@ def by_tracing_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
     return _write_openvino(openvino.convert_model(module, example_input=example), checkpoint, scratch)
 
 
+def by_blocks_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
+    """Write the OpenVINO graph of a traced model of long texts into `scratch`, with attention that goes by blocks;
+    return its path.
+
+    Raises:
+        FoundryError: when the model's attention cannot.
+    """
+    import openvino
+
+    counted = _long_attention(checkpoint, "openvino")
+    module, example = torch_model.traceable(checkpoint, long_attention.NAME)
+    graph = _write_openvino(openvino.convert_model(module, example_input=example), checkpoint, scratch)
+    _check_calls(counted)
+    return graph
+
+
 def by_torch_export_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
     """Write the OpenVINO graph of a model by torch.export into `scratch`; return its path."""
     import openvino
@@ -92,3 +122,24 @@ def by_torch_export_openvino(checkpoint: Checkpoint, scratch: Path) -> Path:
     module, example = torch_model.traceable(checkpoint)
     program = torch.export.export(module, example, dynamic_shapes=(_any_shape(example),), strict=False)
     return _write_openvino(openvino.convert_model(program), checkpoint, scratch)
+
+
+def _long_attention(checkpoint: Checkpoint, runtime: long_attention.Runtime) -> long_attention.Register:
+    """Make transformers compute attention by blocks for a checkpoint.
+
+    Raises:
+        FoundryError: when its code is its own, which knows nothing of it.
+    """
+    if checkpoint.trusted:
+        raise FoundryError("the checkpoint's own code computes attention in its own way")
+    return long_attention.register(runtime)
+
+
+def _check_calls(counted: long_attention.Register) -> None:
+    """Check that the model computed attention by blocks.
+
+    Raises:
+        FoundryError: when it did not.
+    """
+    if not counted.calls:
+        raise FoundryError("the architecture computes attention in its own way")

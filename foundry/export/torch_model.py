@@ -33,6 +33,7 @@ class Checkpoint(NamedTuple):
     inputs: dict[str, np.ndarray]  # the tokenized probes: (texts, tokens), int64
     trusted: bool  # whether its own code may run
     opset: int | None
+    max_tokens: int | None = None  # at which Sentence Transformers truncates
 
 
 def load_torch(checkpoint: Checkpoint, **arguments: Any) -> Any:
@@ -87,14 +88,14 @@ def torch_output(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
     return output
 
 
-def traceable(checkpoint: Checkpoint) -> tuple[Any, tuple[Any, ...]]:
+def traceable(checkpoint: Checkpoint, attention: str = "eager") -> tuple[Any, tuple[Any, ...]]:
     """A module that takes the tokenizer's inputs in their order and returns one tensor, and example inputs for it,
-    (2 texts, at most 64 tokens) each."""
+    (2 texts, at most 64 tokens) each. `attention` is the name of transformers' implementation."""
     import torch
 
     # Eager attention consists of single operators, a pattern that ONNX Runtime fuses. As one operator it gives NaN in
     # OpenVINO for a row that is all padding.
-    model = load_torch(checkpoint, attn_implementation="eager")
+    model = load_torch(checkpoint, attn_implementation=attention)
     names = list(checkpoint.inputs)
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 

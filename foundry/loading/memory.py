@@ -1,7 +1,8 @@
 """How much memory inputs take in a model, estimated before they are run, and how much there is.
 
-Graphs have attention written out: of each head, a number for each pair of tokens, several times over. A processor's
-memory ends there long before its patience, and the system then ends the process without a word.
+Graphs of models of short texts have attention written out: of each head, a number for each pair of tokens, several
+times over. A processor's memory ends there long before its patience, and the system then ends the process without a
+word.
 """
 
 import resource
@@ -11,6 +12,9 @@ from foundry.variants import checkpoint_folder
 
 BYTES_PER_NUMBER = 4
 COPIES_OF_SCORES = 6  # what ONNX Runtime holds of the attention's scores at once, its growing by doubles included
+TOKENS_IN_BLOCKS = (
+    320  # with which each token's scores, keys and values are held at once where attention goes by blocks
+)
 COPIES_OF_STATES = 12  # of a token's state: its input, query, key, value and output, and the feed-forward layer's
 PROCESS_BYTES = 1_500_000_000  # of the libraries, and what runtimes keep beside weights and inputs
 COPIES_OF_WEIGHTS = 3  # the file that is read, the runtime's own order of it, and what is made of it meanwhile
@@ -25,7 +29,8 @@ CGROUPS = (
 def input_bytes(folder: Path, rows: int, tokens: int, written_out: bool = True) -> int:
     """What a batch of so many `rows`, padded to so many `tokens`, takes in the model of a folder, at its most.
 
-    Without attention `written_out` (as torch computes it by default), nothing grows with the square of the length.
+    Without attention `written_out` (as torch computes it by default, and graphs of models of long texts), nothing grows
+    with the square of the length.
     """
     config = checkpoint_folder.config(folder)
     config = config.get("text_config") or config
@@ -36,6 +41,8 @@ def input_bytes(folder: Path, rows: int, tokens: int, written_out: bool = True) 
     if written_out:
         # The mask of every pair of tokens counts as one head more.
         numbers += tokens**2 * (COPIES_OF_SCORES * heads + 1)
+    else:
+        numbers += tokens * TOKENS_IN_BLOCKS * COPIES_OF_SCORES * heads
     if checkpoint_folder.task(folder) == "fill-mask":
         numbers += 3 * tokens * _number(config, 32_000, "vocab_size")
     return rows * numbers * BYTES_PER_NUMBER

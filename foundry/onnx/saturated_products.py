@@ -14,6 +14,7 @@ from foundry.int8.saturation import INT16_MIN, Pairs, range_names
 from foundry.onnx.graph_writer import GraphWriter
 
 MICROSOFT = "com.microsoft"
+MOST_PAIRS = 2**15  # whose sums are held at once: with 4,096 tokens, half a gigabyte for each step of the computation
 
 
 def apart(writer: GraphWriter, node: Any, tokens: str) -> Any:
@@ -162,19 +163,29 @@ def saturate(writer: GraphWriter, node: Any, pairs: Pairs) -> None:
         added.append(helper.make_node(operator, list(inputs), [result], result, **attributes))
         return result
 
-    products = []
-    for index, which in enumerate(("first", "second")):
-        rows = constant(f"{which}_channels", channels + index)
-        values = add("Gather", [by_channel(tokens), rows], f"{which}_tokens")  # (rows, pairs of a row, tokens)
-        products.append(
-            add("Mul", [values, constant(f"{which}_weights", weights[index, ..., None])], f"{which}_products")
-        )
-    exact = add("Add", products, "exact")
-    above = add("Max", [exact, constant("lowest", np.float32(INT16_MIN))], "above")
-    clipped = add("Min", [above, constant("highest", np.float32(INT16_MAX))], "clipped")
-    lost = add("Sub", [clipped, exact], "lost")
-    sums = add("MatMul", [constant("ones", np.ones((1, channels.shape[1]), np.float32)), lost], "sums")
-    rows = add("Reshape", [sums, constant("shape_of_rows", np.array([len(channels), -1], np.int64))], "rows")
+    def lost_of(start: int, suffix: str) -> str:
+        """What the sums of a part of the outputs lose, (outputs of the part, tokens)."""
+        part = slice(start, start + step)
+        products = []
+        for index, which in enumerate(("first", "second")):
+            which += suffix
+            rows = constant(f"{which}_channels", channels[part] + index)
+            values = add("Gather", [by_channel(tokens), rows], f"{which}_tokens")  # (rows, pairs of a row, tokens)
+            factors = constant(f"{which}_weights", weights[index, part, :, None])
+            products.append(add("Mul", [values, factors], f"{which}_products"))
+        exact = add("Add", products, f"exact{suffix}")
+        above = add("Max", [exact, constant("lowest", np.float32(INT16_MIN))], f"above{suffix}")
+        clipped = add("Min", [above, constant("highest", np.float32(INT16_MAX))], f"clipped{suffix}")
+        lost = add("Sub", [clipped, exact], f"lost{suffix}")
+        ones = constant("ones", np.ones((1, channels.shape[1]), np.float32))
+        sums = add("MatMul", [ones, lost], f"sums{suffix}")
+        shape = constant(f"shape_of_rows{suffix}", np.array([len(channels[part]), -1], np.int64))
+        return add("Reshape", [sums, shape], f"rows{suffix}")
+
+    # A head with a word of the vocabulary in each output has millions of pairs, each a number for each token.
+    step = max(MOST_PAIRS // channels.shape[1], 1)
+    parts = [lost_of(start, f"_{start}" if start else "") for start in range(0, len(channels), step)]
+    rows = parts[0] if len(parts) == 1 else add("Concat", parts, "all_rows", axis=0)
     outputs = add("Gather", [rows, constant("row_of_output", row_of_output)], "outputs")
     transposed = add("Transpose", [outputs], "transposed", perm=[1, 0])
     shape = add("Shape", names("product"), "shape")

@@ -29,10 +29,13 @@ class NewModel(NamedTuple):
     skip: Sequence[str]  # variants
     repo: str | None  # where `publish` sends it
     base: HubSource | PathSource | PackageSource | None = None  # of an adapter
+    adapter: str | None = None  # of several that the source ships
 
     def row(self) -> dict[str, Any]:
         """Its row in params.yaml: what is not the default."""
         row: dict[str, Any] = {"source": self.source.model_dump()}
+        if self.adapter is not None:
+            row["adapter"] = self.adapter
         if self.base is not None:
             row["base"] = self.base.model_dump()
         if self.kind is not None:

@@ -17,7 +17,7 @@ class Room:
     """
 
     folder: Path
-    written_out: bool  # whether attention is, as in every exported graph
+    written_out: bool  # whether attention is, as in graphs of models that take short texts
     weights: list[Path] = field(default_factory=list)
     usable: int = field(default_factory=lambda: memory.usable_bytes())
 

@@ -19,7 +19,7 @@ def what_fits(folder: Path, variant: str, expected: Reference, batch_size: int) 
     is_torch = naming.backend(variant) == "torch"
     room = Room(
         folder,
-        written_out=expected.coverage.torch_writes_out_attention if is_torch else True,
+        written_out=expected.coverage.torch_writes_out_attention if is_torch else not variant_folder.by_blocks(folder),
         weights=variant_folder.weights_files(folder, variant),
     )
     texts = len(expected.tokens) - len(expected.hard_texts)

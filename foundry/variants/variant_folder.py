@@ -24,6 +24,7 @@ SEARCHED = "search.json"
 BUILT = checkpoint_folder.BUILT
 TORCH_SETTINGS = ("attn_implementation", "dtype", "torch_dtype")
 HEAD = "head"  # the key of built.json
+ATTENTION, BY_BLOCKS = "attention", "by blocks"  # a key of built.json, and what it says where memory grows linearly
 RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # They describe one variant, so another one does not inherit them.
 
 
@@ -133,6 +134,11 @@ def built(folder: Path) -> dict[str, Any]:
     path = folder / BUILT
     record: dict[str, Any] = files.read_json(path) if path.is_file() else {}
     return record
+
+
+def by_blocks(folder: Path) -> bool:
+    """Whether a graph's attention goes by blocks, so that its memory grows with the length, not with its square."""
+    return built(folder).get(ATTENTION) == BY_BLOCKS
 
 
 def skipped(folder: Path) -> str | None:

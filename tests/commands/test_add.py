@@ -57,6 +57,14 @@ def test_a_model_of_the_hub_is_pinned(committed: Path, server: Hub, capsys: pyte
     assert reading.read().models["earlier"].source.revision == commit  # type: ignore[union-attr]
 
 
+def test_an_adapter_of_several_is_named(committed: Path, server: Hub) -> None:
+    for task in ("retrieval_query", "separation"):
+        add.main(task, "org/tiny", adapter=task)
+    models = reading.read().models
+    assert [models[task].adapter for task in ("retrieval_query", "separation")] == ["retrieval_query", "separation"]
+    assert models["separation"].source == models["retrieval_query"].source
+
+
 def test_the_base_of_an_adapter_is_pinned_too(committed: Path, server: Hub, tmp_path: Path) -> None:
     first = server.repos["org/tiny"].refs["main"]
     now = server.push("org/tiny", {"more.txt": b"more"})

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from foundry.int8.saturation import Ranges, risky_pairs, saturating_product
-from foundry.onnx import saturation
+from foundry.onnx import saturated_products, saturation
 from foundry.variants import naming
 
 RNG = np.random.default_rng(0)
@@ -145,8 +145,11 @@ def test_the_simulation_is_what_the_processor_computes(operator: Any, opset: int
     np.testing.assert_allclose(run(path, exact=True)["result"], exact, atol=atol)
 
 
-def test_the_sums_are_those_of_16_bits(tmp_path: Path) -> None:
-    """Against integers in numpy, so that two errors alike would be seen on any processor."""
+@pytest.mark.parametrize("most_pairs", [saturated_products.MOST_PAIRS, 1, 64])
+def test_the_sums_are_those_of_16_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_pairs: int) -> None:
+    """Against integers in numpy, so that two errors alike would be seen on any processor. Outputs go in parts where
+    there are as many as words in a vocabulary."""
+    monkeypatch.setattr(saturated_products, "MOST_PAIRS", most_pairs)
     path = save(tmp_path / "graph.onnx", matmul_integer(), WEIGHT)
     low = min(float(TOKENS.min()), 0.0)
     scale = np.float32((TOKENS.max() - low) / 255)
