@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundry.base.errors import FoundryError
+from foundry.export import causal
 from foundry.variants import checkpoint_folder
 
 # For each task: optimum's name of it, transformers' class, and the output's name in transformers and optimum.
@@ -14,7 +15,10 @@ TASKS: dict[checkpoint_folder.Task, tuple[str, str, str]] = {
     "feature-extraction": ("feature-extraction", "AutoModel", "last_hidden_state"),
     "fill-mask": ("fill-mask", "AutoModelForMaskedLM", "logits"),
     "sequence-classification": ("text-classification", "AutoModelForSequenceClassification", "logits"),
+    "text-generation": ("text-generation", "AutoModelForCausalLM", "logits"),
 }
+
+PER_TOKEN = ("feature-extraction", "fill-mask")  # of the tasks, those whose output has a row for each token
 
 # Of different lengths, so that the batch has padding; the last one is longer than any model's maximum.
 PROBES = (
@@ -33,6 +37,7 @@ class Checkpoint(NamedTuple):
     inputs: dict[str, np.ndarray]  # the tokenized probes: (texts, tokens), int64
     trusted: bool  # whether its own code may run
     opset: int | None
+    scored_tokens: tuple[int, ...] = ()  # of a language model that reranks: the ids whose logits are wanted
 
 
 def load_torch(checkpoint: Checkpoint, **arguments: Any) -> Any:
@@ -60,7 +65,10 @@ def expected_output(checkpoint: Checkpoint) -> np.ndarray:
         FoundryError: when the checkpoint does not load.
     """
     try:
-        return torch_output(load_torch(checkpoint), checkpoint.inputs)
+        model = load_torch(checkpoint)
+        if checkpoint.scored_tokens:
+            return causal.expected_logits(model, checkpoint.inputs, checkpoint.scored_tokens)
+        return torch_output(model, checkpoint.inputs)
     except (ValueError, OSError, ImportError) as error:
         raise FoundryError(f"{checkpoint.transformer} does not load with transformers: {error}") from error
 
@@ -73,6 +81,8 @@ def tokenized(folder: Path, trusted: bool) -> dict[str, np.ndarray]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         transformer, local_files_only=True, trust_remote_code=trusted
     )
+    if checkpoint_folder.task(folder) == "text-generation":
+        tokenizer.padding_side = "left"  # as Sentence Transformers does: the last token of each row is a real one
     length = min(checkpoint_folder.max_seq_length(folder) or tokenizer.model_max_length, 512)
     encoded = tokenizer(list(PROBES), padding=True, truncation=True, max_length=length, return_tensors="np")
     return {name: value.astype(np.int64) for name, value in encoded.items()}
@@ -96,6 +106,8 @@ def traceable(checkpoint: Checkpoint) -> tuple[Any, tuple[Any, ...]]:
     # OpenVINO for a row that is all padding.
     model = load_torch(checkpoint, attn_implementation="eager")
     names = list(checkpoint.inputs)
+    if checkpoint.scored_tokens:
+        model = causal.with_scored_tokens(model, checkpoint.scored_tokens)
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
     class Traceable(torch.nn.Module):
