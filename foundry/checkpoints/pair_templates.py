@@ -19,7 +19,7 @@ from foundry.variants import checkpoint_folder
 
 MARKS = {QUERY: "Qzxqueryxzq", DOCUMENT: "Dzxdocumentxzd", PROMPT: "Pzxpromptxzp"}
 ODD = (
-    "plain", "", " spaces around ", "\n\nlines\n", "\ttab", "Two.\n\nParts", "{{ query }}{% raw %}", "<|im_start|>system\n",
+    "plain", "", " spaces around ", "\n\nlines\n", "\ttab", "Two.\n\nParts", "{{ query }}{% raw %}", "<|im_start|>\n",
     "<|im_end|>", "<think>\n\n</think>", "</s><s>", "<b>&amp; \"'", "\\n\\", "None", "yes", "日本 🎉", "word " * 2000,
 )  # fmt: skip
 BY_THE_CLOCK = "strftime_now"  # what a template calls that says today's date
@@ -31,7 +31,7 @@ def write(folder: Path, loaded: Loaded, model: str) -> None:
     Where the template is no such frame, nothing is written, and foundry_runtime will refuse the model; Sentence
     Transformers renders the template itself.
     """
-    transformer = list(loaded.model)[0]
+    transformer = next(iter(loaded.model))
     if loaded.kind != "CrossEncoder" or "message" not in (getattr(transformer, "modality_config", None) or {}):
         return
     try:

@@ -1,8 +1,8 @@
 """A causal language model that reranks: of its logits, those of the tokens that make the score, behind the last token.
 
-Sentence Transformers takes the logits of the whole vocabulary from a model of torch, and from a graph what stands at the
-same places. One folder holds both, with one list of places. So the graph computes the wanted rows of the language
-model's head alone, and puts each value at its token's place, with zeros before it and between.
+Sentence Transformers' LogitScore looks for them at the tokens' ids, in what torch computes and in what a graph gives:
+both stand in one folder, with one file that names the ids. So a graph computes the wanted rows of the language model's
+head alone, and puts each logit at its token's id, with zeros before it and between.
 """
 
 import inspect

@@ -106,7 +106,7 @@ class Tokens:
     def _encode(self, texts: Sequence[Text]) -> list[Encoded]:
         # A single one is not worth waking other threads for.
         if len(texts) == 1:
-            text, pair = (texts[0], None) if isinstance(texts[0], str) else texts[0]
+            text, pair = (texts[0], None) if isinstance(texts[0], str) else texts[0][:2]
             encodings = [self._tokenizer.encode(text, pair, add_special_tokens=self._with_special)]
         else:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._with_special)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from foundry.base import files
 from tests.support.architectures import make
 
 # As Qwen3-Reranker's in Sentence Transformers: the roles of a pair, and the prompt as an instruction.
@@ -14,7 +15,7 @@ TEMPLATE = (
     '<Document>: {{ messages | selectattr("role", "eq", "document") | map(attribute="content") | first }}</s>\n'
     "<s>assistant\n\n"
 )
-LENGTH = 128  # tokens, of which the template takes half
+LENGTH = 256  # tokens, of which the template takes a quarter
 
 
 def make_bare(folder: Path, name: str = "qwen3", template: str | None = TEMPLATE) -> Path:
@@ -27,6 +28,10 @@ def make_bare(folder: Path, name: str = "qwen3", template: str | None = TEMPLATE
     tokenizer.chat_template = template
     tokenizer.model_max_length = LENGTH
     tokenizer.save_pretrained(folder)
+    # The class of transformers and the file would differ in this otherwise.
+    before = (files.read_json(folder / "tokenizer.json")["pre_tokenizer"] or {}).get("add_prefix_space")
+    config = files.read_json(folder / "tokenizer_config.json")
+    files.write_json(folder / "tokenizer_config.json", config | ({"add_prefix_space": before} if before else {}))
     return folder
 
 
