@@ -12,13 +12,14 @@ FIRST_MODULES = {
     "SparseStaticEmbedding": "A SparseStaticEmbedding model has no graph: it looks its tokens up in a table",
     "WordEmbeddings": "A WordEmbeddings model has no transformer: it looks its words up in a table",
     "BoW": "A BoW (bag of words) model has no transformer: it counts words",
-    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. Its text tower "
-    "alone can be, saved as a SentenceTransformer of its own",
+    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. "
+    "What can be built is its text tower, saved as docs/models.md says",
 }
 CAUSAL = (
     "a causal language model. One can be built as a reranker alone: a CrossEncoder of a Transformer for "
     "text-generation and a LogitScore, as Sentence Transformers saves it, that scores a pair by the next token"
 )
+CLIP_TOWER = ". What can be built is its text tower, saved as docs/models.md says"
 OTHER_SENSES = {"image", "audio", "video"}
 
 
@@ -34,13 +35,13 @@ def check(folder: Path, kind: str | None) -> None:
     routers.check(folder, kind)
     path = folder / structure.transformer_path(folder)
     settings = _settings(path)
+    config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     modalities = {part for name in settings.get("modality_config") or {} for part in name.split("+")}
     if senses := sorted(modalities & OTHER_SENSES):
         raise FoundryError(
             f"{folder} is a model of {' and '.join([*senses, 'text'])} ({', '.join(sorted(modalities))}); only models "
-            "of text alone can be exported"
+            f"of text alone can be exported{CLIP_TOWER if config.get('model_type') == 'clip' else ''}"
         )
-    config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     architectures = [str(name) for name in config.get("architectures") or []]
     has_score = any(name.endswith("LogitScore") for name in structure.module_types(folder).values())
     if has_score or settings.get("transformer_task") == "text-generation":
@@ -50,7 +51,7 @@ def check(folder: Path, kind: str | None) -> None:
     if not rows and {"text_config", "vision_config"} & set(config):
         raise FoundryError(
             f"{folder} is a model of images and text ({config.get('model_type')}); only models of text alone can be "
-            "exported"
+            f"exported{CLIP_TOWER if config.get('model_type') == 'clip' else ''}"
         )
 
 

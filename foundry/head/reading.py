@@ -6,8 +6,7 @@ from typing import NamedTuple
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import open_folder
 from foundry_runtime.head import Step, read_head
-from foundry_runtime.layout import read_layout
-from foundry_runtime.model import GIVEN
+from foundry_runtime.layout import GIVEN, read_layout
 
 # The output that a kind of model is about, and the values of the head that it is taken from.
 OUTPUTS = {

@@ -20,6 +20,9 @@ KNOWN_SETTINGS = {
 }  # fmt: skip
 NO_LIMIT = 10**9
 TASKS = ("feature-extraction", "fill-mask", "sequence-classification", "text-generation")
+# What the modules call a graph's output, where it is no vector for each token: what a classifier's own head gives are
+# the scores already.
+GIVEN = {"sequence-classification": "scores", "text-generation": "causal_logits"}
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,6 @@ TEXTS_AT_ONCE_ON_GPU = 1024  # so that it soon has work, while the next are toke
 CLASSES = {"SentenceTransformer": "Embedder", "SparseEncoder": "SparseEmbedder", "CrossEncoder": "Reranker"}
 # The outputs that hold a vector for each token, or for a CrossEncoder what its head gives, the first that there is.
 TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings", "logits")
-# What the modules call that output, where it is no vector for each token: what a classifier's own head gives are the
-# scores already.
-GIVEN = {"sequence-classification": "scores", "text-generation": "causal_logits"}
 Rows = tuple[list[int], np.ndarray]  # the places of texts, and a row for each
 
 
@@ -223,7 +220,7 @@ class Model:
         (given,) = outputs.values()
         if self._is_finished:
             return given.astype(np.float32, copy=False)
-        name = GIVEN.get(self._layout.task, "token_embeddings")
+        name = model_layout.GIVEN.get(self._layout.task, "token_embeddings")
         values = {name: given, "attention_mask": inputs["attention_mask"]}
         if prompt_length is not None:
             values["prompt_length"] = np.array(prompt_length)
