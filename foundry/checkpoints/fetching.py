@@ -23,6 +23,7 @@ from foundry.checkpoints import (
     integrity,
     loading,
     other_repository,
+    pair_templates,
     record,
     structure,
     tokenizer,
@@ -146,6 +147,7 @@ def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) 
     loaded = loading.load(folder, kind, settings.trust_remote_code, kind_is_set=settings.kind is not None)
     weights.check(folder, loaded)
     tokenizer.check(loaded)
+    tokenizer.check_scored(loaded)
     if adapter is not None:
         adapters.merge(folder, adapters.transformer_path(folder), adapter, loaded, model)
     weights.check_numbers(loaded)
@@ -155,6 +157,7 @@ def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) 
         save_converted(folder, loaded)
         check_loadable(folder)
     tokenizer.write_length(folder, loaded, model)
+    pair_templates.write(folder, loaded, model)
     return loaded
 
 

@@ -72,6 +72,28 @@ def check_table(table: Any, vocabulary: int | None) -> None:
         )
 
 
+def check_scored(loaded: Loaded) -> None:
+    """Check that the tokens which a causal reranker scores by are two tokens, and that its model knows them.
+
+    Sentence Transformers takes `yes` and `no` for a bare language model, and gets the unknown token of a vocabulary
+    without them.
+
+    Raises:
+        FoundryError: naming the tokens.
+    """
+    module = list(loaded.model)[-1]
+    if type(module).__name__ != "LogitScore":
+        return
+    tokens = [module.true_token_id, module.false_token_id]
+    unknown = loaded.model.tokenizer.unk_token_id
+    rows = loaded.model.transformers_model.get_output_embeddings().weight.shape[0]
+    if tokens[0] == tokens[1] or any(token is not None and (token >= rows or token == unknown) for token in tokens):
+        raise FoundryError(
+            f"the model scores by the tokens {tokens[0]} and {tokens[1]}, of {rows}, which are not two of its words. A "
+            "bare language model is scored by `yes` and `no`; save it as a CrossEncoder with a LogitScore of other ones"
+        )
+
+
 def embedding_rows(transformer: Any) -> int | None:
     """How many ids a transformer has embeddings for; None where code of the checkpoint's own does not say it."""
     try:

@@ -12,14 +12,14 @@ FIRST_MODULES = {
     "SparseStaticEmbedding": "A SparseStaticEmbedding model has no graph: it looks its tokens up in a table",
     "WordEmbeddings": "A WordEmbeddings model has no transformer: it looks its words up in a table",
     "BoW": "A BoW (bag of words) model has no transformer: it counts words",
-    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. Its text tower "
-    "alone can be, saved as a SentenceTransformer of its own",
+    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. "
+    "What can be built is its text tower, saved as docs/models.md says",
 }
 CAUSAL = (
-    "a causal reranker: it scores a pair by the next token that a language model would write (yes or no). That head "
-    "is not exported; what can be is a CrossEncoder with a classification head, such as a "
-    "*-seq-cls conversion of the model"
+    "a causal language model. One can be built as a reranker alone: a CrossEncoder of a Transformer for "
+    "text-generation and a LogitScore, as Sentence Transformers saves it, that scores a pair by the next token"
 )
+CLIP_TOWER = ". What can be built is its text tower, saved as docs/models.md says"
 OTHER_SENSES = {"image", "audio", "video"}
 
 
@@ -35,22 +35,23 @@ def check(folder: Path, kind: str | None) -> None:
     routers.check(folder, kind)
     path = folder / structure.transformer_path(folder)
     settings = _settings(path)
+    config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     modalities = {part for name in settings.get("modality_config") or {} for part in name.split("+")}
     if senses := sorted(modalities & OTHER_SENSES):
         raise FoundryError(
             f"{folder} is a model of {' and '.join([*senses, 'text'])} ({', '.join(sorted(modalities))}); only models "
-            "of text alone can be exported"
+            f"of text alone can be exported{CLIP_TOWER if config.get('model_type') == 'clip' else ''}"
         )
-    config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     architectures = [str(name) for name in config.get("architectures") or []]
-    says_reranker = kind == "CrossEncoder" and any(name.endswith("ForCausalLM") for name in architectures)
     has_score = any(name.endswith("LogitScore") for name in structure.module_types(folder).values())
-    if has_score or (says_reranker and not rows) or settings.get("transformer_task") == "text-generation":
-        raise FoundryError(f"{folder} is {CAUSAL}")
+    if has_score or settings.get("transformer_task") == "text-generation":
+        _check_causal(folder, rows, settings, kind)
+    elif not rows and kind is None and any(name.endswith("ForCausalLM") for name in architectures):
+        raise FoundryError(f"{folder} is {CAUSAL}. With `kind: CrossEncoder`, a bare one is scored by yes and no")
     if not rows and {"text_config", "vision_config"} & set(config):
         raise FoundryError(
             f"{folder} is a model of images and text ({config.get('model_type')}); only models of text alone can be "
-            "exported"
+            f"exported{CLIP_TOWER if config.get('model_type') == 'clip' else ''}"
         )
 
 
@@ -58,6 +59,22 @@ def _check_first(folder: Path, row: dict[str, Any]) -> None:
     name = row["type"].rpartition(".")[2]
     if name in FIRST_MODULES:
         raise FoundryError(f"{folder} has {name} as its first module. {FIRST_MODULES[name]}")
+
+
+def _check_causal(folder: Path, rows: list[dict[str, Any]], settings: dict[str, Any], kind: str | None) -> None:
+    """Check that a model for text-generation is a reranker: a Transformer and a LogitScore, and nothing else."""
+    path = folder / "config_sentence_transformers.json"
+    said = integrity.read_json(path).get("model_type") if path.is_file() else None
+    is_reranker = "CrossEncoder" in (kind, said) and kind in (None, said)
+    has_both = len(rows) == 2 and rows[1]["type"].endswith("LogitScore")
+    if not is_reranker or not has_both or settings.get("transformer_task") != "text-generation":
+        raise FoundryError(f"{folder} is {CAUSAL}")
+    score = integrity.read_json(folder / rows[1]["path"] / "config.json")
+    ids = [score.get("true_token_id"), score.get("false_token_id")]
+    if ids[0] is None or any(token is not None and (type(token) is not int or token < 0) for token in ids):
+        raise FoundryError(f"{folder} scores by the tokens {ids[0]} and {ids[1]}, which are no ids")
+    if ids[0] == ids[1]:
+        raise FoundryError(f"{folder} scores by token {ids[0]} less itself, which is 0 for every pair")
 
 
 def _settings(path: Path) -> dict[str, Any]:

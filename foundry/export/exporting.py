@@ -22,7 +22,7 @@ from foundry.base.quiet import without_warnings
 from foundry.export import comparison, long_attention, optimum, torch_exporters, torch_model
 from foundry.export.comparison import TOLERANCE
 from foundry.export.settings import Format, OnnxExport
-from foundry.export.torch_model import PROBES, Checkpoint
+from foundry.export.torch_model import PER_TOKEN, PROBES, Checkpoint
 from foundry.head import adding
 from foundry.variants import checkpoint_folder, variant_folder
 
@@ -68,7 +68,7 @@ def export(
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     refusals = (*REFUSALS, FoundryError, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.NotImplemented)
-    mask = None if checkpoint.task == "sequence-classification" else checkpoint.inputs["attention_mask"]
+    mask = checkpoint.inputs["attention_mask"] if checkpoint.task in PER_TOKEN else None
     tried: dict[str, str] = {}
     for name, (package, exporter) in exporters(checkpoint, format).items():
         if (version := installed_version(package)) is None:
@@ -105,13 +105,9 @@ def build(format: Format, torch: Path, row: OnnxExport, out: Path) -> None:
     trusted = checkpoint_folder.trusts_code(torch)
     inputs = torch_model.tokenized(torch, trusted)
     checkpoint = Checkpoint(
-        torch / checkpoint_folder.transformer_path(torch),
-        checkpoint_folder.task(torch),
-        inputs,
-        trusted,
-        row.opset,
-        checkpoint_folder.max_seq_length(torch),
-    )
+        torch / checkpoint_folder.transformer_path(torch), checkpoint_folder.task(torch), inputs, trusted, row.opset,
+        checkpoint_folder.max_seq_length(torch), checkpoint_folder.scored_tokens(torch),
+    )  # fmt: skip
     expected = torch_model.expected_output(checkpoint)
     with files.replacing_folder(out) as partial:
         # While the graph is written, it takes its size twice.

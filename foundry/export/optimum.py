@@ -8,7 +8,13 @@ from foundry.variants import naming
 
 
 def _common_arguments(checkpoint: Checkpoint, scratch: Path) -> dict[str, Any]:
-    """What both of optimum's `main_export` functions take."""
+    """What both of optimum's `main_export` functions take.
+
+    Raises:
+        ValueError: for a language model, of which optimum writes the logits of the whole vocabulary.
+    """
+    if checkpoint.scored_tokens:
+        raise ValueError("it exports the logits of the whole vocabulary for each token")
     return {
         "model_name_or_path": str(checkpoint.transformer),
         "output": scratch,

@@ -6,7 +6,7 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.export import long_attention, torch_model
-from foundry.export.torch_model import TASKS, Checkpoint
+from foundry.export.torch_model import PER_TOKEN, TASKS, Checkpoint
 from foundry.variants import graph_files, naming
 
 # By torch.export, torch.onnx's default; by tracing, the newest that ONNX Runtime's fusions were written for.
@@ -26,7 +26,7 @@ def _by_torch_onnx(checkpoint: Checkpoint, scratch: Path, dynamo: bool, attentio
         options = {"dynamic_shapes": (_any_shape(example),), "external_data": True, "verbose": False}
     else:
         axes = {0: "batch_size", 1: "sequence_length"}
-        outputs = axes if checkpoint.task != "sequence-classification" else {0: "batch_size"}
+        outputs = axes if checkpoint.task in PER_TOKEN else {0: "batch_size"}
         options = {"dynamic_axes": {**dict.fromkeys(names, axes), output: outputs}}
     opset = checkpoint.opset or (OPSET if dynamo else TRACED_OPSET)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundry.base.errors import FoundryError
+from foundry.export import causal
 from foundry.variants import checkpoint_folder
 
 # For each task: optimum's name of it, transformers' class, and the output's name in transformers and optimum.
@@ -14,7 +15,10 @@ TASKS: dict[checkpoint_folder.Task, tuple[str, str, str]] = {
     "feature-extraction": ("feature-extraction", "AutoModel", "last_hidden_state"),
     "fill-mask": ("fill-mask", "AutoModelForMaskedLM", "logits"),
     "sequence-classification": ("text-classification", "AutoModelForSequenceClassification", "logits"),
+    "text-generation": ("text-generation", "AutoModelForCausalLM", "logits"),
 }
+
+PER_TOKEN = ("feature-extraction", "fill-mask")  # of the tasks, those whose output has a row for each token
 
 # Of different lengths, so that the batch has padding; the last one is longer than any model's maximum.
 PROBES = (
@@ -34,6 +38,7 @@ class Checkpoint(NamedTuple):
     trusted: bool  # whether its own code may run
     opset: int | None
     max_tokens: int | None = None  # at which Sentence Transformers truncates
+    scored_tokens: tuple[int, ...] = ()  # of a language model that reranks: the ids whose logits are wanted
 
 
 def load_torch(checkpoint: Checkpoint, **arguments: Any) -> Any:
@@ -61,7 +66,10 @@ def expected_output(checkpoint: Checkpoint) -> np.ndarray:
         FoundryError: when the checkpoint does not load.
     """
     try:
-        return torch_output(load_torch(checkpoint), checkpoint.inputs)
+        model = load_torch(checkpoint)
+        if checkpoint.scored_tokens:
+            return causal.expected_logits(model, checkpoint.inputs, checkpoint.scored_tokens)
+        return torch_output(model, checkpoint.inputs)
     except (ValueError, OSError, ImportError) as error:
         raise FoundryError(f"{checkpoint.transformer} does not load with transformers: {error}") from error
 
@@ -74,6 +82,8 @@ def tokenized(folder: Path, trusted: bool) -> dict[str, np.ndarray]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         transformer, local_files_only=True, trust_remote_code=trusted
     )
+    if checkpoint_folder.task(folder) == "text-generation":
+        tokenizer.padding_side = "left"  # as Sentence Transformers does: the last token of each row is a real one
     length = min(checkpoint_folder.max_seq_length(folder) or tokenizer.model_max_length, 512)
     encoded = tokenizer(list(PROBES), padding=True, truncation=True, max_length=length, return_tensors="np")
     return {name: value.astype(np.int64) for name, value in encoded.items()}
@@ -97,6 +107,8 @@ def traceable(checkpoint: Checkpoint, attention: str = "eager") -> tuple[Any, tu
     # OpenVINO for a row that is all padding.
     model = load_torch(checkpoint, attn_implementation=attention)
     names = list(checkpoint.inputs)
+    if checkpoint.scored_tokens:
+        model = causal.with_scored_tokens(model, checkpoint.scored_tokens)
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
     class Traceable(torch.nn.Module):

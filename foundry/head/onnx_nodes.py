@@ -8,7 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from foundry_runtime.head import LAYER_NORM_EPSILON, SMALLEST_NORM, Dense, LayerNorm, Normalize, Pooling, SpladePooling
+from foundry_runtime.head import (
+    LAYER_NORM_EPSILON,
+    SMALLEST_NORM,
+    Dense,
+    LayerNorm,
+    LogitScore,
+    Normalize,
+    Pooling,
+    SpladePooling,
+)
 from foundry_runtime.pooling import SMALLEST_COUNT
 
 from foundry.head.reading import HeadOfModel, Unsupported
@@ -206,6 +215,14 @@ def _splade_pooling(nodes: Nodes, step: SpladePooling, values: dict[str, str]) -
     values["sentence_embedding"] = pooled
 
 
+def _logit_score(nodes: Nodes, step: LogitScore, values: dict[str, str]) -> None:
+    last = nodes.op("Gather", _taken(values, "causal_logits"), nodes.axes(-1), axis=1)
+    scores = nodes.op("Gather", last, nodes.axes(step.true_token), axis=2)
+    if step.false_token is not None:
+        scores = nodes.op("Sub", scores, nodes.op("Gather", last, nodes.axes(step.false_token), axis=2))
+    values["scores"] = nodes.op("Squeeze", scores, nodes.axes(2))
+
+
 def _gelu(nodes: Nodes, tensor: str) -> str:
     half = nodes.op("Mul", tensor, nodes.number(0.5))
     error = nodes.op("Erf", nodes.op("Div", tensor, nodes.number(np.sqrt(2))))
@@ -238,4 +255,5 @@ WRITERS: dict[type, Callable[[Nodes, Any, dict[str, str]], None]] = {
     LayerNorm: _layer_norm,
     Normalize: _normalize,
     SpladePooling: _splade_pooling,
+    LogitScore: _logit_score,
 }

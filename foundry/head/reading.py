@@ -6,7 +6,7 @@ from typing import NamedTuple
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import open_folder
 from foundry_runtime.head import Step, read_head
-from foundry_runtime.layout import read_layout
+from foundry_runtime.layout import GIVEN, read_layout
 
 # The output that a kind of model is about, and the values of the head that it is taken from.
 OUTPUTS = {
@@ -24,7 +24,9 @@ class HeadOfModel(NamedTuple):
     """All that a graph's first output goes through until it is what the model is about."""
 
     steps: tuple[Step, ...]
-    given: str  # what the head calls the graph's first output: `token_embeddings`, or `scores` of a classifier
+    # What the head calls the graph's first output: `token_embeddings`; `scores` of a classifier, `causal_logits` of a
+    # language model.
+    given: str
     result: str  # the value of the head that is the output
     output: str  # `sentence_embedding`, `sparse_embedding` or `scores`
     truncate_dim: int | None
@@ -52,6 +54,6 @@ def read(folder: Path) -> HeadOfModel:
     if head.without_prompt:
         raise Unsupported("its pooling leaves the prompt out, and a graph does not know where the prompt ends")
     output, result = OUTPUTS[layout.kind]
-    given = "scores" if layout.task == "sequence-classification" else "token_embeddings"
+    given = GIVEN.get(layout.task, "token_embeddings")
     truncate_dim = layout.model_settings.get("truncate_dim") if layout.kind == "SentenceTransformer" else None
     return HeadOfModel(head.steps, given, result, output, truncate_dim, activation)

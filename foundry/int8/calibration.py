@@ -63,17 +63,20 @@ def tokenize(folder: Path, calibration_texts: Sequence[str], names: set[str]) ->
     """Each text as the graph's named inputs, (1, tokens) of int64: the tokens that the model itself reads, with its
     prompts, lower case, arguments and lengths."""
     kind = checkpoint_folder.kind(folder)
+    prompts, default = checkpoint_folder.prompts(folder)
     if kind != "CrossEncoder":
-        prompts, default = checkpoint_folder.prompts(folder)
         has_queries = checkpoint_folder.query_table(folder) is None
         calibration_texts = [with_prompt(text, prompts, default, has_queries) for text in calibration_texts]
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
     items = make_items(calibration_texts, kind, passages_per_query=2)
-    read = tokenization.by_file if tokenization.is_plain(folder) else tokenization.by_model
-    return [
-        {name: value for name, value in fields.items() if name in names}
-        for fields in read(folder, tokenizer_inputs(items))
-    ]
+    prompt = prompts.get(default or "") if kind == "CrossEncoder" else None
+    inputs = tokenizer_inputs(items)
+    read = (
+        tokenization.by_file(folder, inputs)
+        if tokenization.is_plain(folder) and not prompt
+        else tokenization.by_model(folder, inputs, prompt=prompt)
+    )
+    return [{name: value for name, value in fields.items() if name in names} for fields in read]
 
 
 def products_in_scope(products: Sequence[planning.Product], row: Calibrate) -> list[planning.Product]:

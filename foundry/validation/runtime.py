@@ -270,5 +270,5 @@ def finished_rows(loaded: LoadedVariant, items: Sequence[Item]) -> np.ndarray:
     inputs = [first_tokenizer_input(item) for item in items]
     if isinstance(loaded, EmbeddingVariant):
         return loaded.embed(cast(Sequence[str], inputs), len(inputs), prompt="")
-    scores = loaded.model.predict(inputs, batch_size=len(inputs), show_progress_bar=False)
+    scores = loaded.model.predict(inputs, prompt="", batch_size=len(inputs), show_progress_bar=False)
     return np.asarray(scores, dtype=np.float32).reshape(len(inputs), -1)

@@ -10,7 +10,8 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 
 Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]  # Sentence Transformers' classes
-Task = Literal["feature-extraction", "fill-mask", "sequence-classification"]  # its names for heads of a transformer
+# Its names for heads of a transformer.
+Task = Literal["feature-extraction", "fill-mask", "sequence-classification", "text-generation"]
 
 # Names that transformers and Sentence Transformers give to a torch model's weights.
 TORCH_WEIGHTS = (
@@ -135,6 +136,16 @@ def _listed(folder: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise FoundryError(f"{listing} is not a list of modules, each with a path and a type: {error!r}") from error
     return rows
+
+
+def scored_tokens(folder: Path) -> tuple[int, ...]:
+    """The ids of the tokens whose logits are a causal reranker's score; none for another model."""
+    row = next((row for row in modules(folder) if row["type"].endswith("LogitScore")), None)
+    if row is None:
+        return ()
+    settings = files.read_json(folder / row["path"] / "config.json")
+    ids = (settings["true_token_id"], settings.get("false_token_id"))
+    return tuple(int(token) for token in ids if token is not None)
 
 
 def transformer_path(folder: Path) -> str:

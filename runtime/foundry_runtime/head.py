@@ -202,6 +202,27 @@ class SpladePooling:
         return cls(strategy, activation)
 
 
+@dataclass(frozen=True)
+class LogitScore:
+    """From a language model's logits for the token behind a pair to a score: how much likelier it is to be `yes`."""
+
+    true_token: int
+    false_token: int | None  # without it, the logit of the other one is the score
+
+    def __call__(self, values: Values) -> None:
+        logits = values["causal_logits"][:, -1].astype(np.float32, copy=False)
+        scores = logits[:, self.true_token]
+        values["scores"] = (scores if self.false_token is None else scores - logits[:, self.false_token])[:, None]
+
+    @classmethod
+    def read(cls, folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> "LogitScore":
+        true_token, false_token = settings.get("true_token_id"), settings.get("false_token_id")
+        source = settings.get("module_input_name", "causal_logits")
+        if not isinstance(true_token, int) or not isinstance(false_token, int | None) or source != "causal_logits":
+            raise UnusableModel(f"{folder.name}: {path} scores {source} by the tokens {true_token} and {false_token}")
+        return cls(true_token, false_token)
+
+
 def read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict[str, np.ndarray]:
     name = f"{path}/model.safetensors"
     content = folder.read(name)
@@ -224,6 +245,7 @@ MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]]
     "Normalize": Normalize.read,
     "Dropout": _read_nothing,
     "SpladePooling": SpladePooling.read,
+    "LogitScore": LogitScore.read,
 }
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foundry_runtime import activations
+from foundry_runtime import activations, pair_template
 from foundry_runtime.errors import FileChanged, UnusableModel
 from foundry_runtime.folder import ModelFolder
+from foundry_runtime.pair_template import PairTemplate
 from foundry_runtime.router import Sides, class_name, read_sides
 
 KINDS = ("SentenceTransformer", "SparseEncoder", "CrossEncoder")
@@ -18,7 +19,10 @@ KNOWN_SETTINGS = {
     "model_args", "model_kwargs", "config_args", "config_kwargs", "processor_kwargs", "tokenizer_args",
 }  # fmt: skip
 NO_LIMIT = 10**9
-TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
+TASKS = ("feature-extraction", "fill-mask", "sequence-classification", "text-generation")
+# What the modules call a graph's output, where it is no vector for each token: what a classifier's own head gives are
+# the scores already.
+GIVEN = {"sequence-classification": "scores", "text-generation": "causal_logits"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Layout:
     tokenizer_config: Mapping[str, Any]
     model_settings: Mapping[str, Any]  # config_sentence_transformers.json: prompts, similarity
     sides: Sides | None = None  # with a Router, what queries and documents go through
+    template: PairTemplate | None = None  # around a pair, where the model reads pairs as messages
 
     @property
     def max_seq_length(self) -> int | None:
@@ -53,6 +58,8 @@ class Layout:
     @property
     def num_labels(self) -> int:
         """How many scores a CrossEncoder gives for a pair."""
+        if self.task == "text-generation":
+            return 1  # what is made of the logits of a token or two
         labels = self.config.get("id2label")
         return len(labels) if labels else int(self.config.get("num_labels", 2))
 
@@ -106,6 +113,9 @@ def read_layout(folder: ModelFolder) -> Layout:
         raise UnusableModel(f"{folder.name} is a CrossEncoder with a Router, which is not run here")
     if task not in TASKS:
         raise UnusableModel(f"{folder.name} is a model for {task}; what is run here is {', '.join(TASKS)}")
+    template = _template(folder, transformer, settings) if kind == "CrossEncoder" else None
+    if template is None and any("message" in name for name in settings.get("modality_config") or {}):
+        unknown = (*unknown, "modality_config of messages")
     return Layout(
         kind=kind,
         task=task,
@@ -117,6 +127,7 @@ def read_layout(folder: ModelFolder) -> Layout:
         tokenizer_config=folder.settings(join(transformer, "tokenizer_config.json")),
         model_settings=model_settings,
         sides=sides,
+        template=template,
     )
 
 
@@ -145,6 +156,17 @@ def _read_sides(folder: ModelFolder, rows: list[Mapping[str, Any]]) -> Sides | N
     return sides
 
 
+def _template(folder: ModelFolder, transformer: str, settings: Mapping[str, Any]) -> PairTemplate | None:
+    """What stands around a pair of a model that reads messages; None for another one, or one without such a file."""
+    value = folder.json(join(transformer, pair_template.NAME))
+    if value is None or "message" not in (settings.get("modality_config") or {}):
+        return None
+    try:
+        return pair_template.read(value)
+    except ValueError as error:
+        raise UnusableModel(f"{folder.name}: {error}") from None
+
+
 def _kind(folder: ModelFolder, model_settings: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> str:
     named = model_settings.get("model_type")
     if named is not None and named not in KINDS:
@@ -171,6 +193,4 @@ def _transformer_settings(folder: ModelFolder, transformer: str) -> tuple[dict[s
     unknown = [key for key, value in settings.items() if key not in KNOWN_SETTINGS and value]
     arguments = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
     unknown += [key for key in arguments if key not in ("model_max_length", "trust_remote_code")]
-    if any("message" in name for name in settings.get("modality_config") or {}):
-        unknown.append("modality_config of messages")
     return settings, tuple(unknown)

@@ -220,8 +220,7 @@ class Model:
         (given,) = outputs.values()
         if self._is_finished:
             return given.astype(np.float32, copy=False)
-        # What a classifier's own head gives are the scores already.
-        name = "scores" if self._layout.task == "sequence-classification" else "token_embeddings"
+        name = model_layout.GIVEN.get(self._layout.task, "token_embeddings")
         values = {name: given, "attention_mask": inputs["attention_mask"]}
         if prompt_length is not None:
             values["prompt_length"] = np.array(prompt_length)

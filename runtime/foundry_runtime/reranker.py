@@ -66,10 +66,17 @@ class Reranker(Model):
         before = self._prompt(prompt, prompt_name)
         activation = activation_fn or self.activation_fn
         found = np.zeros((len(listed), self.num_labels), np.float32)
-        for places, rows in self._rows([_pair(row, before) for row in listed], batch_size, show_progress):
+        for places, rows in self._rows([self._text(row, before) for row in listed], batch_size, show_progress):
             scores = activation(rows)
             found[places] = activations.softmax(scores) if apply_softmax else scores
         return found[:, 0] if self.num_labels == 1 else found
+
+    def _text(self, row: Sequence[str], prompt: str) -> Text:
+        """A pair as the tokenizer takes it, with the prompt where this model has it."""
+        query, document = _pair(row)
+        if self._layout.template is not None:
+            return (query, document, prompt)
+        return prompt + query, document
 
     def rank(
         self,
@@ -99,8 +106,8 @@ class Reranker(Model):
         return ranked
 
 
-def _pair(row: Sequence[str], prompt: str) -> Text:
+def _pair(row: Sequence[str]) -> tuple[str, str]:
     if isinstance(row, str) or len(row) != 2:
         raise TypeError(f"{row!r} is no pair of texts")
     first, second = check_texts(row)
-    return prompt + first, second
+    return first, second

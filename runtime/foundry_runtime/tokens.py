@@ -10,12 +10,13 @@ import numpy as np
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.layout import Layout, join
+from foundry_runtime.pair_template import FILLERS, common_end
 from foundry_runtime.tokenizer_classes import as_loaded, content
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Text = str | tuple[str, str]  # or a pair
+Text = str | tuple[str, str] | tuple[str, str, str]  # or a pair; of a model with a template, maybe with a prompt
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Tokens:
         self._tokenizer = Tokenizer.from_str(json.dumps(loaded))
         self._with_special = with_special
         _check_added_tokens(folder, layout, file, self._tokenizer)
+        self._template = layout.template
+        self._tokenizer.no_truncation()
+        self._ends = {} if self._template is None else {is_with: self._end(is_with) for is_with in (False, True)}
         self.max_seq_length = max_seq_length or layout.max_seq_length
         if self.max_seq_length is not None:
             self._tokenizer.enable_truncation(
@@ -74,13 +78,17 @@ class Tokens:
         self._may_shorten = self.max_seq_length is not None and truncates_right and _ends_words_at_spaces(loaded)
         self._special = _special_ids(file, config, self._tokenizer)
         padding = file.get("padding") or {}
-        self.pads_left = str(config.get("padding_side") or padding.get("direction")).lower() == "left"
+        is_left = str(config.get("padding_side") or padding.get("direction")).lower() == "left"
+        # The token behind a pair is the last one of each row, as Sentence Transformers has it.
+        self.pads_left = is_left or layout.task == "text-generation"
         self.pad_id = _pad_id(self._tokenizer, config, padding, layout.config)
         self.pad_type = int(config.get("pad_token_type_id", padding.get("pad_type_id", 0)))
         self._has_types = "token_type_ids" in config.get("model_input_names", ["token_type_ids"])
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """The tokens of each text or pair, truncated, with the special tokens unless they are not asked for."""
+        if self._template is not None:
+            return [self._encode_rendered(text) for text in texts]
         if not self._may_shorten:
             return self._encode(texts)
         shortened = [self._shortened(text) for text in texts]
@@ -98,11 +106,30 @@ class Tokens:
     def _encode(self, texts: Sequence[Text]) -> list[Encoded]:
         # A single one is not worth waking other threads for.
         if len(texts) == 1:
-            text, pair = (texts[0], None) if isinstance(texts[0], str) else texts[0]
+            text, pair = (texts[0], None) if isinstance(texts[0], str) else texts[0][:2]
             encodings = [self._tokenizer.encode(text, pair, add_special_tokens=self._with_special)]
         else:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._with_special)
         return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    def _encode_rendered(self, text: Text) -> Encoded:
+        """The tokens of a pair in the template, whose end is put back where it was cut off."""
+        query, document, prompt = (*text, "")[:3] if not isinstance(text, str) else (text, "", "")
+        assert self._template is not None
+        encoding = self._tokenizer.encode(self._template.render(query, document, prompt), add_special_tokens=False)
+        ids, end = encoding.ids, self._ends[bool(prompt)]
+        if self.max_seq_length is not None and len(ids) >= self.max_seq_length:
+            kept = min(len(end), len(ids))
+            ids = [*ids[: len(ids) - kept], *end[len(end) - kept :]]
+        return Encoded(ids, encoding.type_ids)
+
+    def _end(self, with_prompt: bool) -> list[int]:
+        """The ids that the template ends with, found as Sentence Transformers finds them, before anything is cut."""
+        assert self._template is not None
+        prompt = FILLERS[0] if with_prompt else ""
+        rendered = [self._template.render(filler, filler, prompt) for filler in FILLERS]
+        first, second = (self._tokenizer.encode(text, add_special_tokens=False).ids for text in rendered)
+        return common_end(first, second)
 
     def _shortened(self, text: Text) -> Text:
         """The beginning of a text far beyond the maximum, up to a space; other texts and pairs as they are.

@@ -177,6 +177,8 @@ VARIANTS = [
     "onnx", "onnx_O1", "onnx_O2", "onnx_O3", "onnx_O4", "onnx_qint8_avx512_vnni", "onnx_qint8_static", "openvino",
     "openvino_fp16", "openvino_int8_weights", "openvino_qint8_quantized",
 ]  # fmt: skip
+CAUSAL = "CrossEncoder, causal"
+DECODERS = ("qwen2", "qwen3", "gemma3_text", "mistral")
 HEADS = {
     "SentenceTransformer": "AutoModel",
     "SparseEncoder": "AutoModelForMaskedLM",
@@ -212,9 +214,9 @@ tests/export/test_architectures.py builds the models again and compares. This is
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of
 `params.yaml`; int8 holds all but those of closeness, for which random weights leave no room, and fp16 looser ones.
-Each CrossEncoder has three labels. *Queries by a table* are SparseEncoders whose Router looks queries up, and these are
-torch's to the last bit; *a head for each side* are SentenceTransformers with a Dense layer for queries and another one
-for documents.
+Each CrossEncoder has three labels; a *causal* one scores by two tokens of a language model. *Queries by a table* are
+SparseEncoders whose Router looks queries up, and these are torch's to the last bit; *a head for each side* are
+SentenceTransformers with a Dense layer for queries and another one for documents.
 """
 BY_TABLE, BY_HEADS = "SparseEncoder, queries by a table", "SentenceTransformer, a head for each side"
 # Kinds with a Router, whose transformer is like that of another kind: an architecture for each kind of tokenizer.
@@ -237,7 +239,8 @@ def combinations() -> list[tuple[str, str]]:
         for name in ARCHITECTURES
         if name in names and not (name == "t5" and kind != "SentenceTransformer")
     ]
-    return plain + [(kind, name) for kind, names in WITH_ROUTER.items() for name in names]
+    further = {**WITH_ROUTER, CAUSAL: DECODERS}
+    return plain + [(kind, name) for kind, names in further.items() for name in names]
 
 
 def make_kind(folder: Path, name: str, kind: str) -> Path:
@@ -251,6 +254,10 @@ def make_kind(folder: Path, name: str, kind: str) -> Path:
         return add(make_kind(folder / "encoder", name, encoder), folder / "saved")
     if kind == "SentenceTransformer":
         return make_embedder(folder, name)
+    if kind == CAUSAL:
+        from tests.support.causal import make_reranker
+
+        return make_reranker(folder, name)
     # Three labels: with random weights, one score is much the same for every pair, and int8 has nothing to keep.
     bare = make(folder / "bare", name, HEADS[kind], lambda config: config.update(num_labels=3))
     model = getattr(sentence_transformers, kind)(str(bare), device="cpu")
