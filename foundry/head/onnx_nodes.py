@@ -8,7 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from foundry_runtime.head import LAYER_NORM_EPSILON, SMALLEST_NORM, Dense, LayerNorm, Normalize, Pooling, SpladePooling
+from foundry_runtime.head import (
+    LAYER_NORM_EPSILON,
+    SMALLEST_NORM,
+    Dense,
+    LayerNorm,
+    MultiVectorMask,
+    Normalize,
+    Pooling,
+    SpladePooling,
+)
 from foundry_runtime.pooling import SMALLEST_COUNT
 
 from foundry.head.reading import HeadOfModel, Unsupported
@@ -206,6 +215,10 @@ def _splade_pooling(nodes: Nodes, step: SpladePooling, values: dict[str, str]) -
     values["sentence_embedding"] = pooled
 
 
+def _masked_by_the_caller(_nodes: Nodes, _step: MultiVectorMask, _values: dict[str, str]) -> None:
+    """Whether a token counts depends on the role of the text, which a graph does not know."""
+
+
 def _gelu(nodes: Nodes, tensor: str) -> str:
     half = nodes.op("Mul", tensor, nodes.number(0.5))
     error = nodes.op("Erf", nodes.op("Div", tensor, nodes.number(np.sqrt(2))))
@@ -238,4 +251,5 @@ WRITERS: dict[type, Callable[[Nodes, Any, dict[str, str]], None]] = {
     LayerNorm: _layer_norm,
     Normalize: _normalize,
     SpladePooling: _splade_pooling,
+    MultiVectorMask: _masked_by_the_caller,
 }

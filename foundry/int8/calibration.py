@@ -6,7 +6,7 @@ that most of the tokens that its quantizer sees are padding.
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
 from foundry.loading import tokenization
 from foundry.loading.items import make_items, tokenizer_inputs
-from foundry.loading.prompts import with_prompt
+from foundry.loading.prompts import is_query, with_prompt
 from foundry.variants import checkpoint_folder, variant_folder
 
 SEED = 0
@@ -63,6 +63,8 @@ def tokenize(folder: Path, calibration_texts: Sequence[str], names: set[str]) ->
     """Each text as the graph's named inputs, (1, tokens) of int64: the tokens that the model itself reads, with its
     prompts, lower case, arguments and lengths."""
     kind = checkpoint_folder.kind(folder)
+    # Of a MultiVectorEncoder, a query and a document with the same text are not the same tokens.
+    tasks = ["query" if is_query(text) else "document" for text in calibration_texts]
     if kind != "CrossEncoder":
         prompts, default = checkpoint_folder.prompts(folder)
         has_queries = checkpoint_folder.query_table(folder) is None
@@ -70,6 +72,8 @@ def tokenize(folder: Path, calibration_texts: Sequence[str], names: set[str]) ->
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
     items = make_items(calibration_texts, kind, passages_per_query=2)
     read = tokenization.by_file if tokenization.is_plain(folder) else tokenization.by_model
+    if kind == "MultiVectorEncoder":
+        read = partial(tokenization.by_model, tasks=tasks)
     return [
         {name: value for name, value in fields.items() if name in names}
         for fields in read(folder, tokenizer_inputs(items))

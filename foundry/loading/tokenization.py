@@ -139,14 +139,17 @@ def by_file(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
         yield {name: np.array([value], np.int64) for name, value in fields.items()}
 
 
-def by_model(folder: Path, texts: Sequence[Text], has_limit: bool = True) -> Iterator[Fields]:
+def by_model(
+    folder: Path, texts: Sequence[Text], has_limit: bool = True, tasks: Sequence[str] | None = None
+) -> Iterator[Fields]:
     """Each text or pair alone, by the model's own tokenizer, as Sentence Transformers sets it up. With `has_limit`, a
-    model that has no maximum length is given one, which a graph can be run with."""
+    model that has no maximum length is given one, which a graph can be run with. `tasks` says of
+    each text whether it is read as a `query` or a `document`."""
     module = transformer_without_weights(folder)
     if has_limit and (module.max_seq_length is None or module.max_seq_length > checkpoint_folder.NO_LIMIT):
         module.max_seq_length = checkpoint_folder.longest_input(folder)
-    for text in texts:
-        fields = module.preprocess([text])
+    for place, text in enumerate(texts):
+        fields = module.preprocess([text], **({} if tasks is None else {"task": tasks[place]}))
         yield {name: value.numpy().astype(np.int64) for name, value in fields.items() if hasattr(value, "numpy")}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import string
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,35 @@ def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
     model.eval().save_pretrained(folder / "bare")
     AutoTokenizer.from_pretrained(base).save_pretrained(folder / "bare")
     getattr(sentence_transformers, kind)(str(folder / "bare"), device="cpu").save_pretrained(str(folder / "saved"))
+    return folder / "saved"
+
+
+EXPANDED_TO = 12  # tokens of a query of the tiny MultiVectorEncoder
+DOCUMENT_LENGTH = 40
+
+
+def make_multi_vector(folder: Path, bare: Path | None = None, **settings: Any) -> Path:
+    """A tiny MultiVectorEncoder with all that such a model can have: prompts, a query's expansion that nobody attends
+    to, a length of documents, punctuation that does not count; `settings` are others of its transformer."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.base.modules.dense import Dense
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    import torch
+
+    base = bare or make_checkpoint(folder / "base")
+    expansion = {"strategy": "fixed", "length": EXPANDED_TO, "attend": False, "token": None}
+    options: dict[str, Any] = {"query_expansion": expansion, "document_length": DOCUMENT_LENGTH, **settings}
+    torch.manual_seed(2)
+    transformer = Transformer(str(base), **options)
+    dense = Dense(
+        transformer.get_embedding_dimension(), 16, bias=False, activation_function=torch.nn.Identity(),
+        module_input_name="token_embeddings",
+    )  # fmt: skip
+    modules = [transformer, dense, MultiVectorMask(list(string.punctuation)), Normalize("token_embeddings")]
+    prompts = {"query": "[Q] ", "document": "[D] "}
+    MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu").save_pretrained(str(folder / "saved"))
     return folder / "saved"
 
 
