@@ -42,7 +42,8 @@ def open_model(
 
 
 def rows_of(model: Any, items: Sequence[Item], batch_size: int | None) -> Any:
-    """The rows (items, columns), or (tokens, columns), by a model of foundry_runtime, in batches of so many items, or cut by tokens.
+    """The rows (items, columns), or (tokens, columns), by a model of foundry_runtime, in batches of so many items,
+    or cut by tokens.
 
     Those of a sparse model are sparse, unless prompts are put before the texts. Where queries are looked up in a table,
     all texts are documents, as `EmbeddingVariant.encode` has them.

@@ -53,11 +53,11 @@ class MultiVectorVariant(LoadedVariant):
 
     @property
     def longest_text(self) -> int | None:
-        length = getattr(self.model[0], "document_length", None)
+        length = getattr(self.transformer, "document_length", None)
         return cast(int | None, self.max_seq_length if length is None else length)
 
     def facts(self) -> Facts:
-        first = {name: getattr(self.model[0], name, None) for name in TOKEN_SETTINGS}
+        first = {name: getattr(self.transformer, name, None) for name in TOKEN_SETTINGS}
         facts = super().facts()
         return {**facts, "modules": [["Tokens", first], *facts["modules"]]}
 

@@ -6,7 +6,7 @@ Of every kind but a MultiVectorEncoder a text has one row, and there are no coun
 from collections.abc import Sequence
 
 import numpy as np
-from foundry_runtime.late_interaction import max_sim
+from foundry_runtime.max_sim import max_sim
 
 from foundry.loading.items import Item
 from foundry.loading.variant import LoadedVariant

@@ -275,8 +275,8 @@ def head_error(outcome: Outcome, loaded: LoadedVariant, batches: Mapping[str, Se
 
 
 def finished_rows(loaded: LoadedVariant, items: Sequence[Item]) -> np.ndarray:
-    """What Sentence Transformers gives of the items in one batch, without a prompt: embeddings, the vectors of all tokens,
-    or scores after the activation of each one's first pair."""
+    """What Sentence Transformers gives of the items in one batch, without a prompt: embeddings, the vectors of all
+    tokens, or scores after the activation of each one's first pair."""
     inputs = [first_tokenizer_input(item) for item in items]
     if isinstance(loaded, MultiVectorVariant):
         vectors, is_token = loaded.unmasked(cast(Sequence[str], inputs))

@@ -225,7 +225,7 @@ class MultiVectorMask:
     tasks: tuple[str, ...]
     kept_ids: tuple[int, ...]
 
-    def __call__(self, _values: Values) -> None: ...
+    def __call__(self, values: Values) -> None: ...
 
     @classmethod
     def read(cls, _folder: ModelFolder, _path: str, settings: Mapping[str, Any]) -> "MultiVectorMask":
@@ -240,6 +240,13 @@ def _read_nothing(_folder: ModelFolder, _path: str, _settings: Mapping[str, Any]
     """Read a module that does something in training alone."""
 
 
+def _read_dense_of_tokens(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Dense:
+    """Read a Dense that takes the vectors of tokens where it names nothing else."""
+    return Dense.read(
+        folder, path, {**settings, "module_input_name": settings.get("module_input_name") or "token_embeddings"}
+    )
+
+
 MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]] = {
     "Pooling": Pooling.read,
     "Dense": Dense.read,
@@ -250,9 +257,7 @@ MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]]
 }
 # Behind a MultiVectorEncoder's transformer, whose vectors stay those of tokens.
 OF_TOKENS: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]] = {
-    "Dense": lambda folder, path, settings: Dense.read(
-        folder, path, {**settings, "module_input_name": settings.get("module_input_name") or "token_embeddings"}
-    ),
+    "Dense": _read_dense_of_tokens,
     "MultiVectorMask": MultiVectorMask.read,
     "Normalize": Normalize.read,
     "Dropout": _read_nothing,

@@ -106,8 +106,8 @@ def read_layout(folder: ModelFolder) -> Layout:
         unknown = tuple(name for name in unknown if name not in TOKEN_SETTINGS)
     default = "sequence-classification" if kind == "CrossEncoder" else "feature-extraction"
     task = settings.get("transformer_task") or ("fill-mask" if first.endswith("MLMTransformer") else default)
-    if sides is not None and kind == "CrossEncoder":
-        raise UnusableModel(f"{folder.name} is a CrossEncoder with a Router, which is not run here")
+    if sides is not None and kind in ("CrossEncoder", "MultiVectorEncoder"):
+        raise UnusableModel(f"{folder.name} is a {kind} with a Router, which is not run here")
     if task not in TASKS:
         raise UnusableModel(f"{folder.name} is a model for {task}; what is run here is {', '.join(TASKS)}")
     return Layout(

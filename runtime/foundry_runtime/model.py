@@ -1,4 +1,4 @@
-"""What embedders, sparse and multi-vector ones included, and a reranker have in common: loading a file, tokens, batches, order."""
+"""What all embedders and a reranker have in common: loading a file, tokens, batches, order."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

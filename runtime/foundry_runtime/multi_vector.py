@@ -12,6 +12,7 @@ from foundry_runtime.head import MultiVectorMask, Values
 from foundry_runtime.late_interaction import COUNTED, Expansion, RoleTokens, role_tokens
 from foundry_runtime.max_sim import max_sim
 from foundry_runtime.model import Model, check_texts
+from foundry_runtime.router import Role
 from foundry_runtime.text_model import DOCUMENT_PROMPTS
 from foundry_runtime.tokens import Tokens
 
@@ -120,11 +121,15 @@ class MultiVectorEmbedder(Model):
     ) -> np.ndarray:
         """MaxSim of each query's vectors with each document's, (queries, documents): what `encode_query` and
         `encode_document` gave, of several texts or of one."""
-        listed = [
-            [side] if isinstance(side, np.ndarray) and side.ndim == 2 else list(side) for side in (queries, documents)
-        ]
-        return max_sim(*listed, by_length=SIMILARITIES[self.similarity_fn_name])
+        by_length = SIMILARITIES[self.similarity_fn_name]
+        return max_sim(_as_list(queries), _as_list(documents), by_length)
 
-    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None) -> Any:
-        vectors = super()._finish(outputs, inputs, prompt_length)
+    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None, role: Role | None) -> Any:
+        vectors = super()._finish(outputs, inputs, prompt_length, role)
         return [row[counts] for row, counts in zip(vectors, inputs[COUNTED], strict=True)]
+
+
+def _as_list(vectors: np.ndarray | Sequence[np.ndarray]) -> Vectors:
+    """The vectors of several texts; those of one alone are an array (tokens, dimensions)."""
+    is_single = isinstance(vectors, np.ndarray) and vectors.ndim == 2
+    return [np.asarray(vectors)] if is_single else list(vectors)

@@ -1,21 +1,14 @@
 """MultiVectorEncoder: every variant is built, checked and measured as an embedder's is, token by token."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from foundry_runtime import MultiVectorEmbedder
 
-from foundry.loading import loader
-from foundry.variants import checkpoint_folder
-from tests.loading.test_kinds import kind_params
-from tests.support.checkpoints import DOCUMENT_LENGTH, EXPANDED_TO, make_multi_vector
-from tests.support.projects import TINY_VARIANTS
+from tests.support.checkpoints import make_multi_vector
+from tests.support.projects import TINY_VARIANTS, kind_params
 from tests.support.stages import build, validate_in
-from tests.support.texts import documents
 
 pytestmark = pytest.mark.slow
 

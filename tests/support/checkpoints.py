@@ -82,12 +82,11 @@ DOCUMENT_LENGTH = 40
 def make_multi_vector(folder: Path, bare: Path | None = None, **settings: Any) -> Path:
     """A tiny MultiVectorEncoder with all that such a model can have: prompts, a query's expansion that nobody attends
     to, a length of documents, punctuation that does not count; `settings` are others of its transformer."""
+    import torch
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Normalize, Transformer
     from sentence_transformers.base.modules.dense import Dense
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-
-    import torch
 
     base = bare or make_checkpoint(folder / "base")
     expansion = {"strategy": "fixed", "length": EXPANDED_TO, "attend": False, "token": None}
