@@ -22,7 +22,7 @@ QUERIES = ["what is it", "a short question, with punctuation?", "x " * 30]
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("forks")
+@pytest.mark.usefixtures("forks_in_module")
 def test_it_is_built_beside_another_kind_and_published(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
     clone = projects.copy_working_tree(tmp_path / "project")
     raw: dict[str, Any] = json.loads(json.dumps(tiny_params))

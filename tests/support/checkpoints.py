@@ -103,6 +103,55 @@ def make_multi_vector(folder: Path, bare: Path | None = None, **settings: Any) -
     return folder / "saved"
 
 
+def make_pylate(folder: Path, module: str = "pylate.models.Dense.Dense") -> Path:
+    """A tiny ColBERT as PyLate saves it: a Transformer and a Dense of its own, everything else in the settings."""
+    import torch
+    from safetensors.torch import save_file
+
+    base = make_checkpoint(folder)
+    rows = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Dense", "type": module},
+    ]
+    (base / "modules.json").write_text(json.dumps(rows))
+    settings = {
+        "model_type": "ColBERT", "query_prefix": "[Q] ", "document_prefix": "[D] ", "query_length": EXPANDED_TO,
+        "document_length": DOCUMENT_LENGTH, "do_query_expansion": True, "attend_to_expansion_tokens": False,
+        "skiplist_words": list(string.punctuation), "similarity_fn_name": "MaxSim", "prompts": {},
+    }  # fmt: skip
+    (base / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    (base / "1_Dense").mkdir()
+    dense = {
+        "in_features": 32, "out_features": 16, "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }  # fmt: skip
+    (base / "1_Dense/config.json").write_text(json.dumps(dense))
+    save_file({"linear.weight": _projection()}, base / "1_Dense/model.safetensors")
+    return base
+
+
+def make_stanford(folder: Path) -> Path:
+    """A tiny ColBERT as Stanford's own code saves it: its projection among the weights, and no modules.json."""
+    from safetensors.torch import load_file, save_file
+
+    base = make_checkpoint(folder)
+    for name in ("modules.json", "sentence_bert_config.json"):
+        (base / name).unlink()
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "architectures": ["HF_ColBERT"]}))
+    tensors = {f"bert.{name}": tensor for name, tensor in load_file(base / "model.safetensors").items()}
+    save_file({**tensors, "linear.weight": _projection()}, base / "model.safetensors", {"format": "pt"})
+    metadata = {"query_maxlen": EXPANDED_TO, "doc_maxlen": DOCUMENT_LENGTH, "query_token_id": "[unused0]"}
+    (base / "artifact.metadata").write_text(json.dumps(metadata))
+    return base
+
+
+def _projection() -> Any:
+    import torch
+
+    return torch.randn(16, 32, generator=torch.Generator().manual_seed(3))
+
+
 def multilingual_tokenizer(folder: Path, words: Sequence[str], kind: str) -> Any:
     """A tokenizer whose vocabulary has these words: `wordpiece` as they are, or `byte-level` as GPT-2 writes them."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
