@@ -9,9 +9,9 @@ import pytest
 import yaml
 from foundry_runtime import MultiVectorEmbedder
 
+from benchmarks import projects
 from foundry.base import files
 from foundry.loading import loader
-from tests.support import projects
 from tests.support.checkpoints import make_multi_vector
 from tests.support.pipeline import dvc
 from tests.support.projects import LOOSE

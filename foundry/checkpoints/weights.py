@@ -12,8 +12,7 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import loading, structure
 from foundry.checkpoints.loading import Loaded, Weights
-from foundry.variants import checkpoint_folder
-from foundry.variants import sides
+from foundry.variants import checkpoint_folder, sides
 
 NAMED = 4  # how many weights a message names
 

@@ -56,11 +56,14 @@ def make_checkpoint(folder: Path, seed: int = 0) -> Path:
 
 
 def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
-    """A tiny SparseEncoder or CrossEncoder: the same BERT with another head, as Sentence Transformers saves it."""
+    """A tiny model of another kind than an embedder: the same BERT with another head, as Sentence Transformers saves
+    it."""
     import sentence_transformers
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForSequenceClassification
 
+    if kind == "MultiVectorEncoder":
+        return make_multi_vector(folder)
     base = make_checkpoint(folder / "base")
     torch.manual_seed(1)
     if kind == "SparseEncoder":
@@ -105,7 +108,6 @@ def make_multi_vector(folder: Path, bare: Path | None = None, **settings: Any) -
 
 def make_pylate(folder: Path, module: str = "pylate.models.Dense.Dense") -> Path:
     """A tiny ColBERT as PyLate saves it: a Transformer and a Dense of its own, everything else in the settings."""
-    import torch
     from safetensors.torch import save_file
 
     base = make_checkpoint(folder)
