@@ -55,7 +55,11 @@ def changed(late: Path, target: Path, name: str, **values: Any) -> Path:
     return target
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
+FAST = ("fixed, not attended", "at least")
+BY_SETTINGS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS]
+
+
+@pytest.mark.parametrize("settings", BY_SETTINGS)
 @pytest.mark.usefixtures("graphs_load")
 def test_it_gives_what_sentence_transformers_gives(tmp_path: Path, settings: str) -> None:
     folder = exported(tmp_path, **SETTINGS[settings])
