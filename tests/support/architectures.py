@@ -216,8 +216,8 @@ tests/export/test_architectures.py builds the models again and compares. This is
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of
 `params.yaml`; int8 holds all but those of closeness, for which random weights leave no room, and fp16 looser ones.
-Each CrossEncoder has three labels; each MultiVectorEncoder expands queries and has a skip list. *Queries by a table* are
-SparseEncoders whose Router looks queries up, and these are torch's to the last bit; *a head for each side* are
+Each CrossEncoder has three labels; each MultiVectorEncoder expands queries and has a skip list. *Queries by a table*
+are SparseEncoders whose Router looks queries up, and these are torch's to the last bit; *a head for each side* are
 SentenceTransformers with a Dense layer for queries and another one for documents.
 """
 BY_TABLE, BY_HEADS = "SparseEncoder, queries by a table", "SentenceTransformer, a head for each side"
