@@ -17,10 +17,16 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity, structure
 from foundry.checkpoints.settings_types import ARGUMENTS
+from foundry.variants import checkpoint_folder
 
 OURS = "sentence_transformers."
 # Packages whose models look like Sentence Transformers' own.
-PACKAGES = {"pylate": "PyLate's, for ColBERT models of one vector per token", "model2vec": "Model2Vec's"}
+PACKAGES = {
+    "pylate": "PyLate's, of which Sentence Transformers reads its Dense alone, in a MultiVectorEncoder",
+    "model2vec": "Model2Vec's",
+}
+# Sentence Transformers' MultiVectorEncoder takes its own Dense in its place.
+PYLATE_DENSE = "pylate.models.Dense.Dense"
 SETTINGS = re.compile(r"sentence_[\w-]+_config\.json")
 # Arguments of from_pretrained that name other files or sources, or allow pickles.
 LOADING_ARGUMENTS = {
@@ -68,7 +74,8 @@ def own_classes(folder: Path) -> dict[str, str]:
 
 def own_module_types(folder: Path) -> list[str]:
     """The module types that are not Sentence Transformers' own, in the checkpoint's order."""
-    return [name for name in structure.module_types(folder).values() if not name.startswith(OURS)]
+    types = structure.module_types(folder).values()
+    return [name for name in types if not name.startswith(OURS) and name != PYLATE_DENSE]
 
 
 def elsewhere(folder: Path) -> dict[str, str]:
@@ -104,6 +111,8 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
     for position, name in enumerate(types):
         if name.startswith(OURS):
             _check_module_type(name, position, is_inside=position >= of_model)
+        elif name == PYLATE_DENSE and position and checkpoint_folder.kind(folder) == "MultiVectorEncoder":
+            continue
         elif position >= of_model:
             _refuse_in_router(name)
         else:

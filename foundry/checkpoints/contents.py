@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 
 # At the root alone: what Sentence Transformers reads there, and what a licence asks to be passed on.
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*", "COPYING*")
-ROOT_FILES = ("modules.json", "config_sentence_transformers.json", *DOCUMENTS)
+# The third is what Stanford's ColBERT says of lengths and prefixes.
+ROOT_FILES = ("modules.json", "config_sentence_transformers.json", "artifact.metadata", *DOCUMENTS)
 # Tokenizers: every name that transformers' own give to their vocabularies.
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja*",

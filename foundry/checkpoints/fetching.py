@@ -141,6 +141,7 @@ def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) 
     is_saved = (folder / "modules.json").is_file()
     is_converted = settings.kind is not None and not (is_saved and checkpoint_folder.kind(folder) == settings.kind)
     kind: Kind = settings.kind or checkpoint_folder.kind(folder)
+    is_converted |= kind == "MultiVectorEncoder" and checkpoint_folder.is_of_older_colbert(folder)
     if not is_converted:
         check_loadable(folder)
         _ = checkpoint_folder.task(folder)

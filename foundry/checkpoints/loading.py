@@ -67,7 +67,8 @@ def load(folder: Path, kind: Kind, trusted: bool, kind_is_set: bool) -> Loaded:
 
 
 def output(model: Any, role: Role | None = None) -> Any:
-    """What a loaded model gives for a short text, or a pair of them: a tensor of shape (1, dimensions or labels).
+    """What a loaded model gives for a short text, or a pair of them: a tensor of shape (1, dimensions or labels); of a
+    MultiVectorEncoder (1, tokens, dimensions).
 
     `role` is the side of a Router that the text goes through.
 
@@ -85,9 +86,10 @@ def output(model: Any, role: Role | None = None) -> Any:
         features = model(model.preprocess([text], **task), **task)
         if sides.max_seq_length(model) != length:
             transformer.max_seq_length = length
-        given = [features[key] for key in OUTPUTS if key in features]
+        outputs = ("token_embeddings",) if type(model).__name__ == "MultiVectorEncoder" else OUTPUTS
+        given = [features[key] for key in outputs if key in features]
     if not given:
-        raise FoundryError(f"the model's modules give {', '.join(features)}, and none of {', '.join(OUTPUTS)}")
+        raise FoundryError(f"the model's modules give {', '.join(features)}, and none of {', '.join(outputs)}")
     return given[0]
 
 

@@ -42,6 +42,8 @@ def check(folder: Path, kind: str | None) -> None:
         return
     if (kind or checkpoint_folder.kind(folder)) == "CrossEncoder":
         raise FoundryError(f"{folder} is a CrossEncoder with a Router, and reads a query and a document at once")
+    if (kind or checkpoint_folder.kind(folder)) == "MultiVectorEncoder":
+        raise FoundryError(f"{folder} is a MultiVectorEncoder with a Router, which is not built here")
     used = {str(row["path"]) for row in (*sides.query, *sides.document)}
     inside = list(types)[len(structure.module_rows(folder)) :]
     if unused := [key.partition(":")[2] for key in inside if key.partition(":")[2] not in used]:

@@ -12,7 +12,7 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import loading, structure
 from foundry.checkpoints.loading import Loaded, Weights
-from foundry.variants import sides
+from foundry.variants import checkpoint_folder, sides
 
 NAMED = 4  # how many weights a message names
 
@@ -84,6 +84,8 @@ def _check_modules(folder: Path, loaded: Loaded) -> None:
     """Check that converting to another kind added no module with weights of its own."""
     saved = {name.rpartition(".")[2] for name in structure.module_types(folder).values()}
     saved |= {"Router"} if "Asym" in saved else set()  # the name that it had before
+    if checkpoint_folder.is_stanford_colbert(folder):
+        saved.add("Dense")  # its weights are among the transformer's, and loading fails without them
     for module in list(loaded.model)[1:]:
         name, invented = type(module).__name__, [key for key, _ in module.named_parameters()]
         if invented and name not in saved:

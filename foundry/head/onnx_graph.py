@@ -34,7 +34,7 @@ def add(graph: Path, head: HeadOfModel) -> None:
         raise Unsupported("with it, the graph would be larger than one file can be")
     model.graph.node.extend(nodes.nodes)
     model.graph.initializer.extend(nodes.constants)
-    model.graph.output.append(helper.make_tensor_value_info(head.output, FLOAT, ["texts", f"{head.output}_dimensions"]))
+    model.graph.output.append(helper.make_tensor_value_info(head.output, FLOAT, head.shape))
     graph.write_bytes(model.SerializeToString())
 
 
@@ -78,7 +78,7 @@ def alone(head: HeadOfModel, rank: int, opset: int = 17, by_products: bool = Tru
         helper.make_tensor_value_info("given", FLOAT, [None] * rank),
         helper.make_tensor_value_info(onnx_nodes.MASK, INT64, [None, None]),
     ]
-    output = helper.make_tensor_value_info(head.output, FLOAT, [None, None])
+    output = helper.make_tensor_value_info(head.output, FLOAT, [None] * len(head.shape))
     graph = helper.make_graph(nodes.nodes, "head", inputs, [output], nodes.constants)
     model: bytes = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8

@@ -14,6 +14,7 @@ from foundry_runtime.head import (
     Dense,
     LayerNorm,
     LogitScore,
+    MultiVectorMask,
     Normalize,
     Pooling,
     SpladePooling,
@@ -223,6 +224,10 @@ def _logit_score(nodes: Nodes, step: LogitScore, values: dict[str, str]) -> None
     values["scores"] = nodes.op("Squeeze", scores, nodes.axes(2))
 
 
+def _masked_by_the_caller(_nodes: Nodes, _step: MultiVectorMask, _values: dict[str, str]) -> None:
+    """Whether a token counts depends on the role of the text, which a graph does not know."""
+
+
 def _gelu(nodes: Nodes, tensor: str) -> str:
     half = nodes.op("Mul", tensor, nodes.number(0.5))
     error = nodes.op("Erf", nodes.op("Div", tensor, nodes.number(np.sqrt(2))))
@@ -256,4 +261,5 @@ WRITERS: dict[type, Callable[[Nodes, Any, dict[str, str]], None]] = {
     Normalize: _normalize,
     SpladePooling: _splade_pooling,
     LogitScore: _logit_score,
+    MultiVectorMask: _masked_by_the_caller,
 }

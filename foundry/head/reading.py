@@ -13,6 +13,7 @@ OUTPUTS = {
     "SentenceTransformer": ("sentence_embedding", "sentence_embedding"),
     "SparseEncoder": ("sparse_embedding", "sentence_embedding"),
     "CrossEncoder": ("scores", "scores"),
+    "MultiVectorEncoder": ("token_embeddings", "token_embeddings"),
 }
 
 
@@ -21,16 +22,26 @@ class Unsupported(Exception):
 
 
 class HeadOfModel(NamedTuple):
-    """All that a graph's first output goes through until it is what the model is about."""
+    """All that a graph's first output goes through until it is what the model is about.
+
+    Of a MultiVectorEncoder that is a finished vector for every token. None is masked: which count depends on whether
+    the text is a query, and the vectors of a query's expansion count although their mask is 0.
+    """
 
     steps: tuple[Step, ...]
     # What the head calls the graph's first output: `token_embeddings`; `scores` of a classifier, `causal_logits` of a
     # language model.
     given: str
     result: str  # the value of the head that is the output
-    output: str  # `sentence_embedding`, `sparse_embedding` or `scores`
+    output: str  # `sentence_embedding`, `sparse_embedding`, `token_embeddings` or `scores`
     truncate_dim: int | None
     activation: str  # of the scores; `Identity` for other kinds
+
+    @property
+    def shape(self) -> list[str]:
+        """The names of the output's dimensions."""
+        tokens = ["tokens"] if self.result == "token_embeddings" else []
+        return ["texts", *tokens, f"{self.output}_dimensions"]
 
 
 def read(folder: Path) -> HeadOfModel:
@@ -42,7 +53,7 @@ def read(folder: Path) -> HeadOfModel:
     try:
         opened = open_folder(folder, verify=False)
         layout = read_layout(opened)
-        head = read_head(opened, layout.modules)
+        head = read_head(opened, layout.modules, layout.kind)
         activation = layout.score_activation if layout.kind == "CrossEncoder" else "Identity"
     except UnusableModel as error:
         raise Unsupported(str(error).removeprefix(f"{folder}: ").replace(str(folder), "the model")) from error

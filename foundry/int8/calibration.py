@@ -21,7 +21,7 @@ from foundry.int8 import planning, search
 from foundry.int8.settings import Calibrate
 from foundry.loading import tokenization
 from foundry.loading.items import make_items, tokenizer_inputs
-from foundry.loading.prompts import with_prompt
+from foundry.loading.prompts import is_query, with_prompt
 from foundry.variants import checkpoint_folder, variant_folder
 
 SEED = 0
@@ -64,18 +64,21 @@ def tokenize(folder: Path, calibration_texts: Sequence[str], names: set[str]) ->
     prompts, lower case, arguments and lengths."""
     kind = checkpoint_folder.kind(folder)
     prompts, default = checkpoint_folder.prompts(folder)
+    # Of a MultiVectorEncoder, a query and a document with the same text are not the same tokens.
+    tasks = ["query" if is_query(text) else "document" for text in calibration_texts]
     if kind != "CrossEncoder":
         has_queries = checkpoint_folder.query_table(folder) is None
         calibration_texts = [with_prompt(text, prompts, default, has_queries) for text in calibration_texts]
     # A CrossEncoder reads pairs: with a text's own whole, and with another's.
     items = make_items(calibration_texts, kind, passages_per_query=2)
-    prompt = prompts.get(default or "") if kind == "CrossEncoder" else None
     inputs = tokenizer_inputs(items)
-    read = (
-        tokenization.by_file(folder, inputs)
-        if tokenization.is_plain(folder) and not prompt
-        else tokenization.by_model(folder, inputs, prompt=prompt)
-    )
+    prompt = prompts.get(default or "") if kind == "CrossEncoder" else None
+    if kind == "MultiVectorEncoder":
+        read = tokenization.by_model(folder, inputs, tasks=tasks)
+    elif tokenization.is_plain(folder) and not prompt:
+        read = tokenization.by_file(folder, inputs)
+    else:
+        read = tokenization.by_model(folder, inputs, prompt=prompt)
     return [{name: value for name, value in fields.items() if name in names} for fields in read]
 
 

@@ -23,7 +23,7 @@ from foundry.head import adding
 from foundry.int8.settings import Budget, SearchLimits
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
-from foundry.reference import closeness, reference, scoring
+from foundry.reference import closeness, reference, scoring, token_rows
 from foundry.variants import naming, variant_folder
 from foundry.variants.search_record import Search, Trial
 
@@ -145,12 +145,14 @@ class _Trials:
         return trial
 
     def _closeness(self, loaded: LoadedVariant, every: int) -> _Closeness:
-        items, expected = self._items[::every], self._expected.embeddings[::every]
+        items = self._items[::every]
+        expected = self._expected.rows_of(range(0, len(self._items), every))
+        counts = self._expected.counts[::every]
         embeddings = self._expected.less_offsets(loaded.encode(items, self._expected.batch_size))
         cosine = np.nan_to_num(closeness.cosines(embeddings, expected), nan=-1.0)
         centred = np.nan_to_num(self._expected.centred_cosines(embeddings, expected), nan=-1.0)
-        similarity = closeness.similarities(np.nan_to_num(embeddings))
-        recall = closeness.recall_of_neighbours(similarity, closeness.similarities(expected))
+        similarity = token_rows.similarities(np.nan_to_num(embeddings), counts)
+        recall = closeness.recall_of_neighbours(similarity, token_rows.similarities(expected, counts))
         ratio = None
         if self._tasks and every == 1:
             scores = scoring.score_tasks(loaded, self._expected.batch_size, self._tasks, self._texts, embeddings)

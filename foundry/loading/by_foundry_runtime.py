@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foundry.loading.items import Item, Query
-from foundry.loading.prompts import Method, embed_by_role
+from foundry.loading.prompts import Method, by_role, embed_by_role
 from foundry.variants.checkpoint_folder import Kind
 from foundry.variants.precisions import Device, InferencePrecision
 
@@ -40,7 +42,8 @@ def open_model(
 
 
 def rows_of(model: Any, items: Sequence[Item], batch_size: int | None) -> Any:
-    """The rows (items, columns) by a model of foundry_runtime, in batches of so many items, or cut by tokens.
+    """The rows (items, columns), or (tokens, columns), by a model of foundry_runtime, in batches of so many items,
+    or cut by tokens.
 
     Those of a sparse model are sparse, unless prompts are put before the texts. Where queries are looked up in a table,
     all texts are documents, as `EmbeddingVariant.encode` has them.
@@ -50,6 +53,9 @@ def rows_of(model: Any, items: Sequence[Item], batch_size: int | None) -> Any:
         scores = model.predict(pairs, activation_fn=lambda values: values, batch_size=batch_size)
         return scores.reshape(len(items), -1)
     texts = [item for item in items if isinstance(item, str)]
+    if model.kind == "MultiVectorEncoder":
+        vectors = by_role(texts, lambda method, group: getattr(model, method)(group, batch_size=batch_size))
+        return np.concatenate(vectors)
     if model.has_query_table:
         return model.encode_document(texts, batch_size=batch_size)
     if not any(model.prompts.values()) and not model.has_router:

@@ -1,6 +1,6 @@
 """Items: what a model of each kind takes one at a time, and what a tokenizer takes of them.
 
-An item of a SentenceTransformer or SparseEncoder is a text. An item of a CrossEncoder is a query with a few passages.
+An item of a CrossEncoder is a query with a few passages, and of any other kind a text.
 """
 
 from collections.abc import Sequence

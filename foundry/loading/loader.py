@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 from foundry.base.errors import FoundryError
 from foundry.loading import cuda
+from foundry.loading.multi_vector import MultiVectorVariant
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant, SparseVariant
 from foundry.variants import checkpoint_folder, naming, variant_folder
 from foundry.variants.checkpoint_folder import Kind
@@ -33,6 +34,7 @@ CLASSES: dict[Kind, type[LoadedVariant]] = {
     "SentenceTransformer": EmbeddingVariant,
     "SparseEncoder": SparseVariant,
     "CrossEncoder": PairVariant,
+    "MultiVectorEncoder": MultiVectorVariant,
 }
 
 

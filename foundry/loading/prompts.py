@@ -1,7 +1,7 @@
 """The prompts that a model was trained with: a short text is embedded as a query, a longer one as a document."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,3 +32,14 @@ def embed_by_role(texts: Sequence[str], embed: Callable[[Method, list[str]], np.
     order = np.argsort([i for indices in places.values() for i in indices])
     sorted_rows: np.ndarray = rows[order]
     return sorted_rows
+
+
+def by_role(texts: Sequence[str], embed: Callable[[Method, list[str]], Sequence[Any]]) -> list[Any]:
+    """What `embed` gives for each text, in the order of the texts: the queries together, and the documents."""
+    methods: list[Method] = ["encode_query" if is_query(text) else "encode_document" for text in texts]
+    result: list[Any] = [None] * len(texts)
+    for method in dict.fromkeys(methods):
+        places = [place for place, name in enumerate(methods) if name == method]
+        for place, value in zip(places, embed(method, [texts[place] for place in places]), strict=True):
+            result[place] = value
+    return result

@@ -140,16 +140,25 @@ def by_file(folder: Path, texts: Sequence[Text]) -> Iterator[Fields]:
 
 
 def by_model(
-    folder: Path, texts: Sequence[Text], has_limit: bool = True, prompt: str | None = None
+    folder: Path,
+    texts: Sequence[Text],
+    has_limit: bool = True,
+    prompt: str | None = None,
+    tasks: Sequence[str] | None = None,
 ) -> Iterator[Fields]:
-    """Each text or pair alone, by the model's own tokenizer, as Sentence Transformers sets it up. With `has_limit`, a
-    model that has no maximum length is given one, which a graph can be run with. A `prompt` is put where the model has
-    it: before the first text, or in its chat template."""
+    """Each text or pair alone, by the model's own tokenizer, as Sentence Transformers sets it up.
+
+    Args:
+        has_limit: Whether a model that has no maximum length is given one, which a graph can be run with.
+        prompt: Is put where the model has it: before the first text, or in its chat template.
+        tasks: Of each text, whether it is read as a `query` or a `document`.
+    """
     module = transformer_without_weights(folder)
     if has_limit and (module.max_seq_length is None or module.max_seq_length > checkpoint_folder.NO_LIMIT):
         module.max_seq_length = checkpoint_folder.longest_input(folder)
-    for text in texts:
-        fields = module.preprocess([text], prompt=prompt)
+    for place, text in enumerate(texts):
+        options = {} if tasks is None else {"task": tasks[place]}
+        fields = module.preprocess([text], prompt=prompt, **options)
         yield {name: value.numpy().astype(np.int64) for name, value in fields.items() if hasattr(value, "numpy")}
 
 

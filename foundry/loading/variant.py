@@ -33,7 +33,11 @@ class LoadedVariant(ABC):
 
     @abstractmethod
     def encode(self, items: Sequence[Item], batch_size: int = 32) -> np.ndarray:
-        """The rows of the items: (items, columns), float32."""
+        """The rows of the items: (items, columns), float32; of a MultiVectorEncoder those of all tokens that count."""
+
+    def encode_each(self, items: Sequence[Item], batch_size: int = 32) -> list[np.ndarray]:
+        """The rows of each item: one, (1, columns); of a MultiVectorEncoder one for each token that counts."""
+        return [row[None] for row in self.encode(items, batch_size)]
 
     @property
     def transformer(self) -> Any:
@@ -48,6 +52,12 @@ class LoadedVariant(ABC):
     def max_seq_length(self) -> int | None:
         """The number of tokens after which the model truncates."""
         return sides.max_seq_length(self.model)
+
+    @property
+    def longest_text(self) -> int | None:
+        """The number of tokens after which a text is cut: `max_seq_length`, but where documents have one of their
+        own."""
+        return self.max_seq_length
 
     @property
     def vocabulary_size(self) -> int:

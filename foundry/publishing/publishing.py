@@ -124,7 +124,10 @@ def check(
             rows = loaded.encode(items, batch_size=len(items))
         except loader.load_errors() as error:
             raise FoundryError(f"{variant} does not load or run: {type(error).__name__} {error}") from error
-        cosine = float(cosines(expected.less_offsets(rows), expected.embeddings[: len(items)]).min())
+        torchs = expected.rows_of(range(len(items)))
+        if rows.shape != torchs.shape:
+            raise FoundryError(f"{variant} gives rows of the shape {rows.shape}, and torch {torchs.shape}")
+        cosine = float(cosines(expected.less_offsets(rows), torchs).min())
         threshold = bundled.lowest_cosine[variant]
         if not cosine >= threshold:
             raise FoundryError(f"{variant} gives a cosine of {cosine:.4f}, must be >= {threshold:g}")

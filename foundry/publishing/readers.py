@@ -15,6 +15,8 @@ from foundry.variants.facts import Facts
 USES: dict[Kind, str] = {
     "SentenceTransformer": 'embeddings = model.encode(["a text", "another"])',
     "SparseEncoder": 'embeddings = model.encode(["a text", "another"])  # in CSR; .to_dense()',
+    "MultiVectorEncoder": 'queries = model.encode_query(["a query"])  # a vector for each token\n'
+    'scores = model.similarity(queries, model.encode_document(["a document", "another"]))',
     "CrossEncoder": 'scores = model.predict([("a query", "a document"), ("a query", "another")])',
 }
 # Where a Router sends queries through other modules than documents.

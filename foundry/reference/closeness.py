@@ -58,6 +58,16 @@ def rank_correlation(similarity: np.ndarray, reference: np.ndarray) -> float:
     return float(spearmanr(similarity[upper], reference[upper]).statistic)
 
 
+def mean_rank_correlation(similarity: np.ndarray, reference: np.ndarray) -> float:
+    """The mean over the rows of two matrices (texts, texts) of Spearman's correlation of a row, without the text
+    itself."""
+    from scipy.stats import spearmanr
+
+    others = ~np.eye(len(similarity), dtype=bool)
+    pairs = zip(similarity, reference, others, strict=True)
+    return float(np.mean([spearmanr(row[kept], expected[kept]).statistic for row, expected, kept in pairs]))
+
+
 def bootstrap_interval(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
     """The 95% percentile bootstrap interval of the mean (Efron and Tibshirani 1993, section 13.3)."""
     picks = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))

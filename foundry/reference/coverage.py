@@ -10,7 +10,7 @@ import numpy as np
 from foundry.base import files
 from foundry.loading.items import Item, Query
 from foundry.loading.variant import LoadedVariant
-from foundry.reference import lengths, sequences, tables
+from foundry.reference import lengths, sequences, tables, token_rows
 from foundry.reference.lengths import TextOfLength
 from foundry.reference.tables import Table
 
@@ -26,6 +26,9 @@ class Coverage:
     first_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # of the first item of each
     second_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     lengths_left_out: list[int] = field(default_factory=list)  # for which torch would not have had the memory
+    # How many rows each item has in these two; empty where each has one.
+    first_counts: list[int] = field(default_factory=list)
+    second_counts: list[int] = field(default_factory=list)
     sequences: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))  # (sequences, tokens)
     sequence_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     # What a SparseEncoder computes before it drops what is negative: (sequences, tokens, vocabulary).
@@ -42,8 +45,10 @@ class Coverage:
         return replace(
             self,
             texts=[self.texts[index] for index in kept],
-            first_rows=self.first_rows[kept],
-            second_rows=self.second_rows[kept],
+            first_rows=token_rows.selected(self.first_rows, self.first_counts, kept),
+            second_rows=token_rows.selected(self.second_rows, self.second_counts, kept),
+            first_counts=[self.first_counts[index] for index in kept] if self.first_counts else [],
+            second_counts=[self.second_counts[index] for index in kept] if self.second_counts else [],
             lengths_left_out=sorted({*self.lengths_left_out, *too_long}),
         )
 
@@ -65,10 +70,14 @@ def freeze(
     word_table = tables.word_table(torch, tables_of_model)
     ids = sequences.make(torch, columns, len(tables_of_model[word_table].lengths) if word_table else None)
     special = sequences.special_ids(torch)
+    first_rows, first_counts = token_rows.encode(torch, [text.first for text in of_length], batch_size=1)
+    second_rows, second_counts = token_rows.encode(torch, [text.second for text in of_length], batch_size=1)
     return Coverage(
         texts=of_length,
-        first_rows=torch.encode([text.first for text in of_length], batch_size=1),
-        second_rows=torch.encode([text.second for text in of_length], batch_size=1),
+        first_rows=first_rows,
+        second_rows=second_rows,
+        first_counts=first_counts,
+        second_counts=second_counts,
         lengths_left_out=left_out,
         sequences=ids,
         sequence_rows=sequences.encode(torch, ids, batch_size=64) if len(ids) else np.zeros((0, columns), np.float32),
@@ -112,6 +121,8 @@ def write(folder: Path, coverage: Coverage) -> None:
         "words": coverage.words,
         "torch_writes_out_attention": coverage.torch_writes_out_attention,
     }
+    if coverage.first_counts:
+        record |= {"first_counts": coverage.first_counts, "second_counts": coverage.second_counts}
     files.write_json(folder / "coverage.json", record)
 
 
@@ -130,6 +141,8 @@ def read(folder: Path) -> Coverage:
             first_rows=arrays["first_rows"],
             second_rows=arrays["second_rows"],
             lengths_left_out=record["lengths_left_out"],
+            first_counts=record.get("first_counts", []),
+            second_counts=record.get("second_counts", []),
             sequences=arrays["sequences"].astype(np.int64),
             sequence_rows=arrays["sequence_rows"],
             output_columns=arrays["output_columns"],

@@ -11,10 +11,18 @@ from foundry.data import texts as frozen_texts
 from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant, PairVariant
-from foundry.reference import coverage, lengths, memory_needed, queries, reference, scripts
+from foundry.reference import (
+    coverage,
+    lengths,
+    memory_needed,
+    queries,
+    reference,
+    scoring,
+    scripts,
+    token_rows,
+)
 from foundry.reference.hard_texts import make_hard_texts
 from foundry.reference.reference import Reference, less_offsets
-from foundry.reference.scoring import score_tasks
 
 
 def freeze_reference(
@@ -34,14 +42,15 @@ def freeze_reference(
     lengths_of_hard_texts = dict(zip(hard_texts, map(len, tokens[len(texts) :]), strict=True))
     left_out = sorted(name for name, length in lengths_of_hard_texts.items() if not room.fits(1, length))
     hard_texts = {name: text for name, text in hard_texts.items() if name not in left_out}
-    tried = lengths.schedule(torch.max_seq_length)
+    tried = lengths.schedule(torch.longest_text)
     items, hard_items = torch.items(texts), torch.items(list(hard_texts.values()))
-    embeddings = torch.encode(items, batch_size)
-    hard_embeddings = torch.encode(hard_items, batch_size=1)
-    if bad := [text for text, row in zip(texts, embeddings, strict=True) if not np.isfinite(row).all()]:
+    embeddings, counts = token_rows.encode(torch, items, batch_size)
+    hard_embeddings, hard_counts = token_rows.encode(torch, hard_items, batch_size=1)
+    rows_of_texts = token_rows.split(embeddings, counts)
+    if bad := [text for text, rows in zip(texts, rows_of_texts, strict=True) if not np.isfinite(rows).all()]:
         raise FoundryError(f"torch itself gives NaN or infinity for {len(bad)} texts, such as {bad[0][:80]!r}")
     offsets = label_offsets(torch, embeddings)
-    scores = score_tasks(torch, batch_size, tasks, texts, embeddings)
+    scores = scoring.score_tasks(torch, batch_size, tasks, texts, embeddings)
     for name, score in scores.items():
         if not score > 0:
             raise FoundryError(
@@ -61,6 +70,8 @@ def freeze_reference(
         queries=queries.make(torch, [*texts, *hard_texts.values()]),
         query_texts=list(hard_texts.values()) if torch.has_query_table else [],
         hard_texts_left_out=left_out,
+        counts=counts,
+        hard_counts=hard_counts,
         coverage=coverage.freeze(
             torch,
             texts,
@@ -104,15 +115,15 @@ def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out
     result = freeze_reference(model, torch, texts, labelled, batch_size)
     with files.replacing_folder(out) as partial:
         reference.write(partial, result)
-    count, width = result.embeddings.shape
+    width = result.embeddings.shape[1]
     covered = f"{result.vocabulary_covered} of {result.vocabulary_size} vocabulary entries"
     for line in coverage.summary(result.coverage):
         say(f"  {line}")
-    say(f"{out}: {count} texts and {len(result.hard_texts)} hard ones, {width} dimensions, {covered}")
+    say(f"{out}: {len(texts)} texts and {len(result.hard_texts)} hard ones, {width} dimensions, {covered}")
     if missing := scripts.uncovered(result.scripts):
         say(("warning: ", "yellow"), f"what is measured says nothing of scripts without texts: {', '.join(missing)}")
     for name in labelled:
         if name in result.scores:
             say(f"  {name}: {result.scores[name]:.4f}")
         else:
-            say(f"  {name}: left out, because this {model.kind} gives a pair several scores, which rank nothing")
+            say(f"  {name}: left out, because {scoring.why_left_out(model.kind)}")

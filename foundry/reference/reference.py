@@ -9,7 +9,7 @@ import numpy as np
 
 from foundry.base import files
 from foundry.loading.items import first_tokenizer_input, make_items
-from foundry.reference import closeness, coverage, queries
+from foundry.reference import closeness, coverage, queries, token_rows
 from foundry.reference.coverage import Coverage
 from foundry.reference.queries import Queries
 from foundry.reference.scripts import Scripts
@@ -35,6 +35,18 @@ class Reference:
     coverage: Coverage = field(default_factory=Coverage)  # of lengths, batches and the vocabulary
     queries: Queries | None = None  # of a model with a table for queries: the validation texts, then `query_texts`
     query_texts: list[str] = field(default_factory=list)
+    # How many rows each text has of `embeddings`, and each hard text of `hard_embeddings`; empty where each has one.
+    counts: list[int] = field(default_factory=list)
+    hard_counts: list[int] = field(default_factory=list)
+
+    def rows_of(self, places: Sequence[int]) -> np.ndarray:
+        """Torch's rows of the validation texts at these places, (rows, dimensions)."""
+        return token_rows.selected(self.embeddings, self.counts, places)
+
+    def as_rows(self, sequences: np.ndarray) -> np.ndarray:
+        """Rows of sequences as there are of texts: where there is one for each token, all of them, one below the
+        other."""
+        return sequences.reshape(-1, self.embeddings.shape[1]) if self.counts else sequences
 
     def less_offsets(self, rows: np.ndarray) -> np.ndarray:
         """Rows (texts, dimensions) of a variant less `offsets`, to be compared with the embeddings here."""
@@ -66,7 +78,8 @@ class Reference:
         return replace(
             self,
             hard_texts={name: text for name, text in self.hard_texts.items() if name not in left_out},
-            hard_embeddings=self.hard_embeddings[kept],
+            hard_embeddings=token_rows.selected(self.hard_embeddings, self.hard_counts, kept),
+            hard_counts=[self.hard_counts[index] for index in kept] if self.hard_counts else [],
             tokens=[*self.tokens[:texts], *(self.tokens[texts + index] for index in kept)],
             hard_texts_left_out=sorted({*self.hard_texts_left_out, *left_out}),
         )
@@ -107,6 +120,8 @@ def write(folder: Path, reference: Reference) -> None:
     if reference.queries is not None:
         record["query_texts"] = reference.query_texts
         queries.write(folder, reference.queries)
+    if reference.counts:
+        record |= {"counts": reference.counts, "hard_counts": reference.hard_counts}
     files.write_json(folder / "reference.json", record)
     coverage.write(folder, reference.coverage)
 

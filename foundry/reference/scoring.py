@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from foundry.data.labelled import Task
+from foundry.loading.multi_vector import MultiVectorVariant
 from foundry.loading.prompts import Method
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant
 
@@ -63,6 +64,8 @@ def score_tasks(
     """
     if isinstance(variant, PairVariant):
         return score_pairs(variant, batch_size, tasks)
+    if isinstance(variant, MultiVectorVariant):
+        return score_multi_vector(variant, batch_size, tasks)
     if not isinstance(variant, EmbeddingVariant):
         raise TypeError(f"no evaluators for a {type(variant).__name__}")
     encoder = CachedEncoder(variant, batch_size)
@@ -94,6 +97,30 @@ def score_pairs(variant: PairVariant, batch_size: int, tasks: Mapping[str, Task]
             evaluator = CrossEncoderRerankingEvaluator(samples, batch_size=batch_size, write_csv=False)
         scores[name] = float(evaluator(variant.model)[evaluator.primary_metric])
     return scores
+
+
+def score_multi_vector(variant: MultiVectorVariant, batch_size: int, tasks: Mapping[str, Task]) -> dict[str, float]:
+    """NDCG@10 by a MultiVectorEncoder for each retrieval task. None for similarity, for which Sentence Transformers has
+    no evaluator of this kind: MaxSim of a query with a document is another score than that of the two the other way
+    round."""
+    from sentence_transformers.multi_vector_encoder.evaluation import MultiVectorInformationRetrievalEvaluator
+
+    scores = {}
+    for name, task in tasks.items():
+        if task["kind"] == "retrieval":
+            relevant = {query: set(documents) for query, documents in task["relevant"].items()}
+            evaluator = MultiVectorInformationRetrievalEvaluator(
+                task["queries"], task["corpus"], relevant, batch_size=batch_size, write_csv=False
+            )
+            scores[name] = float(evaluator(variant.model)[evaluator.primary_metric])
+    return scores
+
+
+def why_left_out(kind: str) -> str:
+    """Why a task has no score by a model of this kind."""
+    if kind == "MultiVectorEncoder":
+        return "a MultiVectorEncoder scores documents for a query, and no pair of texts that are neither"
+    return f"this {kind} gives a pair several scores, which rank nothing"
 
 
 def reranking_samples(task: Task) -> list[dict[str, Any]]:

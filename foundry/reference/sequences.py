@@ -17,6 +17,8 @@ PAIRS_PER_ROW = 4  # of a CrossEncoder: its scores of so many pairs are one row,
 LARGEST_VOCABULARY = 32_768  # of a larger one, so many ids are taken at regular distances
 LARGEST_ROWS = 4_000_000  # numbers in all rows: a sparse embedding has one for each entry of the vocabulary
 FEWEST_SEQUENCES = 128  # the largest batch
+# What a model gives that a row is made of, where it is no embedding.
+OUTPUTS = {"CrossEncoder": "scores", "MultiVectorEncoder": "token_embeddings"}
 COLUMN_SEQUENCES = 4  # from which a SparseEncoder's words are compared
 
 
@@ -73,7 +75,8 @@ def make(variant: LoadedVariant, columns: int, rows: int | None = None) -> np.nd
 def encode(variant: LoadedVariant, sequences: np.ndarray, batch_size: int) -> np.ndarray:
     """The rows of sequences of ids (sequences, tokens), as `LoadedVariant.encode` gives them for items: float32.
 
-    A row is a sequence's embedding, or a CrossEncoder's scores of four sequences, before the activation.
+    A row is a sequence's embedding, or a CrossEncoder's scores of four sequences, before the activation; of a
+    MultiVectorEncoder the vectors of all its tokens side by side, those that do not count, too.
     """
     import torch
 
@@ -83,7 +86,10 @@ def encode(variant: LoadedVariant, sequences: np.ndarray, batch_size: int) -> np
     for start in range(0, len(sequences), batch_size):
         with torch.inference_mode():
             outputs = variant.model(_inputs(variant, features, sequences[start : start + batch_size]), **task)
-        rows = outputs["scores" if variant.kind == "CrossEncoder" else "sentence_embedding"]
+        rows = outputs[OUTPUTS.get(variant.kind, "sentence_embedding")]
+        if variant.kind == "MultiVectorEncoder":
+            batches.append(rows.float().cpu().numpy().reshape(len(rows), -1))
+            continue
         rows = rows[:, : getattr(variant.model, "truncate_dim", None)]
         batches.append((rows.to_dense() if rows.is_sparse else rows).float().cpu().numpy())
     rows = np.concatenate(batches)

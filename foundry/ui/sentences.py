@@ -82,6 +82,10 @@ def embed(folder: Path, variants: Sequence[str], sentences: list[str]) -> Compar
             loaded = loader.load(folder / variant, variant)
             if loaded.kind == "CrossEncoder":
                 raise FoundryError("a CrossEncoder scores pairs and has no embedding of a sentence to compare")
+            if loaded.kind == "MultiVectorEncoder":
+                raise FoundryError(
+                    "a MultiVectorEncoder has a vector for each token, and none of a sentence to compare"
+                )
             items = loaded.items(sentences)
             embeddings = loaded.encode(items)
             passes = []

@@ -23,9 +23,9 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
     checks = [
         *integrity.same_model(measured.tokens, measured.facts, expected),
         integrity.inputs_given(measured.missing_inputs),
-        *parity.values(embeddings, expected.embeddings),
+        *_values(measured, expected),
     ]
-    if embeddings.shape != expected.embeddings.shape:
+    if not measured.is_comparable(expected):
         return checks
     checks += _of_texts(measured, expected, limits)
     checks += lengths.checks(measured.length_cosines, limits)
@@ -33,7 +33,7 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
     checks += _of_kind(measured, measured.facts["kind"], expected, limits)
     checks += consistency.batches(measured.batch_cosines, measured.values_changed_on_repeat, limits)
     if np.isfinite(embeddings).all():
-        checks += parity.ranking(embeddings, expected.embeddings, limits)
+        checks += parity.ranking(embeddings, expected.embeddings, limits, expected.counts)
         checks += parity.task_ratios(measured.scores, expected.scores, limits)
     return checks
 
@@ -41,13 +41,21 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
 def closeness_checks(measured: Closeness, expected: Reference, limits: Thresholds) -> list[Check]:
     """Those of the checks that say how close embeddings are to torch's, each text in one batch."""
     embeddings = measured.embeddings
-    checks = parity.values(embeddings, expected.embeddings)
-    if embeddings.shape != expected.embeddings.shape:
+    checks = _values(measured, expected)
+    if not measured.is_comparable(expected):
         return checks
     checks += _of_texts(measured, expected, limits)
     checks += _of_kind(measured, expected.facts["kind"], expected, limits)
     if np.isfinite(embeddings).all():
-        checks += parity.ranking(embeddings, expected.embeddings, limits)
+        checks += parity.ranking(embeddings, expected.embeddings, limits, expected.counts)
+    return checks
+
+
+def _values(measured: Closeness, expected: Reference) -> list[Check]:
+    """That there are as many vectors as torch's, with as many dimensions, and no NaN or infinity."""
+    checks = parity.values(measured.embeddings, expected.embeddings)
+    if expected.counts:
+        checks.append(parity.texts_of_other_lengths(measured.texts_of_other_lengths(expected)))
     return checks
 
 
@@ -55,8 +63,8 @@ def _of_texts(measured: Closeness, expected: Reference, limits: Thresholds) -> l
     """Closeness on the validation texts, plain and centred, and on the hard texts."""
     embeddings, hard_embeddings = measured.embeddings, measured.hard_embeddings
     return [
-        *parity.closeness(embeddings, expected.embeddings, limits),
-        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits),
+        *parity.closeness(embeddings, expected.embeddings, limits, expected.counts),
+        *parity.centred_closeness(expected.centred_cosines(embeddings, expected.embeddings), limits, expected.counts),
         *parity.hard_texts(
             hard_embeddings, expected.centred_cosines(hard_embeddings, expected.hard_embeddings), limits
         ),

@@ -28,13 +28,17 @@ def measure(variant: LoadedVariant, texts: Sequence[str], expected: Reference) -
     # A query is as many inputs as it has passages; with so many to a batch, all of them stand in one.
     inputs_per_item = len(first_items[0].passages) if isinstance(first_items[0], Query) else 1
     one_batch = (len(first_items) + 1) * inputs_per_item
-    alone = expected.less_offsets(variant.encode(items, batch_size=1))
+    alone = variant.encode_each(items, batch_size=1)
     batch_of_32 = expected.less_offsets(variant.encode(items, batch_size=32))
-    beside_long = expected.less_offsets(variant.encode([*first_items, long_item], batch_size=one_batch))[:-1]
+    beside_long = variant.encode_each([*first_items, long_item], batch_size=one_batch)[:-1]
     repeated = expected.less_offsets(variant.encode(items, batch_size=32))
+
+    def joined(rows: Sequence[np.ndarray]) -> np.ndarray:
+        return expected.less_offsets(np.concatenate(rows))
+
     batch_cosines = {
-        "batch_of_32": expected.centred_cosines(batch_of_32, alone),
-        "beside_a_long_one": expected.centred_cosines(beside_long, alone[: len(first_items)]),
+        "batch_of_32": expected.centred_cosines(batch_of_32, joined(alone)),
+        "beside_a_long_one": expected.centred_cosines(joined(beside_long), joined(alone[: len(first_items)])),
     }
     return batch_cosines, int((repeated != batch_of_32).sum())
 
@@ -60,7 +64,9 @@ def measure_sequences(
     result = {}
     for size in SEQUENCE_BATCHES:
         rows = expected.less_offsets(sequences.encode(variant, ids[:size], batch_size=size))
-        result[f"batch_of_{size}_short"] = expected.centred_cosines(rows, alone[: len(rows)])
+        result[f"batch_of_{size}_short"] = expected.centred_cosines(
+            expected.as_rows(rows), expected.as_rows(alone[: len(rows)])
+        )
     return result, alone
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from foundry.loading.items import Item, Query
 from foundry.loading.variant import LoadedVariant
+from foundry.reference import token_rows
 from foundry.reference.closeness import cosines
 from foundry.reference.coverage import Coverage
 from foundry.reference.reference import Reference
@@ -21,24 +22,29 @@ def measure(variant: LoadedVariant, expected: Reference) -> dict[str, np.ndarray
     texts = expected.coverage.texts
     if not texts:
         return {}
-    first_rows = expected.less_offsets(expected.coverage.first_rows)
-    second_rows = expected.less_offsets(expected.coverage.second_rows)
+    covered = expected.coverage
+    first_rows = token_rows.split(expected.less_offsets(covered.first_rows), covered.first_counts)
+    second_rows = token_rows.split(expected.less_offsets(covered.second_rows), covered.second_counts)
     alone = expected.less_offsets(variant.encode([text.first for text in texts], batch_size=1))
     equal = [
         cosines(
             expected.less_offsets(_one_batch(variant, [texts[index].first, texts[index].second])),
-            np.stack([first_rows[index], second_rows[index]]),
+            np.concatenate([first_rows[index], second_rows[index]]),
         )
         for index in equal_batches(expected.coverage)
     ]
     unequal = [
         cosines(
             expected.less_offsets(_one_batch(variant, [texts[index].first, texts[shorter].second])),
-            np.stack([first_rows[index], second_rows[shorter]]),
+            np.concatenate([first_rows[index], second_rows[shorter]]),
         )
         for index, shorter in unequal_batches(expected.coverage)
     ]
-    measured = {"lengths_alone": [cosines(alone, first_rows)], "lengths_equal": equal, "lengths_unequal": unequal}
+    measured = {
+        "lengths_alone": [cosines(alone, np.concatenate(first_rows))],
+        "lengths_equal": equal,
+        "lengths_unequal": unequal,
+    }
     return {name: np.concatenate(parts) for name, parts in measured.items() if parts}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from foundry.data.labelled import Task
 from foundry.loading.items import Query
 from foundry.loading.variant import LoadedVariant
-from foundry.reference import sequences
+from foundry.reference import sequences, token_rows
 from foundry.reference.closeness import cosines
 from foundry.reference.reference import Reference
 from foundry.reference.scoring import score_tasks
@@ -20,9 +20,21 @@ from foundry.variants.facts import Facts
 class Closeness:
     """What a variant gives on the texts of the reference, each text in one batch."""
 
-    embeddings: np.ndarray  # (texts, dimensions), float32, less the reference's offsets
+    embeddings: np.ndarray  # (texts, dimensions), or (tokens, dimensions), float32, less the reference's offsets
     hard_embeddings: np.ndarray  # (hard texts, dimensions), the same
     passages: int | None  # of each query of a CrossEncoder
+    # How many rows each text has, where that is one for each token; else empty.
+    counts: list[int]
+    hard_counts: list[int]
+
+    def texts_of_other_lengths(self, expected: Reference) -> int:
+        """How many texts have another number of rows than torch's."""
+        pairs = zip([*self.counts, *self.hard_counts], [*expected.counts, *expected.hard_counts], strict=True)
+        return sum(count != torchs for count, torchs in pairs)
+
+    def is_comparable(self, expected: Reference) -> bool:
+        """Whether the rows are of the same texts and tokens as torch's, and have as many columns."""
+        return self.embeddings.shape == expected.embeddings.shape and not self.texts_of_other_lengths(expected)
 
 
 @dataclass(frozen=True)
@@ -47,9 +59,10 @@ class Measurements(Closeness):
 def measure_closeness(variant: LoadedVariant, texts: Sequence[str], expected: Reference, batch_size: int) -> Closeness:
     """Embed the texts and hard texts, and nothing else."""
     items, hard_items = variant.items(texts), variant.items(list(expected.hard_texts.values()))
-    embeddings = expected.less_offsets(variant.encode(items, batch_size))
-    hard_embeddings = expected.less_offsets(variant.encode(hard_items, batch_size=1))
-    return Closeness(embeddings, hard_embeddings, len(items[0].passages) if isinstance(items[0], Query) else None)
+    rows, counts = token_rows.encode(variant, items, batch_size)
+    hard_rows, hard_counts = token_rows.encode(variant, hard_items, batch_size=1)
+    passages = len(items[0].passages) if isinstance(items[0], Query) else None
+    return Closeness(expected.less_offsets(rows), expected.less_offsets(hard_rows), passages, counts, hard_counts)
 
 
 def measure(
@@ -76,7 +89,7 @@ def measure(
     facts = variant.facts()
     tokens = variant.token_ids([*items, *hard_items])
     missing_inputs = variant.graph_inputs - set(variant.tokenize(items[:1]))
-    if embeddings.shape == expected.embeddings.shape:
+    if closeness.is_comparable(expected):
         batch_cosines, changed_values = consistency.measure(variant, texts, expected)
         length_cosines = lengths.measure(variant, expected)
         if len(expected.coverage.sequences):
@@ -88,6 +101,8 @@ def measure(
         embeddings=embeddings,
         hard_embeddings=closeness.hard_embeddings,
         passages=closeness.passages,
+        counts=closeness.counts,
+        hard_counts=closeness.hard_counts,
         tokens=tokens,
         facts=facts,
         missing_inputs=missing_inputs,
@@ -112,6 +127,7 @@ def measure_sequences(
         alone = expected.less_offsets(sequences.encode(variant, covered.sequences, vocabulary.BATCH_SIZE))
     per_row = len(covered.sequences) // len(covered.sequence_rows)
     groups = numbers[::per_row] // per_row
-    cosine = cosines(alone, expected.less_offsets(covered.sequence_rows[groups]))
+    torchs = expected.less_offsets(covered.sequence_rows[groups])
+    cosine = cosines(expected.as_rows(alone), expected.as_rows(torchs))
     words = sequences.words_in(covered.sequences[numbers], sequences.special_ids(variant))
     return batch_cosines, cosine, words

@@ -1,10 +1,11 @@
 """Checks that a variant's embeddings, or a CrossEncoder's scores, are torch's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from foundry.reference.closeness import cosines, rank_correlation, recall_of_neighbours, similarities
+from foundry.reference import token_rows
+from foundry.reference.closeness import cosines, mean_rank_correlation, rank_correlation, recall_of_neighbours
 from foundry.validation.results import Check, at_least, at_most
 from foundry.validation.settings import Thresholds
 
@@ -17,15 +18,18 @@ def values(embeddings: np.ndarray, expected: np.ndarray) -> list[Check]:
     ]
 
 
-def closeness(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
-    """Closeness of embeddings (texts, dimensions) to those of torch, of the same shape.
+def closeness(
+    embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds, counts: Sequence[int] = ()
+) -> list[Check]:
+    """Closeness of embeddings (texts, dimensions) to those of torch, of the same shape; or of the vectors of tokens,
+    (tokens, dimensions), of which each text has as many as `counts` say.
 
     The largest difference is in units of torch's mean embedding length, which is 1 for a normalized model.
     """
     cosine = cosines(embeddings, expected)
     difference = np.abs(embeddings - expected).max() / np.linalg.norm(expected, axis=1).mean()
     return [
-        at_least("mean_cosine", cosine.mean(), limits.mean_cosine, cosine),
+        at_least("mean_cosine", cosine.mean(), limits.mean_cosine, token_rows.per_text(cosine, counts)),
         at_least("p5_cosine", np.percentile(cosine, 5), limits.p5_cosine),
         at_least("p1_cosine", np.percentile(cosine, 1), limits.p1_cosine),
         at_least("min_cosine", cosine.min(), limits.min_cosine),
@@ -33,14 +37,14 @@ def closeness(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) 
     ]
 
 
-def centred_closeness(cosine: np.ndarray, limits: Thresholds) -> list[Check]:
-    """Closeness by cosines (texts,) to torch after torch's mean is taken off both.
+def centred_closeness(cosine: np.ndarray, limits: Thresholds, counts: Sequence[int] = ()) -> list[Check]:
+    """Closeness by cosines (texts,), or (tokens,), to torch after torch's mean is taken off both.
 
     Where a model's embeddings all point much the same way, the plain cosine of two different texts is near 1, and what
     tells them apart may be lost without being seen in it.
     """
     return [
-        at_least("mean_centred_cosine", cosine.mean(), limits.mean_centred_cosine, cosine),
+        at_least("mean_centred_cosine", cosine.mean(), limits.mean_centred_cosine, token_rows.per_text(cosine, counts)),
         at_least("p5_centred_cosine", np.percentile(cosine, 5), limits.p5_centred_cosine),
         at_least("p1_centred_cosine", np.percentile(cosine, 1), limits.p1_centred_cosine),
         at_least("min_centred_cosine", cosine.min(), limits.min_centred_cosine),
@@ -55,15 +59,26 @@ def hard_texts(embeddings: np.ndarray, cosine: np.ndarray, limits: Thresholds) -
     ]
 
 
-def ranking(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> list[Check]:
-    """Each text keeps its nearest neighbours, and all similarities keep their order."""
-    similarity, expected_similarity = similarities(embeddings), similarities(expected)
+def ranking(
+    embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds, counts: Sequence[int] = ()
+) -> list[Check]:
+    """Each text keeps its nearest neighbours, and all similarities keep their order.
+
+    With `counts` they are MaxSim's, which is one way round alone: the order of the documents counts for each query.
+    """
+    similarity, expected_similarity = (token_rows.similarities(rows, counts) for rows in (embeddings, expected))
     recall = recall_of_neighbours(similarity, expected_similarity)
-    correlation = rank_correlation(similarity, expected_similarity)
+    correlate = mean_rank_correlation if len(counts) else rank_correlation
+    correlation = correlate(similarity, expected_similarity)
     return [
         at_least("recall_at_10", recall.mean(), limits.recall_at_10, recall),
         at_least("similarity_spearman", correlation, limits.similarity_spearman),
     ]
+
+
+def texts_of_other_lengths(count: int) -> Check:
+    """That each text has as many vectors as torch's: each token that counts has one."""
+    return at_most("texts_of_other_lengths", count, 0)
 
 
 def active_dimensions(embeddings: np.ndarray, expected: np.ndarray, limits: Thresholds) -> Check:

@@ -19,6 +19,7 @@ import numpy as np
 import foundry
 from foundry.base import files
 from foundry.loading.items import Item, first_tokenizer_input
+from foundry.loading.multi_vector import MultiVectorVariant
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant
 from foundry.reference import queries as frozen_queries
 from foundry.reference import tokenizer_files
@@ -112,8 +113,8 @@ def try_runtime(
     if not is_close:
         return trial, checks
     lowest = min(
-        float(cosines(outcome.rows["together"], loaded.encode(items, len(items))).min()),
-        float(cosines(outcome.rows["alone"], np.vstack([loaded.encode([item], 1) for item in alone])).min()),
+        lowest_cosine(outcome.rows["together"], loaded.encode(items, len(items))),
+        lowest_cosine(outcome.rows["alone"], np.vstack([loaded.encode([item], 1) for item in alone])),
     )
     return trial, [
         *checks,
@@ -151,8 +152,13 @@ def in_precision(
 
 def as_torch(outcome: Outcome, numbers: Sequence[int], expected: Reference, limits: Thresholds) -> Check:
     """That the runtime's rows of the texts with these numbers are as close to torch's as the file's must be."""
-    to_torch = cosines(expected.less_offsets(outcome.rows["together"]), expected.embeddings[list(numbers)])
-    return at_least("runtime_min_cosine_to_torch", float(to_torch.min()), limits.min_cosine)
+    to_torch = lowest_cosine(expected.less_offsets(outcome.rows["together"]), expected.rows_of(numbers))
+    return at_least("runtime_min_cosine_to_torch", to_torch, limits.min_cosine)
+
+
+def lowest_cosine(rows: np.ndarray, expected: np.ndarray) -> float:
+    """The least cosine of two rows at the same place; -1 where there are not as many, each of which has its token."""
+    return float(cosines(rows, expected).min()) if rows.shape == expected.shape else -1.0
 
 
 def tried_items(loaded: LoadedVariant, texts: Sequence[str]) -> tuple[list[int], list[Item]]:
@@ -253,7 +259,11 @@ def head_error(outcome: Outcome, loaded: LoadedVariant, batches: Mapping[str, Se
     largest = 0.0
     for batch, items in batches.items():
         expected = finished_rows(loaded, items)
-        given = outcome.rows[f"graph {batch}"].reshape(len(items), -1)
+        given = outcome.rows[f"graph {batch}"]
+        if isinstance(loaded, MultiVectorVariant):
+            given = given[loaded.tokenize(items)["attention_mask"].numpy().astype(bool)]  # nobody reads padding
+        else:
+            given = given.reshape(len(items), -1)
         if given.shape != expected.shape:
             return float("inf")
         active = getattr(loaded.model, "max_active_dims", None)
@@ -265,9 +275,13 @@ def head_error(outcome: Outcome, loaded: LoadedVariant, batches: Mapping[str, Se
 
 
 def finished_rows(loaded: LoadedVariant, items: Sequence[Item]) -> np.ndarray:
-    """What Sentence Transformers gives of the items in one batch, without a prompt: embeddings, or scores after the
-    activation of each one's first pair."""
+    """What Sentence Transformers gives of the items in one batch, without a prompt: embeddings, the vectors of all
+    tokens, or scores after the activation of each one's first pair."""
     inputs = [first_tokenizer_input(item) for item in items]
+    if isinstance(loaded, MultiVectorVariant):
+        vectors, is_token = loaded.unmasked(cast(Sequence[str], inputs))
+        tokens: np.ndarray = vectors[is_token]
+        return tokens
     if isinstance(loaded, EmbeddingVariant):
         return loaded.embed(cast(Sequence[str], inputs), len(inputs), prompt="")
     scores = loaded.model.predict(inputs, prompt="", batch_size=len(inputs), show_progress_bar=False)

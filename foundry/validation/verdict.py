@@ -12,7 +12,7 @@ import numpy as np
 from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant
-from foundry.reference import scripts
+from foundry.reference import scripts, token_rows
 from foundry.reference.closeness import cosines
 from foundry.reference.coverage import Coverage
 from foundry.reference.reference import Reference
@@ -97,7 +97,7 @@ def validate(
             *vocabulary.rows_as_torch(rows, columns),
             *queries.checks(loaded, texts, expected),
         ]
-        is_graph = naming.backend(variant) != "torch" and measured.embeddings.shape == expected.embeddings.shape
+        is_graph = naming.backend(variant) != "torch" and measured.is_comparable(expected)
         # With other tokens than torch's it has failed already, and no tokenizer could be published with it.
         if is_graph and all(check["passed"] for check in against_reference if check["check"] in OF_TOKENS):
             is_close = all(check["passed"] for check in against_reference)
@@ -134,7 +134,7 @@ def validate(
     passes_somewhere = any(own["verdict"] == "passed" for own in verdicts.values())
     result["verdict"] = "passed" if passes_somewhere and result["checks"][0]["passed"] else "failed"
     result["processors"], result["saturation"] = verdicts, saturation
-    if measured.embeddings.shape == expected.embeddings.shape:
+    if measured.is_comparable(expected):
         result["worst"] = worst_of_all_texts(texts, measured, expected)
     result["contexts"] = {
         name: {"mean": float(cosine.mean()), "min": float(cosine.min())}
@@ -174,11 +174,15 @@ def worst_of_all_texts(texts: Sequence[str], measured: Measurements, expected: R
         [*texts, *(f"hard text: {name}" for name in expected.hard_texts)],
         np.vstack([measured.embeddings, measured.hard_embeddings]),
         np.vstack([expected.embeddings, expected.hard_embeddings]),
+        [*expected.counts, *expected.hard_counts],
     )
 
 
-def worst_texts(names: Sequence[str], embeddings: np.ndarray, expected: np.ndarray) -> list[results.WorstText]:
-    """The names of the texts that are furthest from torch, worst first; a cosine that is not a number is worst."""
-    cosine = np.nan_to_num(cosines(embeddings, expected), nan=-1.0)
+def worst_texts(
+    names: Sequence[str], embeddings: np.ndarray, expected: np.ndarray, counts: Sequence[int] = ()
+) -> list[results.WorstText]:
+    """The names of the texts that are furthest from torch, worst first; a cosine that is not a number is worst. Of a
+    text with a row for each token, as many as `counts` say, its worst token stands for it."""
+    cosine = token_rows.per_text(np.nan_to_num(cosines(embeddings, expected), nan=-1.0), counts, worst=True)
     order = np.argsort(cosine, kind="stable")[:WORST_TEXTS]
     return [{"text": names[index][:200], "cosine": float(cosine[index])} for index in order]

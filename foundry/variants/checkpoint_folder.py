@@ -9,7 +9,8 @@ from foundry_runtime.router import Sides, read_sides
 from foundry.base import files
 from foundry.base.errors import FoundryError
 
-Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]  # Sentence Transformers' classes
+# Sentence Transformers' classes
+Kind = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder", "MultiVectorEncoder"]
 # Its names for heads of a transformer.
 Task = Literal["feature-extraction", "fill-mask", "sequence-classification", "text-generation"]
 
@@ -26,6 +27,9 @@ BUILT = "built.json"
 # Of the files that Sentence Transformers looks for, in its order: `sentence_bert_config.json` and so on.
 SETTINGS_NAMES = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 NO_LIMIT = 10**9
+# Late interaction as PyLate and Stanford's ColBERT save it, which Sentence Transformers reads: the model_type in its
+# settings, and transformers' name of the architecture.
+PYLATE_TYPE, STANFORD_ARCHITECTURE = "ColBERT", "HF_ColBERT"
 
 
 def kind(folder: Path) -> Kind:
@@ -37,14 +41,34 @@ def kind(folder: Path) -> Kind:
     path = folder / "config_sentence_transformers.json"
     model_type = files.read_json(path).get("model_type") if path.is_file() else None
     known: dict[str, Kind] = {name: name for name in get_args(Kind)}
+    if model_type == PYLATE_TYPE:
+        return "MultiVectorEncoder"
     if model_type is not None and model_type not in known:
         raise FoundryError(f"{path} says model_type {model_type!r}; known are {', '.join(known)}")
     if model_type is not None:
         return known[model_type]
+    if is_stanford_colbert(folder):
+        return "MultiVectorEncoder"
     if not (folder / "modules.json").is_file() and _is_bare_cross_encoder(folder):
         return "CrossEncoder"
     is_sparse = any(row["type"].endswith("SpladePooling") for row in modules(folder))
     return "SparseEncoder" if is_sparse else "SentenceTransformer"
+
+
+def is_of_older_colbert(folder: Path) -> bool:
+    """Whether a MultiVectorEncoder is saved by PyLate or as Stanford's ColBERT: its settings stand elsewhere, and
+    Sentence Transformers adds modules when it loads it."""
+    path = folder / "config_sentence_transformers.json"
+    settings = files.read_json(path) if path.is_file() else {}
+    return settings.get("model_type") == PYLATE_TYPE or is_stanford_colbert(folder)
+
+
+def is_stanford_colbert(folder: Path) -> bool:
+    """Whether the folder is Stanford's ColBERT, which has no modules.json."""
+    path = folder / "config.json"
+    if (folder / "modules.json").is_file() or not path.is_file():
+        return False
+    return STANFORD_ARCHITECTURE in (files.read_json(path).get("architectures") or ())
 
 
 def _is_bare_cross_encoder(folder: Path) -> bool:

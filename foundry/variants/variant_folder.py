@@ -31,7 +31,8 @@ RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # They describe one variant
 class HeadRecord(TypedDict):
     """What built.json says of what stands behind the transformer."""
 
-    output: str | None  # of the graph, that the head gives: `sentence_embedding`, `sparse_embedding` or `scores`
+    # Of the graph, that the head gives: `sentence_embedding`, `sparse_embedding`, `scores` or `token_embeddings`.
+    output: str | None
     left_out: str | None  # why there is none
 
 

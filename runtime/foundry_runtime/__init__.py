@@ -2,9 +2,11 @@
 
 from foundry_runtime.embedder import Embedder
 from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
+from foundry_runtime.multi_vector import MultiVectorEmbedder
 from foundry_runtime.reranker import Reranker
 from foundry_runtime.sparse import SparseEmbedder, SparseEmbeddings
 
 __all__ = [
-    "Embedder", "FileChanged", "Reranker", "SparseEmbedder", "SparseEmbeddings", "UnusableModel", "UsedAfterFork",
+    "Embedder", "FileChanged", "MultiVectorEmbedder", "Reranker", "SparseEmbedder", "SparseEmbeddings",
+    "UnusableModel", "UsedAfterFork",
 ]  # fmt: skip

@@ -17,7 +17,8 @@ ON_CPU: tuple[list[Provider], ...] = (["CPUExecutionProvider"], [("CPUExecutionP
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
-FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores")  # of graphs that end at the embedding
+# Of graphs that end at the embedding, or at a vector for each token.
+FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores", "token_embeddings")
 
 ERRORS = 3  # of ONNX Runtime's log levels
 CUDA = "CUDAExecutionProvider"  # runs a graph on an NVIDIA GPU

@@ -52,7 +52,7 @@ class Head:
 
         Args:
             values: What the graph gave, the `attention_mask`, and `prompt_length` where there is a prompt.
-            output: `sentence_embedding` or `scores`.
+            output: `sentence_embedding`, `token_embeddings` or `scores`.
 
         Raises:
             UnusableModel: when no module gives such a value.
@@ -234,8 +234,38 @@ def read_weights(folder: ModelFolder, path: str, needed: Sequence[str]) -> dict[
     return tensors
 
 
+@dataclass(frozen=True)
+class MultiVectorMask:
+    """Which tokens' vectors of a text count; they are dropped from what this gives, and nothing is computed.
+
+    `skipped` are entries of the vocabulary that do not count in texts of the `tasks`; `kept_ids` are the only token ids
+    that count in what is no query, all where there are none.
+    """
+
+    skipped: tuple[str, ...]
+    tasks: tuple[str, ...]
+    kept_ids: tuple[int, ...]
+
+    def __call__(self, values: Values) -> None: ...
+
+    @classmethod
+    def read(cls, _folder: ModelFolder, _path: str, settings: Mapping[str, Any]) -> "MultiVectorMask":
+        tasks = settings.get("skiplist_tasks")
+        tasks = ["document"] if tasks is None else [tasks] if isinstance(tasks, str) else tasks
+        return cls(
+            tuple(settings.get("skiplist_words") or ()), tuple(tasks), tuple(settings.get("keep_only_token_ids") or ())
+        )
+
+
 def _read_nothing(_folder: ModelFolder, _path: str, _settings: Mapping[str, Any]) -> None:
     """Read a module that does something in training alone."""
+
+
+def _read_dense_of_tokens(folder: ModelFolder, path: str, settings: Mapping[str, Any]) -> Dense:
+    """Read a Dense that takes the vectors of tokens where it names nothing else."""
+    return Dense.read(
+        folder, path, {**settings, "module_input_name": settings.get("module_input_name") or "token_embeddings"}
+    )
 
 
 MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]] = {
@@ -247,24 +277,32 @@ MODULES: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]]
     "SpladePooling": SpladePooling.read,
     "LogitScore": LogitScore.read,
 }
+# Behind a MultiVectorEncoder's transformer, whose vectors stay those of tokens.
+OF_TOKENS: dict[str, Callable[[ModelFolder, str, Mapping[str, Any]], Step | None]] = {
+    "Dense": _read_dense_of_tokens,
+    "MultiVectorMask": MultiVectorMask.read,
+    "Normalize": Normalize.read,
+    "Dropout": _read_nothing,
+}
 
 
-def read_head(folder: ModelFolder, rows: Sequence[Mapping[str, Any]]) -> Head:
-    """The head of a model, by the rows of its modules.json without that of the transformer.
+def read_head(folder: ModelFolder, rows: Sequence[Mapping[str, Any]], kind: str = "SentenceTransformer") -> Head:
+    """The head of a model of a kind, by the rows of its modules.json without that of the transformer.
 
     Raises:
         UnusableModel: for a module that is not computed here, by its name.
     """
     steps: list[Step] = []
+    known = OF_TOKENS if kind == "MultiVectorEncoder" else MODULES
     for row in rows:
-        kind, path = str(row["type"]), str(row["path"])
-        name = kind.rpartition(".")[2]
-        if name not in MODULES or not kind.startswith("sentence_transformers."):
+        module, path = str(row["type"]), str(row["path"])
+        name = module.rpartition(".")[2]
+        if name not in known or not module.startswith("sentence_transformers."):
             raise UnusableModel(
-                f"{folder.name}: module {path or name} is a {kind}, which is not computed here; "
-                f"known are {', '.join(MODULES)}"
+                f"{folder.name}: module {path or name} is a {module}, which is not computed here; "
+                f"known are {', '.join(known)}"
             )
-        step = MODULES[name](folder, path, folder.settings(f"{path}/config.json"))
+        step = known[name](folder, path, folder.settings(f"{path}/config.json"))
         if step is not None:
             steps.append(step)
     return Head(tuple(steps))

@@ -10,7 +10,7 @@ from foundry_runtime.folder import ModelFolder
 from foundry_runtime.pair_template import PairTemplate
 from foundry_runtime.router import Sides, class_name, read_sides
 
-KINDS = ("SentenceTransformer", "SparseEncoder", "CrossEncoder")
+KINDS = ("SentenceTransformer", "SparseEncoder", "CrossEncoder", "MultiVectorEncoder")
 # Of these, Sentence Transformers reads the first that is there.
 SETTINGS_NAMES = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 # What of these settings is known here, or changes nothing of what a graph computes.
@@ -18,6 +18,8 @@ KNOWN_SETTINGS = {
     "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "unpad_inputs",
     "model_args", "model_kwargs", "config_args", "config_kwargs", "processor_kwargs", "tokenizer_args",
 }  # fmt: skip
+# What else is known of a MultiVectorEncoder's: of no other kind does anything heed them here.
+TOKEN_SETTINGS = {"query_length", "document_length", "query_expansion"}
 NO_LIMIT = 10**9
 TASKS = ("feature-extraction", "fill-mask", "sequence-classification", "text-generation")
 # What the modules call a graph's output, where it is no vector for each token: what a classifier's own head gives are
@@ -107,10 +109,12 @@ def read_layout(folder: ModelFolder) -> Layout:
     transformer = str(rows[0]["path"])
     settings, unknown = _transformer_settings(folder, transformer) if first != "Transformer" else ({}, ())
     kind = _kind(folder, model_settings, rows)
+    if kind == "MultiVectorEncoder":
+        unknown = tuple(name for name in unknown if name not in TOKEN_SETTINGS)
     default = "sequence-classification" if kind == "CrossEncoder" else "feature-extraction"
     task = settings.get("transformer_task") or ("fill-mask" if first.endswith("MLMTransformer") else default)
-    if sides is not None and kind == "CrossEncoder":
-        raise UnusableModel(f"{folder.name} is a CrossEncoder with a Router, which is not run here")
+    if sides is not None and kind in ("CrossEncoder", "MultiVectorEncoder"):
+        raise UnusableModel(f"{folder.name} is a {kind} with a Router, which is not run here")
     if task not in TASKS:
         raise UnusableModel(f"{folder.name} is a model for {task}; what is run here is {', '.join(TASKS)}")
     template = _template(folder, transformer, settings) if kind == "CrossEncoder" else None

@@ -1,11 +1,11 @@
-"""What an embedder, a sparse embedder and a reranker have in common: loading a file, tokens, batches, order."""
+"""What all embedders and a reranker have in common: loading a file, tokens, batches, order."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -25,10 +25,21 @@ from foundry_runtime.tokens import Encoded, Text, Tokens
 # So many texts are tokenized, sorted and run before the next: a million do not all lie in memory as tokens.
 TEXTS_AT_ONCE = 8192
 TEXTS_AT_ONCE_ON_GPU = 1024  # so that it soon has work, while the next are tokenized
-CLASSES = {"SentenceTransformer": "Embedder", "SparseEncoder": "SparseEmbedder", "CrossEncoder": "Reranker"}
+CLASSES = {
+    "SentenceTransformer": "Embedder", "SparseEncoder": "SparseEmbedder", "CrossEncoder": "Reranker",
+    "MultiVectorEncoder": "MultiVectorEmbedder",
+}  # fmt: skip
 # The outputs that hold a vector for each token, or for a CrossEncoder what its head gives, the first that there is.
 TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings", "logits")
-Rows = tuple[list[int], np.ndarray]  # the places of texts, and a row for each
+Rows = tuple[list[int], Any]  # the places of texts, and a row for each
+
+
+class Reader(Protocol):
+    """What makes tokens of texts, and batches of tokens: `Tokens`, or what changes what that gives."""
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]: ...
+
+    def pad(self, encoded: Sequence[Encoded]) -> dict[str, np.ndarray]: ...
 
 
 class Model:
@@ -95,7 +106,7 @@ class Model:
         chosen = choice.choose(folder, variant, precision, layout.transformer, device)
         self.variant, self.precision, self.device = chosen.variant, chosen.precision, device
         self._tokens = Tokens(folder, layout, max_seq_length)
-        self._head = read_head(folder, layout.modules)
+        self._head = read_head(folder, layout.modules, layout.kind)
         self._query_head = self._head
         sides = layout.sides
         self._query_table = _query_table(folder, layout)
@@ -115,7 +126,12 @@ class Model:
         layouts = settings.single, settings.many(chosen.runtime)
         self._streams = Streams(_opener(folder, chosen, may_be_finished, device), *layouts)
         outputs = self._streams.single.outputs
-        self._is_finished = may_be_finished and self._finished_output in outputs
+        # Other exporters give the transformer's own vectors this name; a finished output stands beside those.
+        is_ambiguous = self._finished_output in TOKEN_OUTPUTS and chosen.finished == chosen.graph
+        has_finished = self._finished_output in outputs and not (
+            is_ambiguous and len(set(outputs) & set(TOKEN_OUTPUTS)) < 2
+        )
+        self._is_finished = may_be_finished and has_finished
         self._outputs = (str(self._finished_output),) if self._is_finished else self._token_output(folder.name, outputs)
         self.prompts = {**self._default_prompts, **(saved.get("prompts") or {}), **(prompts or {})}
         self.default_prompt_name = default_prompt_name or saved.get("default_prompt_name")
@@ -161,8 +177,11 @@ class Model:
         show_progress: bool,
         prompt_length: int | None = None,
         role: Role | None = None,
+        reader: Reader | None = None,
     ) -> Iterator[Rows]:
         """The model's rows of all texts, batch by batch, the longest texts first: their places, and a row for each.
+
+        `reader` makes the tokens, where they are others than the model's for any text.
 
         Raises:
             UsedAfterFork: in a fork of the process that loaded the model.
@@ -175,17 +194,18 @@ class Model:
         if batch_size is not None and batch_size <= 0:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         progress = Progress(len(texts), show_progress)
-        for start, encoded in self._encoded(texts):
+        reader = reader or self._tokens
+        for start, encoded in self._encoded(texts, reader):
             lengths = [len(entry) for entry in encoded]
             tokens = self.run_settings.batch_tokens
             fits_one = batch_size is None and len(lengths) * max(lengths) <= tokens
             cut = batches.cut(lengths, 1 if fits_one else self._streams.count, batch_size, tokens)
-            work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length, role=role)
+            work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length, role=role, reader=reader)
             for batch, rows in zip(cut, self._streams.run(work, cut), strict=True):
                 yield [start + index for index in batch], rows
                 progress.add(len(batch))
 
-    def _encoded(self, texts: Sequence[Text]) -> Iterator[tuple[int, list[Encoded]]]:
+    def _encoded(self, texts: Sequence[Text], reader: Reader) -> Iterator[tuple[int, list[Encoded]]]:
         """The tokens of all texts, some texts at a time, and the place of the first of them.
 
         On a GPU the next texts are tokenized while these are computed, for which the processor has nothing else to do.
@@ -193,14 +213,14 @@ class Model:
         parts = range(0, len(texts), self._texts_at_once)
         if self.device == "cpu" or len(parts) < 2:
             for start in parts:
-                yield start, self._tokens.encode(texts[start : start + self._texts_at_once])
+                yield start, reader.encode(texts[start : start + self._texts_at_once])
             return
         with ThreadPoolExecutor(1, thread_name_prefix="foundry-tokens") as pool:
-            coming = pool.submit(self._tokens.encode, texts[: self._texts_at_once])
+            coming = pool.submit(reader.encode, texts[: self._texts_at_once])
             for start in parts:
                 encoded, after = coming.result(), start + self._texts_at_once
                 if after < len(texts):
-                    coming = pool.submit(self._tokens.encode, texts[after : after + self._texts_at_once])
+                    coming = pool.submit(reader.encode, texts[after : after + self._texts_at_once])
                 yield start, encoded
 
     def _run_batch(
@@ -211,11 +231,12 @@ class Model:
         encoded: Sequence[Encoded],
         prompt_length: int | None,
         role: Role | None,
-    ) -> np.ndarray:
-        inputs = self._tokens.pad([encoded[index] for index in batch])
+        reader: Reader,
+    ) -> Any:
+        inputs = reader.pad([encoded[index] for index in batch])
         return self._finish(graph.run(inputs, self._outputs), inputs, prompt_length, role)
 
-    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None, role: Role | None) -> np.ndarray:
+    def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None, role: Role | None) -> Any:
         """The model's rows of a batch, (texts, ...) in float32, from what the graph gave."""
         (given,) = outputs.values()
         if self._is_finished:

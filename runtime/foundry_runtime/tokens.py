@@ -25,6 +25,7 @@ class Encoded:
 
     ids: list[int]
     types: list[int]
+    attended: int | None = None  # how many of the first tokens the model attends to; None for all
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -151,6 +152,8 @@ class Tokens:
             place = slice(shape[1] - len(entry), None) if self.pads_left else slice(0, len(entry))
             ids[row, place] = entry.ids
             mask[row, place] = 1
+            if entry.attended is not None:
+                mask[row, entry.attended :] = 0
             if self._has_types:
                 types[row, place] = entry.types
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
@@ -159,6 +162,11 @@ class Tokens:
         """How many tokens a prompt puts before a text, with the special ones that begin it."""
         ids = self.encode([prompt])[0].ids
         return len(ids) - 1 if ids and ids[-1] in self._special else len(ids)
+
+    def id_of(self, token: str) -> int | None:
+        """The id of an entry of the vocabulary; None where there is none."""
+        index: int | None = self._tokenizer.token_to_id(token)
+        return index
 
     def token(self, index: int) -> str:
         """The entry of the vocabulary that has this id."""

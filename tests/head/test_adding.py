@@ -23,6 +23,7 @@ from tests.support.texts import documents
 DENSE = "sentence_transformers.models.Dense"
 OUTPUTS: dict[Kind, str] = {
     "SentenceTransformer": "sentence_embedding", "SparseEncoder": "sparse_embedding", "CrossEncoder": "scores",
+    "MultiVectorEncoder": "token_embeddings",
 }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def test_the_output_stands_behind_the_graphs_own(model: tuple[Path, Kind]) -> No
     for variant in ("onnx", "openvino"):
         assert variant_folder.built(root / variant)["head"] == {"output": OUTPUTS[kind], "left_out": None}
     outputs = [node.name for node in onnx.load(root / "onnx/onnx/model.onnx").graph.output]
-    assert outputs == ["last_hidden_state" if kind == "SentenceTransformer" else "logits", OUTPUTS[kind]]
+    assert outputs == ["logits" if kind in ("SparseEncoder", "CrossEncoder") else "last_hidden_state", OUTPUTS[kind]]
     rows = loader.load(root / "onnx", "onnx").encode(loader.load(root / "onnx", "onnx").items(documents()[:3]))
     torch = loader.load(root / "checkpoint", "torch")
     assert abs(rows - torch.encode(torch.items(documents()[:3]))).max() < 1e-5  # Sentence Transformers reads the first
@@ -74,7 +75,7 @@ def test_openvino_has_a_second_graph_on_the_same_weights(model: tuple[Path, Kind
     # Without the graphs to the embedding, the weights are all but what the head adds.
     openvino.save_model(core.read_model(graph), tmp_path / "alone.xml", compress_to_fp16=False)
     added = graph.with_suffix(".bin").stat().st_size - (tmp_path / "alone.bin").stat().st_size
-    assert 0 <= added < 2000
+    assert 0 <= added < 5000
     folder = Path(shutil.copytree(root / "openvino", tmp_path / "again"))
     (folder / "openvino" / finished.name).unlink()
     weights = graph.with_suffix(".bin").read_bytes()

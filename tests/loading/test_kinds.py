@@ -22,7 +22,7 @@ from foundry.variants import checkpoint_folder
 from stages import download
 from tests.support import architectures, damage
 from tests.support.checkpoints import make_kind
-from tests.support.projects import LOOSE, TINY_VARIANTS
+from tests.support.projects import LOOSE, TINY_VARIANTS, kind_params
 from tests.support.stages import build, settings_file, validate_in
 from tests.support.texts import documents
 
@@ -30,14 +30,6 @@ pytestmark = pytest.mark.slow
 
 KINDS = {"sparse": ("SparseEncoder", 1), "reranker": ("CrossEncoder", 1), "classifier": ("CrossEncoder", 3)}
 # Random weights leave little room: what matters here is that nothing is systematically wrong.
-
-
-def kind_params(tiny_params: dict[str, Any], model: str, checkpoint: Path) -> dict[str, Any]:
-    raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
-    raw["models"] = {model: {"source": {"path": str(checkpoint)}}}
-    raw["sample"]["tasks"] = {}
-    raw["validate"]["overrides"] = {name: LOOSE for name in TINY_VARIANTS if "qint8" in name or "fp16" in name}
-    return raw
 
 
 @pytest.fixture(scope="module", params=KINDS)

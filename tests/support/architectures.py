@@ -13,6 +13,7 @@ import yaml
 from foundry.validation.results import why_failed
 from foundry.variants.naming import backend
 from tests.support import routers
+from tests.support.checkpoints import make_multi_vector
 from tests.support.projects import ROOT
 from tests.support.stages import build, validate_in
 from tests.support.texts import documents
@@ -183,7 +184,10 @@ HEADS = {
     "SentenceTransformer": "AutoModel",
     "SparseEncoder": "AutoModelForMaskedLM",
     "CrossEncoder": "AutoModelForSequenceClassification",
+    "MultiVectorEncoder": "AutoModel",
 }
+# A MultiVectorEncoder's graph is an embedder's: a few architectures show what is read and finished of it.
+OF_TOKENS = ("bert", "xlm-roberta", "modernbert")
 # Random weights leave int8 no room: of its closeness the table says nothing, of everything else what params.yaml asks.
 CLOSENESS = {
     "mean_cosine": 0.0, "p5_cosine": 0.0, "p1_cosine": 0.0, "min_cosine": 0.0, "max_abs_diff": 99.0,
@@ -214,9 +218,10 @@ tests/export/test_architectures.py builds the models again and compares. This is
 A variant that is not ✓ has a number, and the reason stands below. *fused* is what ONNX Runtime's optimizer found at
 O2, of what the layers have: attention, normalization and, where it is GELU, activation. fp32 holds the thresholds of
 `params.yaml`; int8 holds all but those of closeness, for which random weights leave no room, and fp16 looser ones.
-Each CrossEncoder has three labels; a *causal* one scores by two tokens of a language model. *Queries by a table* are
-SparseEncoders whose Router looks queries up, and these are torch's to the last bit; *a head for each side* are
-SentenceTransformers with a Dense layer for queries and another one for documents.
+Each CrossEncoder has three labels; a *causal* one scores by two tokens of a language model. Each MultiVectorEncoder
+expands queries and has a skip list. *Queries by a table* are SparseEncoders whose Router looks queries up, and these
+are torch's to the last bit; *a head for each side* are SentenceTransformers with a Dense layer for queries and another
+one for documents.
 """
 BY_TABLE, BY_HEADS = "SparseEncoder, queries by a table", "SentenceTransformer, a head for each side"
 # Kinds with a Router, whose transformer is like that of another kind: an architecture for each kind of tokenizer.
@@ -231,6 +236,7 @@ def combinations() -> list[tuple[str, str]]:
         "SentenceTransformer": modeling_auto.MODEL_MAPPING_NAMES,
         "SparseEncoder": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
         "CrossEncoder": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+        "MultiVectorEncoder": OF_TOKENS,
     }
     # T5's heads are on its decoder, too, which Sentence Transformers does not use.
     plain = [
@@ -258,6 +264,8 @@ def make_kind(folder: Path, name: str, kind: str) -> Path:
         from tests.support.causal import make_reranker
 
         return make_reranker(folder, name)
+    if kind == "MultiVectorEncoder":
+        return make_multi_vector(folder, make(folder / "bare", name, HEADS[kind]))
     # Three labels: with random weights, one score is much the same for every pair, and int8 has nothing to keep.
     bare = make(folder / "bare", name, HEADS[kind], lambda config: config.update(num_labels=3))
     model = getattr(sentence_transformers, kind)(str(bare), device="cpu")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import string
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,11 +56,14 @@ def make_checkpoint(folder: Path, seed: int = 0) -> Path:
 
 
 def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
-    """A tiny SparseEncoder or CrossEncoder: the same BERT with another head, as Sentence Transformers saves it."""
+    """A tiny model of another kind than an embedder: the same BERT with another head, as Sentence Transformers saves
+    it."""
     import sentence_transformers
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForSequenceClassification
 
+    if kind == "MultiVectorEncoder":
+        return make_multi_vector(folder)
     base = make_checkpoint(folder / "base")
     torch.manual_seed(1)
     if kind == "SparseEncoder":
@@ -72,6 +76,82 @@ def make_kind(folder: Path, kind: str, labels: int = 1) -> Path:
     AutoTokenizer.from_pretrained(base).save_pretrained(folder / "bare")
     getattr(sentence_transformers, kind)(str(folder / "bare"), device="cpu").save_pretrained(str(folder / "saved"))
     return folder / "saved"
+
+
+EXPANDED_TO = 12  # tokens of a query of the tiny MultiVectorEncoder
+DOCUMENT_LENGTH = 40
+
+
+def make_multi_vector(folder: Path, bare: Path | None = None, **settings: Any) -> Path:
+    """A tiny MultiVectorEncoder with all that such a model can have: prompts, a query's expansion that nobody attends
+    to, a length of documents, punctuation that does not count; `settings` are others of its transformer."""
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.base.modules.dense import Dense
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    base = bare or make_checkpoint(folder / "base")
+    expansion = {"strategy": "fixed", "length": EXPANDED_TO, "attend": False, "token": None}
+    options: dict[str, Any] = {"query_expansion": expansion, "document_length": DOCUMENT_LENGTH, **settings}
+    torch.manual_seed(2)
+    transformer = Transformer(str(base), **options)
+    dense = Dense(
+        transformer.get_embedding_dimension(), 16, bias=False, activation_function=torch.nn.Identity(),
+        module_input_name="token_embeddings",
+    )  # fmt: skip
+    modules = [transformer, dense, MultiVectorMask(list(string.punctuation)), Normalize("token_embeddings")]
+    prompts = {"query": "[Q] ", "document": "[D] "}
+    MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu").save_pretrained(str(folder / "saved"))
+    return folder / "saved"
+
+
+def make_pylate(folder: Path, module: str = "pylate.models.Dense.Dense") -> Path:
+    """A tiny ColBERT as PyLate saves it: a Transformer and a Dense of its own, everything else in the settings."""
+    from safetensors.torch import save_file
+
+    base = make_checkpoint(folder)
+    rows = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Dense", "type": module},
+    ]
+    (base / "modules.json").write_text(json.dumps(rows))
+    settings = {
+        "model_type": "ColBERT", "query_prefix": "[Q] ", "document_prefix": "[D] ", "query_length": EXPANDED_TO,
+        "document_length": DOCUMENT_LENGTH, "do_query_expansion": True, "attend_to_expansion_tokens": False,
+        "skiplist_words": list(string.punctuation), "similarity_fn_name": "MaxSim", "prompts": {},
+    }  # fmt: skip
+    (base / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    (base / "1_Dense").mkdir()
+    dense = {
+        "in_features": 32, "out_features": 16, "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }  # fmt: skip
+    (base / "1_Dense/config.json").write_text(json.dumps(dense))
+    save_file({"linear.weight": _projection()}, base / "1_Dense/model.safetensors")
+    return base
+
+
+def make_stanford(folder: Path) -> Path:
+    """A tiny ColBERT as Stanford's own code saves it: its projection among the weights, and no modules.json."""
+    from safetensors.torch import load_file, save_file
+
+    base = make_checkpoint(folder)
+    for name in ("modules.json", "sentence_bert_config.json"):
+        (base / name).unlink()
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "architectures": ["HF_ColBERT"]}))
+    tensors = {f"bert.{name}": tensor for name, tensor in load_file(base / "model.safetensors").items()}
+    save_file({**tensors, "linear.weight": _projection()}, base / "model.safetensors", {"format": "pt"})
+    metadata = {"query_maxlen": EXPANDED_TO, "doc_maxlen": DOCUMENT_LENGTH, "query_token_id": "[unused0]"}
+    (base / "artifact.metadata").write_text(json.dumps(metadata))
+    return base
+
+
+def _projection() -> Any:
+    import torch
+
+    return torch.randn(16, 32, generator=torch.Generator().manual_seed(3))
 
 
 def multilingual_tokenizer(folder: Path, words: Sequence[str], kind: str) -> Any:

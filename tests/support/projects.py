@@ -1,5 +1,6 @@
 """A params.yaml that uses a tiny checkpoint, and which variants there are."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ LOOSE |= {
     "passage_order": 0.5,
 }
 LOOSE |= {"consistency_mean_cosine": 0.3, "consistency_min_cosine": -1.0}
+
+
+def kind_params(tiny_params: dict[str, Any], model: str, checkpoint: Path) -> dict[str, Any]:
+    """Values for params.yaml with one model of any kind, every tiny variant, and no tasks."""
+    raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
+    raw["models"] = {model: {"source": {"path": str(checkpoint)}}}
+    raw["sample"]["tasks"] = {}
+    raw["validate"]["overrides"] = {name: LOOSE for name in TINY_VARIANTS if "qint8" in name or "fp16" in name}
+    return raw
 
 
 def make_params(checkpoint: Path) -> dict[str, Any]:
