@@ -179,7 +179,7 @@ VARIANTS = [
     "openvino_fp16", "openvino_int8_weights", "openvino_qint8_quantized",
 ]  # fmt: skip
 CAUSAL = "CrossEncoder, causal"
-DECODERS = ("qwen2", "qwen3", "gemma3_text", "mistral")
+DECODERS = ("qwen2", "qwen3", "mistral")
 HEADS = {
     "SentenceTransformer": "AutoModel",
     "SparseEncoder": "AutoModelForMaskedLM",
