@@ -30,7 +30,7 @@ def forks(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("forks")
-@pytest.mark.skipif(loader.has_optimum(), reason="Sentence Transformers 5.7 has no LogitScore")
+@pytest.mark.skipif(loader.has_optimum(), reason="causal rerankers are built with the default toolchain")
 def test_a_causal_reranker_is_built_checked_measured_and_published(tmp_path: Path, tiny_params: dict[str, Any]) -> None:
     from foundry_runtime import Reranker
 
