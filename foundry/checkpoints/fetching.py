@@ -16,6 +16,7 @@ from foundry.base.errors import FoundryError
 from foundry.base.progress import say
 from foundry.checkpoints import (
     adapters,
+    clip,
     code,
     contents,
     failures,
@@ -61,7 +62,8 @@ def fetch_local(
         raise FoundryError(f"{folder} is a file, and a checkpoint is a folder")
     listed = structure.plain_files(folder)
     chosen = [] if adapter is None else [adapters.find(listed, adapter)]
-    if "config.json" not in listed and adapters.CONFIG not in listed and not chosen:
+    is_known = "config.json" in listed or adapters.CONFIG in listed or clip.path_in(folder) is not None
+    if not is_known and not chosen:
         checkpoint_folder.modules(folder)  # says what is missing, before a folder of anything is copied
     names = contents.needed(listed, [*structure.module_folders(folder), *chosen], trusted)
     if odd := [name for name in names if not name.isprintable()]:
@@ -236,6 +238,8 @@ def fetch(model: str, settings: Download, out: Path) -> None:
             choose_adapter(partial, model, settings, fetched)
             origin = fetched.origin | fetch_base(partial, model, settings, scratch / "base")
             adapter = adapters.set_aside(partial, adapters.transformer_path(partial), scratch / "adapter", model)
+            if (clip_path := clip.path_in(partial)) is not None and settings.kind in (None, "SentenceTransformer"):
+                origin["left_out"] = clip.keep_text_tower(partial, clip_path, model)
             unsupported.check(partial, settings.kind)
             if other := check_code(partial, model, fetched.code, settings):
                 origin["code"] = other

@@ -12,14 +12,13 @@ FIRST_MODULES = {
     "SparseStaticEmbedding": "A SparseStaticEmbedding model has no graph: it looks its tokens up in a table",
     "WordEmbeddings": "A WordEmbeddings model has no transformer: it looks its words up in a table",
     "BoW": "A BoW (bag of words) model has no transformer: it counts words",
-    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. "
-    "What can be built is its text tower, saved as docs/models.md says",
+    "CLIPModel": "A CLIP model embeds images beside texts, and only models of text can be exported. Its text tower is "
+    "built where nothing stands behind it",
 }
 CAUSAL = (
     "a causal language model. One can be built as a reranker alone: a CrossEncoder of a Transformer for "
     "text-generation and a LogitScore, as Sentence Transformers saves it, that scores a pair by the next token"
 )
-CLIP_TOWER = ". What can be built is its text tower, saved as docs/models.md says"
 OTHER_SENSES = {"image", "audio", "video"}
 
 
@@ -40,7 +39,7 @@ def check(folder: Path, kind: str | None) -> None:
     if senses := sorted(modalities & OTHER_SENSES):
         raise FoundryError(
             f"{folder} is a model of {' and '.join([*senses, 'text'])} ({', '.join(sorted(modalities))}); only models "
-            f"of text alone can be exported{CLIP_TOWER if config.get('model_type') == 'clip' else ''}"
+            "of text alone can be exported"
         )
     architectures = [str(name) for name in config.get("architectures") or []]
     has_score = any(name.endswith("LogitScore") for name in structure.module_types(folder).values())
@@ -51,7 +50,7 @@ def check(folder: Path, kind: str | None) -> None:
     if not rows and {"text_config", "vision_config"} & set(config):
         raise FoundryError(
             f"{folder} is a model of images and text ({config.get('model_type')}); only models of text alone can be "
-            f"exported{CLIP_TOWER if config.get('model_type') == 'clip' else ''}"
+            "exported"
         )
 
 

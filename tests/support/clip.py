@@ -1,10 +1,7 @@
-"""A tiny CLIP with random weights, and its text tower as docs/models.md says how to save it."""
+"""A tiny CLIP with random weights."""
 
 import json
-import re
 from pathlib import Path
-
-from tests.support.projects import ROOT
 
 
 def make_clip(folder: Path) -> Path:
@@ -35,12 +32,3 @@ def make_clip(folder: Path) -> Path:
     CLIPProcessor(images, tokenizer).save_pretrained(folder / "bare")
     SentenceTransformer(str(folder / "bare"), device="cpu").save_pretrained(str(folder / "saved"))
     return folder / "saved"
-
-
-def save_text_tower(clip: Path, folder: Path) -> Path:
-    """Run the lines of docs/models.md that save the text tower of a CLIP."""
-    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
-    (lines,) = re.findall(r"```python\n(# The text tower of a CLIP.*?)```", page, re.DOTALL)
-    lines = lines.replace('"org/clip"', repr(str(clip))).replace('"text-tower', f'"{folder}')
-    exec(lines, {})
-    return folder
