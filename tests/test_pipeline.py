@@ -130,13 +130,14 @@ def test_through_real_processes_the_same_bytes(first_build: Path, tmp_path: Path
     assert ran(dvc(clone, "repro")) <= {"host"}
 
 
-def stages_of(clone: Path) -> list[psutil.Process]:
-    """The stages that run in a clone now."""
+def stages_of(clone: Path, name: str | None = None) -> list[psutil.Process]:
+    """The stages that run in a clone now, or those of this name."""
     matching = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if process.cwd() == str(clone) and "-m" in words and any(word.startswith("stages.") for word in words):
+        with contextlib.suppress(psutil.Error):  # it may end meanwhile
+            words = process.cmdline() if process.cwd() == str(clone) else []
+            stages = [word for word in words if word.startswith("stages.")]
+            if "-m" in words and (f"stages.{name}" in stages if name else stages):
                 matching.append(process)
     return matching
 
@@ -156,7 +157,7 @@ def start(clone: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def wait_for_stage(clone: Path, name: str) -> psutil.Process:
-    running = wait_for(lambda: [process for process in stages_of(clone) if f"stages.{name}" in process.cmdline()], 120)
+    running = wait_for(lambda: stages_of(clone, name), 120)
     assert running
     return next(iter(running))
 

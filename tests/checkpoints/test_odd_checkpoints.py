@@ -44,7 +44,7 @@ def content(name: str, value: bytes) -> Change:
         (odd.tokenizer_of_its_own, r"tokenizer_config\.json: tokenization_own\.Own of tiny needs.*trust_remote_code"),
         (odd.router_with_pickle, r"sklearn\.utils\.parallel\.joblib is of the package sklearn"),
         (odd.pickled_weights, r"does not load.*pytorch_model\.bin|does not load.*[Ww]eights"),
-        (odd.colbert_modules, r"pylate\.models\.Dense\.Dense is of the package pylate \(PyLate's, for ColBERT"),
+        (odd.colbert_modules, r"pylate\.models\.Dense\.Dense is of the package pylate \(PyLate's, of which"),
         (module("3_X", "os.path"), "os.path is of the package os"),
         (module("3_X", "sentence_transformers.util.misc.importlib"), "is no module of Sentence Transformers"),
         (module("3_X", "sentence_transformers.SentenceTransformer"), "is no module of Sentence Transformers"),

@@ -205,8 +205,8 @@ def measured_and_expected(embeddings: np.ndarray) -> tuple[Measurements, Referen
         scripts={"texts": {"Latin": 40}, "vocabulary": {"Latin": 10}},
     )  # fmt: skip
     measured = Measurements(
-        embeddings=embeddings[:40], hard_embeddings=embeddings[40:], passages=None, tokens=[[1]], facts=facts,
-        missing_inputs=(), batch_cosines={"batch_of_8": np.ones(3)}, scores={"sts": 0.8},
+        embeddings=embeddings[:40], hard_embeddings=embeddings[40:], passages=None, counts=[], hard_counts=[],
+        tokens=[[1]], facts=facts, missing_inputs=(), batch_cosines={"batch_of_8": np.ones(3)}, scores={"sts": 0.8},
     )  # fmt: skip
     return measured, expected
 
