@@ -122,6 +122,18 @@ def test_a_tag_that_is_written_as_one_text_stays_whole(ready: Path) -> None:
     assert "Text" in card.text
 
 
+def test_what_download_left_out_is_said(ready: Path) -> None:
+    run(ready)
+    assert "Not here" not in (ready / "hub/tiny/README.md").read_text()
+    path = ready / "models/tiny/torch/source.json"
+    record = files.read_json(path)
+    files.write_json(path, {**record, "source": {**record["source"], "left_out": "its images"}})
+    accept(ready, "torch")
+    run(ready)
+    assert "Not here: its images." in (ready / "hub/tiny/README.md").read_text()
+    assert files.read_json(ready / "hub/tiny/foundry.json")["source"]["left_out"] == "its images"
+
+
 def test_when_torch_failed_nothing_is_published_and_the_earlier_folder_stays(ready: Path) -> None:
     run(ready)
     before = dict(variant_folder.hashes(ready / "hub/tiny"))
