@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from benchmarks import projects
 from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import fetching
@@ -19,7 +21,10 @@ from foundry.loading import loader
 from foundry.reference import tokenizer_files
 from tests.support import clip
 from tests.support.odd_checkpoints import change as change_json
+from tests.support.pipeline import dvc
+from tests.support.projects import LOOSE
 
+KEPT = ["torch", "onnx", "onnx_O2", "onnx_qint8_static", "openvino"]
 TEXTS = ["a cat on a mat", "Dog", "two words " * 60, "", "日本 🎉"]
 
 
@@ -119,3 +124,30 @@ def test_what_is_no_plain_clip_is_refused(
         fetching.fetch("tiny", settings(tmp_path / "clip"), tmp_path / "out")
     assert len(str(raised.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("forks_in_module")
+def test_it_is_built_beside_another_model_and_published(
+    whole: Path, expected: np.ndarray, tmp_path: Path, tiny_params: dict[str, Any]
+) -> None:
+    from foundry_runtime import Embedder
+
+    clone = projects.copy_working_tree(tmp_path / "project")
+    raw: dict[str, Any] = json.loads(json.dumps(tiny_params))
+    raw["models"] |= {"clip": {"source": {"path": str(whole)}}}
+    raw |= {"quantize": {}, "calibrate": {}, "compress": {}, "variants": {name: {} for name in KEPT}}
+    raw["sample"]["tasks"] = {}
+    raw["validate"]["overrides"] = {"onnx_qint8_static": LOOSE}
+    (clone / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    dvc(clone, "repro")
+    for model in raw["models"]:
+        assert list(files.read_json(clone / f"artifacts/published/{model}.json")["published"]) == KEPT
+    hub = clone / "artifacts/hub/clip"
+    assert files.read_json(hub / "foundry.json")["source"]["left_out"].startswith("the images of a CLIP")
+    assert "Not here: the images of a CLIP" in (hub / "README.md").read_text()
+    for variant in ("torch", "onnx", "openvino"):
+        assert np.abs(loader.load(hub, variant).encode(TEXTS) - expected).max() < 1e-4
+    for variant in ("onnx", "openvino"):
+        assert np.abs(Embedder(hub, variant).encode(TEXTS) - expected).max() < 1e-4
