@@ -142,8 +142,12 @@ def test_it_is_built_beside_another_model_and_published(
     raw["validate"]["overrides"] = {"onnx_qint8_static": LOOSE}
     (clone / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     dvc(clone, "repro")
-    for model in raw["models"]:
-        assert list(files.read_json(clone / f"artifacts/published/{model}.json")["published"]) == KEPT
+    published = {
+        model: files.read_json(clone / f"artifacts/published/{model}.json")["published"] for model in raw["models"]
+    }
+    assert list(published["tiny"]) == KEPT
+    # ONNX Runtime's optimizer has no fusions for a `clip_text_model`.
+    assert list(published["clip"]) == [name for name in KEPT if name != "onnx_O2"]
     hub = clone / "artifacts/hub/clip"
     assert files.read_json(hub / "foundry.json")["source"]["left_out"].startswith("the images of a CLIP")
     assert "Not here: the images of a CLIP" in (hub / "README.md").read_text()
