@@ -169,7 +169,7 @@ def test_a_crossencoder_of_transformers_alone_is_one(tmp_path: Path) -> None:
     ("name", "setting", "message"),
     [
         ("config_sentence_transformers.json", {"model_type": "Reranker"}, "model_type 'Reranker'; known are Sentence"),
-        ("sentence_bert_config.json", {"transformer_task": "text-generation"}, "'text-generation'; what can be"),
+        ("sentence_bert_config.json", {"transformer_task": "question-answering"}, "'question-answering'; what can be"),
     ],
 )
 def test_what_is_not_known_is_an_error(tmp_path: Path, name: str, setting: dict[str, str], message: str) -> None:
