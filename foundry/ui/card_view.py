@@ -4,16 +4,27 @@ import base64
 import re
 from collections.abc import Mapping
 
-IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*<?([^)\s>]*)[^)]*\)")
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# Repeats are bounded: where no end follows, a search from each beginning would go through the rest of the card.
+IMAGE = re.compile(r"!\[([^\]]{0,500})\]\(\s{0,9}<?([^)\s>]{0,500})(?:[\s>][^)]{0,500})?\)")
 # References of Markdown (`![text][name]`), and tags of HTML.
-REFERENCE = re.compile(r"!\[([^\]]*)\](?!\(data:image/png)")
-TAG = re.compile(r"<\s*(/?)\s*([A-Za-z][A-Za-z0-9-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
+REFERENCE = re.compile(r"!\[([^\]]{0,500})\](?!\(data:image/png)")
+TAG = re.compile(
+    r"<\s{0,9}(/?)\s{0,9}([A-Za-z][A-Za-z0-9-]{0,30})((?:[^<>\"']|\"[^\"]{0,500}\"|'[^']{0,500}'){0,500})>"
+)
 SOURCE = re.compile(r"""\bsrc\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 ALT = re.compile(r"""\balt\s*=\s*["']([^"']*)["']""", re.IGNORECASE)
 # What a card may keep of HTML; everything else is shown as text.
 KEPT = {"details", "summary", "br", "b", "i", "em", "strong", "sub", "sup", "code", "p", "ul", "ol", "li", "table",
         "thead", "tbody", "tr", "td", "th"}  # fmt: skip
+
+
+def without_comments(text: str) -> str:
+    """The text without the comments of HTML; one without an end stays."""
+    kept, place = [], 0
+    while (start := text.find("<!--", place)) >= 0 and (end := text.find("-->", start)) >= 0:
+        kept.append(text[place:start])
+        place = end + len("-->")
+    return "".join([*kept, text[place:]])
 
 
 def safe(text: str, charts: Mapping[str, bytes]) -> str:
@@ -38,7 +49,7 @@ def safe(text: str, charts: Mapping[str, bytes]) -> str:
             return f"<{closing}{name}>"  # without its attributes
         return match[0].replace("<", "&lt;")
 
-    text = COMMENT.sub("", text)
+    text = without_comments(text)
     text = IMAGE.sub(lambda match: image(match[1], match[2]), text)
     text = REFERENCE.sub(lambda match: f"[picture: {match[1]}]", text)
     text = TAG.sub(tag, text)

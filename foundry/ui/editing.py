@@ -30,6 +30,19 @@ def shown(workspace: Workspace) -> str:
     return workspace.params.read_text(encoding="utf-8")
 
 
+def require_nothing_is_sent(params: Params) -> None:
+    """Check that a build sends nothing to the Hub: on the page, that is asked for in the tab for it alone.
+
+    Raises:
+        FoundryError: when the settings say that it does.
+    """
+    if params.publish.to == "hub" and not params.publish.dry_run:
+        raise FoundryError(
+            "params.yaml says `to: hub` without `dry_run: true`, so a build would send what it publishes: publish to a "
+            "folder once, or run `foundry build` yourself"
+        )
+
+
 def require_model(workspace: Workspace, name: Any) -> str:
     """The name of a model of params.yaml, whatever the browser sent.
 

@@ -63,7 +63,7 @@ def build(context: Context) -> Refreshing:
 
     def on_start(stage: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
-            editing.read(workspace)  # names every mistake before anything starts
+            editing.require_nothing_is_sent(editing.read(workspace))  # which names every mistake before anything starts
             jobs.start(workspace, ["foundry", "build"], "build everything in params.yaml")
             said = "it runs, also when this page is closed; `foundry build` does the same"
             return (markup.message(said), *refresh(workspace, stage))

@@ -100,3 +100,15 @@ def test_models_and_variants_are_those_of_params(workspace: Workspace) -> None:
         editing.require_variants(params, ["../torch"])
     assert editing.require_variants(params, ["onnx", "torch"]) == ["torch", "onnx"]
     assert editing.require_variants(params, "torch") == []
+
+
+def test_a_build_of_the_page_sends_nothing(workspace: Workspace) -> None:
+    params = editing.read(workspace)
+    editing.require_nothing_is_sent(params)
+
+    def with_publish(**changes: Any) -> Any:
+        return params.model_copy(update={"publish": params.publish.model_copy(update=changes)})
+
+    editing.require_nothing_is_sent(with_publish(to="hub", dry_run=True))
+    with pytest.raises(FoundryError, match="a build would send what it publishes"):
+        editing.require_nothing_is_sent(with_publish(to="hub", dry_run=False))
