@@ -53,9 +53,7 @@ def keep_text_tower(folder: Path, path: str, model: str) -> str:
         with failures("the CLIP's text tower cannot be saved", folder):
             _as_embedder(tower, folder / path, Path(scratch), {name: said[name] for name in SETTINGS if said.get(name)}
                          ).save_pretrained(str(partial), create_model_card=False)  # fmt: skip
-        for file in folder.iterdir():
-            if file.is_file() and any(file.match(pattern) for pattern in contents.DOCUMENTS):
-                files.copy(file, partial / file.name)
+        contents.copy_documents(folder, partial)
     say(f"{model}: built without {LEFT_OUT}")
     return LEFT_OUT
 

@@ -7,6 +7,9 @@ beside a model, under names that nobody can foresee.
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatch
+from pathlib import Path
+
+from foundry.base import files
 
 # At the root alone: what Sentence Transformers reads there, and what a licence asks to be passed on.
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*", "COPYING*")
@@ -38,6 +41,13 @@ NEVER = (
     "foundry.sig*", "*.sigstore*", "*.pyc", "*.png",
     "*.jpg", "*.svg", "rng_state*", "openvino_model*", "pytorch_model*.bin", "model*.safetensors",
 )  # fmt: skip
+
+
+def copy_documents(folder: Path, target: Path) -> None:
+    """Copy a checkpoint's card and licence, which stay the author's however the model is saved."""
+    for path in folder.iterdir():
+        if path.is_file() and any(path.match(pattern) for pattern in DOCUMENTS):
+            files.copy(path, target / path.name)
 
 
 def needed(names: Iterable[str], folders: Iterable[str] = ("",), trusted: bool = False) -> list[str]:

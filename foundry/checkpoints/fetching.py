@@ -168,9 +168,7 @@ def save_converted(folder: Path, loaded: Loaded) -> None:
     """Save the loaded model in the place of its folder; card and licence stay the author's."""
     with files.replacing(folder) as partial:
         loaded.model.save_pretrained(str(partial), create_model_card=False)
-        for path in folder.iterdir():
-            if path.is_file() and any(path.match(pattern) for pattern in contents.DOCUMENTS):
-                files.copy(path, partial / path.name)
+        contents.copy_documents(folder, partial)
 
 
 def fetch_source(
