@@ -7,13 +7,14 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from statistics import median
 
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say, track
 from foundry.benchmarking import other_load
 from foundry.benchmarking.fork_server import MeasurementFailed
-from foundry.benchmarking.measuring import Measured
+from foundry.benchmarking.measuring import Measured, combined
 from foundry.benchmarking.other_load import OtherLoad, Taken
 from foundry.benchmarking.settings import Effort
 from foundry.benchmarking.speeds import BASELINE, SINGLE, typical
@@ -24,6 +25,9 @@ FULL_ROUNDS = 2  # of all rows
 # that lose no more quality by how they compute; or that may, within its interval, be as fast but for little. In too few
 # rounds for an interval, less is enough.
 COMPETES, MAY_BE_AS_FAST, COMPETES_AT_FIRST = 0.9, 0.97, 0.8
+# Every ratio of a round is to torch, so one disturbed measurement of it would widen them all: with enough rows beside
+# it, it is measured so many times in each round, far from one another.
+BASELINE_TIMES, ENOUGH_ROWS = 3, 8
 # A row that takes more than so many times torch's time is measured once, and maybe not to the end.
 TOO_SLOW_RATIO = 3
 TIMEOUT_SECONDS = 1800.0  # for a first load, and for torch, whose speed nobody knows yet
@@ -116,7 +120,7 @@ def run_rounds(
     clock: Callable[[], float] = time.perf_counter,
     loss_of: Callable[[str], int] = lambda name: 0,
 ) -> Rounds:
-    """Rounds over all names, torch first in the first round and in a new order in each later one.
+    """Rounds over all names, each in a new order; torch is measured first, and again among many rows.
 
     A row that fails, or is much slower than torch in the first quiet round, is not measured again; nor is one, after
     `FULL_ROUNDS` quiet rounds, that does not compete. While time remains, a round that other jobs disturbed is made up
@@ -130,11 +134,12 @@ def run_rounds(
         FoundryError: when torch itself cannot be measured.
     """
     rounds = Rounds({name: [] for name in names})
-    order, shuffle = list(names), random.Random(0).shuffle
+    others, shuffle = [name for name in names if name != BASELINE], random.Random(0).shuffle
     began, number, limit = clock(), 0, TIMEOUT_SECONDS
     seconds: dict[str, float] = {}  # that each row took last
     while True:
         left = 60 * effort.minutes - (clock() - began)
+        order, in_round = with_baseline(others), dict[str, list[Measured]]()
         for name in track(order, f"round {number + 1}" + (f", at most {max(left, 0):.0f} s of rounds" * (number > 0))):
             started = clock()
             try:
@@ -146,21 +151,23 @@ def run_rounds(
                     ) from error
                 rounds.errors[name] = str(error)
                 continue
-            rounds.measured[name] += [None] * (number - len(rounds.measured[name])) + [measured]
+            in_round.setdefault(name, []).append(measured)
             seconds[name] = clock() - started
             if name == BASELINE:
                 limit = max(5.0, TOO_SLOW_RATIO * seconds[name])
+        for name, measurements in in_round.items():
+            rounds.measured[name] += [None] * (number - len(rounds.measured[name])) + [combined(measurements)]
         end_round(rounds, number, effort.busy_share)
         number += 1
-        order = [name for name in order if name not in rounds.errors and name not in rounds.slow]
+        others = [name for name in others if name not in rounds.errors and name not in rounds.slow]
         quiet = rounds.quiet(effort.busy_share)
         counting = rounds.without_disturbed(effort.busy_share)
         competing = where_competing(
-            rounds.with_numbers(quiet) if len(quiet) >= FULL_ROUNDS else counting, order, loss_of
+            rounds.with_numbers(quiet) if len(quiet) >= FULL_ROUNDS else counting, [BASELINE, *others], loss_of
         )
         if len(quiet) >= FULL_ROUNDS:
-            rounds.settled += [name for name in order if name not in competing and name != BASELINE]
-            order = [name for name in order if name not in rounds.settled]
+            rounds.settled += [name for name in others if name not in competing]
+            others = [name for name in others if name not in rounds.settled]
         counting.settled = rounds.settled
         if number >= effort.rounds:
             counting.widest = counting.widest_interval(competing)
@@ -168,9 +175,16 @@ def run_rounds(
             if is_narrow and len(quiet) >= effort.rounds:
                 counting.stopped = "narrow enough"
                 return counting
-            if clock() - began + sum(seconds[name] for name in order) > 60 * effort.minutes:
+            if clock() - began + sum(seconds[name] for name in with_baseline(others)) > 60 * effort.minutes:
                 return counting
-        shuffle(order)
+        shuffle(others)
+
+
+def with_baseline(others: Sequence[str]) -> list[str]:
+    """The order of a round: torch before the rows, and where they are many also among them, at even distances."""
+    times = BASELINE_TIMES if len(others) >= ENOUGH_ROWS else 1
+    starts = [len(others) * part // times for part in range(times + 1)]
+    return [name for start, end in pairwise(starts) for name in (BASELINE, *others[start:end])]
 
 
 def end_round(rounds: Rounds, number: int, busy_share: float) -> None:

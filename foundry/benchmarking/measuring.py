@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from foundry_runtime.batches import TOKENS_PER_BATCH
 
 from foundry.base.errors import FoundryError
-from foundry.benchmarking import machine_profile, speeds
+from foundry.benchmarking import machine_profile, other_load, speeds
 from foundry.benchmarking.by_runtime import Chosen, RuntimeVariant, bulk, cycled
 from foundry.benchmarking.other_load import Stopwatch, Taken
 from foundry.benchmarking.settings import Runner
@@ -29,6 +29,7 @@ EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 LARGEST_BATCH = 256  # when torch's speed is first looked at
 MOST_SINGLES = 64  # of a group, however fast torch is
+SECONDS_ALONE = 0.1  # of a group's single texts in a pass: of a fast row, a few milliseconds would say little
 FEWEST_SINGLES = 4  # texts that are timed one by one in a pass
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
@@ -108,10 +109,10 @@ def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[
                     partial(loaded.encode_for, "throughput", name),
                 )
                 texts = cycled(items[name], group.bulk)
-                singles = [_seconds(single, [item]) for item in items[name][: group.singles]]
+                singles = _seconds_alone(single, items[name][: group.singles])
                 batches = {speeds.BY_TOKENS: _seconds(many, texts) / len(texts)}
             else:
-                singles = [_seconds(loaded.encode, [item], 1) for item in items[name][: group.singles]]
+                singles = _seconds_alone(loaded.encode, items[name][: group.singles], 1)
                 count = len(group.texts)
                 batches = {str(size): _seconds(loaded.encode, items[name], size) / count for size in group.batch_sizes}
             if passes:
@@ -130,6 +131,36 @@ def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[
     return Measured(
         load_seconds, memory_mb, typical, latencies, passes <= TIMED_PASSES, embeddings, taken, gpu_memory_mb
     )
+
+
+def combined(measurements: Sequence[Measured]) -> Measured:
+    """What several children saw of one variant in a round, as one: median speeds, all latencies, the most memory."""
+    first = measurements[0]
+    if len(measurements) == 1:
+        return first
+    gpu_memory = [measured.gpu_memory_mb for measured in measurements if measured.gpu_memory_mb is not None]
+    return Measured(
+        load_seconds=median(measured.load_seconds for measured in measurements),
+        memory_mb=max(measured.memory_mb for measured in measurements),
+        texts_per_second={
+            group: {size: _median_rate(measurements, group, size) for size in sizes}
+            for group, sizes in first.texts_per_second.items()
+        },
+        latency_ms={
+            group: [value for measured in measurements for value in measured.latency_ms.get(group, [])]
+            for group in first.latency_ms
+        },
+        gave_up=any(measured.gave_up for measured in measurements),
+        embeddings=first.embeddings,
+        taken=other_load.total(measured.taken for measured in measurements),
+        gpu_memory_mb=max(gpu_memory, default=None),
+    )
+
+
+def _median_rate(measurements: Sequence[Measured], group: str, size: str) -> float:
+    """The median of the texts per second, of those that measured a group at this size."""
+    rates = [measured.texts_per_second.get(group, {}).get(size) for measured in measurements]
+    return median(rate for rate in rates if rate is not None)
 
 
 def open_way(way: Way) -> Encoder:
@@ -152,6 +183,14 @@ def _seconds(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int
     started = time.perf_counter()
     encode(items, *batch_size)
     return time.perf_counter() - started
+
+
+def _seconds_alone(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int) -> list[float]:
+    """How long each item takes alone, over all of them as often as it takes to see `SECONDS_ALONE`."""
+    seconds: list[float] = []
+    while sum(seconds) < SECONDS_ALONE:
+        seconds += [_seconds(encode, [item], *batch_size) for item in items]
+    return seconds
 
 
 def _memory_of_usual(loaded: Encoder, items: Mapping[str, Sequence[Item]], groups: Mapping[str, Group]) -> float | None:

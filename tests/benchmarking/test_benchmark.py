@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -116,14 +117,67 @@ def test_or_when_the_time_is_used_up() -> None:
     assert 50 < machine.now <= 60 + 2
 
 
-def test_every_round_measures_each_once_and_in_another_order() -> None:
+def test_every_round_measures_torch_first_and_the_others_in_another_order() -> None:
     names = ["torch", "a", "b", "c"]
     machine = Machine(dict.fromkeys(names, 1.0), noise=0.03)
     interleaving.run_rounds(names, machine.measure, EFFORT, machine.clock)
     rounds = [machine.asked[start : start + 4] for start in range(0, len(machine.asked), 4)]
     assert all(sorted(order) == sorted(names) for order in rounds)
-    assert rounds[0][0] == "torch"
+    assert {order[0] for order in rounds} == {"torch"}
     assert len({tuple(order) for order in rounds}) > 3
+
+
+def test_among_many_rows_torch_is_measured_several_times_in_a_round() -> None:
+    rows = [f"onnx_{number}" for number in range(9)]
+    machine = Machine({"torch": 1.0} | dict.fromkeys(rows, 1.5))
+    of_torch = iter([1.0, 0.5, 1.0] * 100)  # something disturbs every second measurement of it
+
+    def measure(name: str, give_up: float) -> Measured:
+        measured = machine.measure(name, give_up)
+        if name == "torch":
+            sizes = measured.texts_per_second["short"]
+            disturbed = next(of_torch)
+            measured = replace(
+                measured, texts_per_second={"short": {size: rate * disturbed for size, rate in sizes.items()}}
+            )
+        return measured
+
+    result = interleaving.run_rounds(["torch", *rows], measure, EFFORT, machine.clock)
+    places = [place for place, name in enumerate(machine.asked[:12]) if name == "torch"]
+    assert places == [0, 4, 8]
+    assert sorted(machine.asked[:12]) == sorted([*rows, "torch", "torch", "torch"])
+    assert len(result.measured["torch"]) == len(result.measured["onnx_0"]) == 3  # a round has a single value
+    value = ratio(result.series("onnx_0", "short", "8"), result.series("torch", "short", "8"))
+    assert value == {"median": pytest.approx(1.5), "low": pytest.approx(1.5), "high": pytest.approx(1.5)}
+
+
+def test_several_measurements_in_a_round_are_one() -> None:
+    measured = [
+        Measured(
+            load,
+            memory,
+            {"short": {"1": rate, "8": 2 * rate}},
+            {"short": [1 / rate]},
+            taken=Taken(1.0, 1.0, other, 0.0, 0.0),
+        )
+        for load, memory, rate, other in ((1.0, 5.0, 4.0, 0.0), (3.0, 9.0, 1.0, 0.5), (2.0, 7.0, 2.0, 0.0))
+    ]
+    one = measuring.combined(measured)
+    assert (one.load_seconds, one.memory_mb) == (2.0, 9.0)
+    assert one.texts_per_second == {"short": {"1": 2.0, "8": 4.0}}
+    assert one.latency_ms == {"short": [0.25, 1.0, 0.5]}
+    assert one.taken is not None
+    assert one.taken.share == pytest.approx(0.5 / 3)
+    assert measuring.combined(measured[:1]) is measured[0]
+
+
+def test_single_texts_of_a_fast_row_are_timed_over_and_over() -> None:
+    def encode(items: list[Any], batch_size: int) -> None:
+        time.sleep(0.01)
+
+    seconds = measuring._seconds_alone(encode, ["a", "b", "c"], 1)
+    assert len(seconds) % 3 == 0  # each text as often as the others
+    assert sum(seconds) >= measuring.SECONDS_ALONE
 
 
 def test_a_machine_that_slows_down_changes_no_ratio() -> None:
@@ -151,7 +205,7 @@ def test_what_fails_or_is_too_slow_is_not_measured_again() -> None:
 
 def test_after_the_full_rounds_the_time_goes_to_what_competes() -> None:
     speed = {"torch": 1.0, "onnx": 1.5, "far": 0.9, "near": 1.45, "int8": 3.0, "int8_far": 1.8}
-    machine = Machine(speed, noise=0.02)
+    machine = Machine(speed, noise=0.01)
     result = interleaving.run_rounds(
         list(speed), machine.measure, EFFORT, machine.clock, lambda name: int("int8" in name)
     )
