@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +37,7 @@ SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)
 SENDING = "foundry.ui.sending"  # what publishes without being a stage of DVC's
 SAFE_SECONDS = 30.0  # how long a stop waits for a moment at which dvc.lock is whole
 POLL_SECONDS = 0.2
+LONGEST_LINE = 200_000  # bytes: of a longer line, its end is kept, in which DVC may name the next stage
 QUOTA_SECONDS = 3.0  # between two looks at the size of a user's folder
 
 
@@ -93,7 +94,7 @@ def keep_log(stream: IO[bytes], folder: Path) -> None:
     """Write what the command says to the log, without tokens, and what it says of stages to the events."""
     with (folder / LOG).open("ab") as log, (folder / EVENTS).open("a", encoding="utf-8") as events:
         last = ""
-        for raw in stream:
+        for raw in lines(stream):
             line = hidden(raw.decode(errors="replace"))
             for event in events_in(line, log.tell(), last):
                 last = event["stage"] if event["state"] == "running" else last
@@ -101,6 +102,17 @@ def keep_log(stream: IO[bytes], folder: Path) -> None:
                 events.flush()
             log.write(line.encode())
             log.flush()
+
+
+def lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream. Of one that is too long, only the end is kept, from where a word begins: half of a token
+    would not be known as one."""
+    while raw := stream.readline(LONGEST_LINE):
+        cut = False
+        while not raw.endswith(b"\n") and (more := stream.readline(LONGEST_LINE)):
+            cut = cut or len(raw) + len(more) > LONGEST_LINE
+            raw = (raw + more)[-LONGEST_LINE:]
+        yield re.sub(rb"^\S*", "…".encode(), raw, count=1) if cut else raw
 
 
 def events_in(line: str, offset: int, last: str = "") -> list[Event]:

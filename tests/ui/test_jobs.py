@@ -1,5 +1,6 @@
 """Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
 
+import io
 import threading
 import time
 from pathlib import Path
@@ -179,6 +180,14 @@ def test_what_dvc_says_of_stages() -> None:
         ("export@m-onnx", "running", 5), ("export@m-onnx", "failed", 7), ("report", "blocked", 8),
         ("publish@m", "blocked", 8),
     ]  # fmt: skip
+
+
+def test_of_a_long_line_the_end_is_kept_without_half_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LONGEST_LINE", 40)
+    token = "hf_" + "t" * 34
+    written = f"short\n{'x' * 100} {token} Running stage 'a':\n{'y' * 100}\n{' ' * 50}\nlast"
+    kept = [line.decode() for line in runner.lines(io.BytesIO(written.encode()))]
+    assert kept == ["short\n", "… Running stage 'a':\n", "…\n", f"…{' ' * 39}\n", "last"]
 
 
 def test_the_log_of_a_stage_is_its_part_of_the_whole(workspace: Workspace, tmp_path: Path) -> None:
