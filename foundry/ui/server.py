@@ -9,6 +9,7 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.ui import uploads, workspaces
 from foundry.ui.gate import Gate
+from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import User, Workspace
 
 # Gradio reads these when it is imported.
@@ -20,6 +21,7 @@ ENVIRONMENT = {
     "GRADIO_TEMP_DIR": "",
 }
 LOOPBACK = "127.0.0.1"
+UPLOADED = "foundry-ui-uploads-"  # how the names of folders with uploads begin
 
 
 def make(
@@ -41,8 +43,8 @@ def make(
         FoundryError: when there is no project, Gradio is not installed, or nobody could log in.
     """
     workspace_of = _shared(root, state, user_of) if shared else _local(root)
-    uploaded = Path(tempfile.mkdtemp(prefix="foundry-ui-"))  # which no other user of the machine may enter
-    os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploaded)}
+    uploaded = OwnFolder(Path(tempfile.gettempdir()), UPLOADED)
+    os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploaded.path)}
     try:
         import gradio as gr
         from fastapi import FastAPI
@@ -58,7 +60,7 @@ def make(
         max_file_size=uploads.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
         mcp_server=False, pwa=False, allowed_paths=[], blocked_paths=["/"],
     )  # fmt: skip
-    return Gate(mounted, shared, uploaded, identity)
+    return Gate(mounted, shared, uploaded.path, identity, at_end=uploaded.remove)
 
 
 def _local(root: Path) -> Callable[[Any], Workspace]:
