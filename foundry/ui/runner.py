@@ -1,7 +1,7 @@
 """The process that runs a job: it starts the command, keeps its log and what happens to stages, and stops it.
 
-It is started by foundry/ui/jobs.py as `python -m foundry.ui.runner FOLDER LOCK` and needs nobody: neither a browser nor
-the server that started it.
+foundry/ui/jobs.py starts it as `python -m foundry.ui.runner FOLDER LOCK LOCK`. It needs nobody: neither a browser nor the
+server that started it.
 """
 
 import json
@@ -41,9 +41,10 @@ LONGEST_LINE = 200_000  # bytes: of a longer line, its end is kept, in which DVC
 QUOTA_SECONDS = 3.0  # between two looks at the size of a user's folder
 
 
-def main(folder: Path, lock: int) -> None:
+def main(folder: Path, *locks: int) -> None:
     """Run the job of a folder to its end."""
-    os.set_inheritable(lock, False)  # the lock is this process's: what the command leaves behind does not keep it
+    for lock in locks:
+        os.set_inheritable(lock, False)  # it is this process's: what the command leaves behind does not keep it
     record: Record = files.read_json(folder / RECORD)
     child = subprocess.Popen(
         record["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -58,7 +59,7 @@ def main(folder: Path, lock: int) -> None:
             record["stopped"] = True
             end(child)
             break
-        if (why := watch()) is not None:
+        if (why := overdue(record) or watch()) is not None:
             record["stopped"], record["why_stopped"] = True, why
             end(child)
             break
@@ -69,6 +70,14 @@ def main(folder: Path, lock: int) -> None:
         with (folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"error: stopped: {why}\n")
     files.write_json(folder / RECORD, {**record, "ended": time.time(), "exit_code": code})
+
+
+def overdue(record: Record) -> str | None:
+    """Why a run has to end because it takes longer than it may; or None."""
+    most = record.get("most_seconds")
+    if most is None or time.time() < record["started"] + most:
+        return None
+    return f"a run may take {most / 3600:g} hours here, so that others have their turn; the next one goes on there"
 
 
 def quota_watch(root: Path, most_bytes: int | None) -> Callable[[], str | None]:
@@ -190,4 +199,4 @@ def is_stage_at_work(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -30,6 +30,7 @@ def make(
     state: Path | None = None,
     user_of: Callable[[Any], User] | None = None,
     identity: Callable[[dict[str, str]], str] | None = None,
+    most_seconds: float | None = None,
 ) -> Any:
     """The page as an ASGI application.
 
@@ -38,11 +39,12 @@ def make(
         state: On a shared host, the folder that holds those of all users.
         user_of: Who asks, by Gradio's request; by default the Hub's login.
         identity: The same by the headers of a request, empty where nobody is logged in; to be given with `user_of`.
+        most_seconds: On a shared host, how long a run may take.
 
     Raises:
         FoundryError: when there is no project, Gradio is not installed, or nobody could log in.
     """
-    workspace_of = _shared(root, state, user_of) if shared else _local(root)
+    workspace_of = _shared(root, state, user_of, most_seconds) if shared else _local(root)
     uploaded = OwnFolder(Path(tempfile.gettempdir()), UPLOADED)
     os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploaded.path)}
     try:
@@ -68,7 +70,9 @@ def _local(root: Path) -> Callable[[Any], Workspace]:
     return lambda request: workspace
 
 
-def _shared(root: Path, state: Path | None, user_of: Callable[[Any], User] | None) -> Callable[[Any], Workspace]:
+def _shared(
+    root: Path, state: Path | None, user_of: Callable[[Any], User] | None, most_seconds: float | None
+) -> Callable[[Any], Workspace]:
     from foundry.ui import sessions
 
     workspaces.local(root)  # says where there is no project
@@ -78,7 +82,7 @@ def _shared(root: Path, state: Path | None, user_of: Callable[[Any], User] | Non
         sessions.require_login()
     find = user_of or sessions.oauth_user
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return lambda request: workspaces.for_user(find(request), state, root)
+    return lambda request: workspaces.for_user(find(request), state, root, most_seconds)
 
 
 def serve(app: Any, host: str, port: int) -> None:
