@@ -5,6 +5,7 @@ what the page itself asks for is let through, so that whatever these do is no do
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from foundry.ui import asking, uploads
 from foundry.ui.asking import RefusedError
-from foundry.ui.login_sessions import LoginSessions
+from foundry.ui.login_sessions import LOGIN, LoginSessions
 from foundry.ui.upload_limits import Upload, UploadLimits
 
 Message = MutableMapping[str, Any]
@@ -142,6 +143,8 @@ class Gate:
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
         query = asking.query(scope.get("query_string", b""))
+        if path.startswith(LOGIN) and "error" in query:  # which Gradio would answer with an error of its own
+            raise RefusedError(HTTPStatus.FORBIDDEN, "the Hub did not log you in: go back to the page, and try again")
         user = self.identity(headers) if self.shared else ""
         asked = Asked(method, path, headers, query, user)
         if method == "POST":
@@ -161,7 +164,8 @@ class Gate:
             RefusedError: when it may not be sent.
         """
         origin = asked.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        hosts = {host.lower(), *(space_hosts() if self.shared else ())}
+        if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
             raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
         self.check_login(asked)
         most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
@@ -259,6 +263,12 @@ class Gate:
             await send(message)
 
         return send_answer
+
+
+def space_hosts() -> list[str]:
+    """The names of a Space, which the Hub sets: several where it has a domain of its own. What stands in front of it
+    may ask for another one than the browser did."""
+    return [name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()]
 
 
 def claimed(owners: dict[str, str], name: str, user: str) -> str:

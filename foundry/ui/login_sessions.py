@@ -18,6 +18,7 @@ from foundry.ui import asking, sessions, workspaces
 
 LONGEST_SECONDS = 14 * 24 * 3600.0
 MOST = 10_000
+NOBODY = ("null", '""', "")  # how Gradio writes that nobody is logged in any more, or that a cookie is to be forgotten
 LOGIN = "/login/callback"
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -89,10 +90,10 @@ class LoginSessions:
 
     def replace(self, name: str, content: str, is_login: bool) -> str:
         """Keep another content; the name that the browser is given for it."""
-        if content == "null" or is_login:  # Gradio's word for: nobody is logged in any more
+        if content in NOBODY or is_login:
             self.kept.pop(_digest(name), None)
             name = ""
-        if content == "null":
+        if content in NOBODY:
             return content
         name = name or secrets.token_urlsafe(32)
         self.kept.pop(_digest(name), None)

@@ -1,7 +1,7 @@
 """The process that runs a job: it starts the command, keeps its log and what happens to stages, and stops it.
 
-foundry/ui/jobs.py starts it as `python -m foundry.ui.runner FOLDER LOCK LOCK`. It needs nobody: neither a browser nor the
-server that started it.
+foundry/ui/jobs.py starts it as `python -m foundry.ui.runner FOLDER LOCK LOCK`. It needs nobody: neither a browser nor
+the server that started it.
 """
 
 import json

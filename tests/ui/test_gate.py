@@ -67,6 +67,24 @@ def test_another_page_may_not_click_here(gate: Gate) -> None:
     assert ask(gate, "/", "DELETE")[0] == 405
 
 
+def test_a_space_is_clicked_by_all_its_names(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    origins = ("https://org-space.hf.space", "https://foundry.example")
+    for origin in (*origins, "https://evil.example"):
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == 403
+    monkeypatch.setenv("SPACE_HOST", "org-space.hf.space, Foundry.example")
+    for origin in origins:
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == REACHED
+    for origin in ("https://evil.example", "https://evil.hf.space", "null"):
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == 403
+    alone = Gate(behind, False, Path("x"))
+    assert ask(alone, JOIN, "POST", origin=origins[0])[0] == 403
+
+
+def test_a_login_that_the_hub_refused_is_a_line(shared: Gate) -> None:
+    assert ask(shared, "/login/callback", query="error=access_denied&state=x")[0] == 403
+    assert ask(shared, "/login/callback", query="code=x&state=x")[0] == REACHED
+
+
 def test_what_is_too_large_is_refused(gate: Gate) -> None:
     assert ask(gate, UPLOAD, "POST", content_length=str(MOST_BYTES_SENT))[0] == REACHED
     for length in (str(MOST_BYTES_SENT + 1), "-1", "x", "\u00b2", "1" * 5000):

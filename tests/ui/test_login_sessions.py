@@ -66,6 +66,15 @@ def test_a_login_has_a_new_name_and_a_logout_none() -> None:
     assert not logins.kept
 
 
+def test_a_cookie_that_gradio_forgets_is_forgotten_here() -> None:
+    """After a login that ends elsewhere than it began, Gradio deletes the cookie with another word."""
+    logins = LoginSessions()
+    asked = {"cookie": f"session={name_in(logins.outward(answer('e30=.x.y'), {}, '/login/huggingface'))}"}
+    deleted = [(b"set-cookie", b'session=""; Max-Age=0; Path=/; SameSite=none; Secure')]
+    assert logins.outward(deleted, asked, "/login/callback") == deleted
+    assert not logins.kept
+
+
 def test_a_login_ends(monkeypatch: Any) -> None:
     logins = LoginSessions()
     over = name_in(logins.outward(answer(content("ada", time.time() - 1)), {}, "/login/callback"))

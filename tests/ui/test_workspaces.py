@@ -82,11 +82,15 @@ def test_nobody_is_taken_for_somebody() -> None:
 def test_a_shared_page_does_not_start_where_nobody_can_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in sessions.NEEDED:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SYSTEM", "spaces")
     with pytest.raises(FoundryError, match="OAUTH_CLIENT_SECRET"):
         sessions.require_login()
     for name in sessions.NEEDED:
         monkeypatch.setenv(name, "x")
     sessions.require_login()
+    monkeypatch.delenv("SYSTEM")  # Gradio logs everybody in as the user of the machine then
+    with pytest.raises(FoundryError, match="SYSTEM"):
+        sessions.require_login()
 
 
 def test_a_folder_that_is_no_project_says_so(tmp_path: Path) -> None:
