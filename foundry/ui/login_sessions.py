@@ -3,6 +3,9 @@
 Gradio writes what the Hub's login gave, the token too, into a cookie that is signed and not encrypted. This stands in
 between: the cookie's content stays here, under the SHA-256 of the random name that the browser gets in its place. A
 restart of the server forgets it, and people log in again.
+
+A Space is shown inside of the Hub's page. Browsers that keep no cookies of such frames keep those that are
+`Partitioned`, which are sent where the frame is in the same page again. Without it, a login there never ends.
 """
 
 import base64
@@ -20,6 +23,7 @@ LONGEST_SECONDS = 14 * 24 * 3600.0
 MOST = 10_000
 NOBODY = ("null", '""', "")  # how Gradio writes that nobody is logged in any more, or that a cookie is to be forgotten
 LOGIN = "/login/callback"
+PARTITIONED = "; Partitioned"
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -84,7 +88,7 @@ class LoginSessions:
             if name.lower() == b"set-cookie" and text.startswith(f"{asking.COOKIE}="):
                 content, semicolon, rest = text.removeprefix(f"{asking.COOKIE}=").partition(";")
                 given = self.replace(self.find(headers)[0], content, path.startswith(LOGIN))
-                value = f"{asking.COOKIE}={given}{semicolon}{rest}".encode("latin-1")
+                value = f"{asking.COOKIE}={given}{semicolon}{rest}{PARTITIONED}".encode("latin-1")
             answered.append((name, value))
         return answered
 

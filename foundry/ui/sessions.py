@@ -38,7 +38,26 @@ def oauth_user(request: Any) -> User:
     Raises:
         FoundryError: when nobody is, or no longer.
     """
-    return user_in(getattr(request, "session", None) or {})
+    return user_in(session_of(request))
+
+
+def session_of(request: Any) -> Mapping[str, Any]:
+    """The session of a request of Gradio's, as it is kept.
+
+    Gradio's own `request.session` makes objects of it, and fails where a list stands in it: the Hub lists the
+    organizations of whoever logs in.
+    """
+    scope = getattr(getattr(request, "request", None), "scope", {})
+    return scope.get("session") or {}
+
+
+def name_in(session: Mapping[str, Any]) -> str:
+    """The name of the account that is logged in, for people; empty where none is."""
+    try:
+        user_in(session)
+    except FoundryError:
+        return ""
+    return str(session["oauth_info"]["userinfo"].get("preferred_username") or "logged in")
 
 
 def user_in(session: Mapping[str, Any]) -> User:

@@ -23,7 +23,7 @@ def content(user: str, expires: float = 4e9) -> str:
 def name_in(headers: list[tuple[bytes, bytes]]) -> str:
     """What the browser is to keep."""
     [value] = [value.decode() for name, value in headers if name == b"set-cookie"]
-    assert value.endswith("; path=/; httponly; samesite=none; secure")
+    assert value.endswith("; path=/; httponly; samesite=none; secure; Partitioned")
     return value.partition(";")[0].removeprefix("session=")
 
 
@@ -71,7 +71,8 @@ def test_a_cookie_that_gradio_forgets_is_forgotten_here() -> None:
     logins = LoginSessions()
     asked = {"cookie": f"session={name_in(logins.outward(answer('e30=.x.y'), {}, '/login/huggingface'))}"}
     deleted = [(b"set-cookie", b'session=""; Max-Age=0; Path=/; SameSite=none; Secure')]
-    assert logins.outward(deleted, asked, "/login/callback") == deleted
+    [(_, value)] = logins.outward(deleted, asked, "/login/callback")
+    assert value == deleted[0][1] + b"; Partitioned"
     assert not logins.kept
 
 

@@ -11,7 +11,7 @@ from foundry.ui import workspaces
 from tests.support.hub_login import HOST, TOKEN, USER
 from tests.support.projects import ROOT
 
-NAME = re.compile(r"session=[\w-]{43}; path=/; Max-Age=1209600; httponly; samesite=none; secure")
+NAME = re.compile(r"session=[\w-]{43}; path=/; Max-Age=1209600; httponly; samesite=none; secure; Partitioned")
 
 
 def test_a_browser_never_has_the_token(tmp_path: Path) -> None:
