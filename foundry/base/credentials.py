@@ -38,7 +38,12 @@ FORMS: dict[str, tuple[tuple[str, ...], str]] = {
         r"npm_[A-Za-z0-9]{36}|pypi-AgE[A-Za-z0-9_-]{50,}",
     ),
     "a key of Azure": (("AccountKey=",), r"AccountKey=[A-Za-z0-9+/=]{60,}"),
-    "a web token": (("eyJ",), r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    # From where its word begins: a search from each `eyJ` of a long word takes time by the square of its length.
+    "a web token": (
+        ("eyJ",),
+        r"(?<![A-Za-z0-9_-])(?>[A-Za-z0-9_-]*?(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}+)"
+        r"\.eyJ[A-Za-z0-9_-]{10,}+\.[A-Za-z0-9_-]{10,}",
+    ),
     "a private key": (
         ("PRIVATE KEY", "PuTTY-"),
         r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d",
@@ -50,10 +55,16 @@ FORMS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 # A token begins where no word goes on.
 _FORMS = {kind: (anchors, re.compile(rf"(?<![A-Za-z0-9])(?:{form})")) for kind, (anchors, form) in FORMS.items()}
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/\"'<>]+@")  # up to the last @: a password may have one, too
-_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>)]*")
+# What is looked through may be hostile and long. Each search begins where a run of letters begins, and gives none of it
+# back, so that it takes time by the length of the text. Up to the last @: a password may have one, too.
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])([0-9+.-]*+[A-Za-z][A-Za-z0-9+.-]*+://)[^\s/\"'<>]+@")
+_QUERY_WORD = re.compile(r"[^\s\"'<>]++")
+_HTTP = re.compile(r"https?://.")
 # A word that may be a token of a form that nobody knows: long, with letters and digits, and no path or version.
 _WORD = re.compile(r"[A-Za-z0-9_+/=.:~@$%!#&*^-]{16,}")
+_MIXED = re.compile(
+    r"[^A-Z]*+[A-Z][^a-z]*+[a-z][^A-Z]*+[A-Z]"
+)  # a capital, a small letter and a capital, in this order
 # Names of what is kept secret: environment variables, and keys of settings.
 SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|credential|(?:^|_)pwd(?:$|_)|(?:^|_)pat(?:$|_)|(?:^|_)auth(?:$|_|orization)"
@@ -125,12 +136,24 @@ def _possible(text: str) -> Iterator[tuple[str, re.Pattern[str]]]:
 def hidden(text: str) -> str:
     """The text without what gives access: tokens of known forms or of this environment, passwords and signatures in
     addresses."""
-    text = _QUERY.sub(r"\1", _ADDRESS.sub(r"\1…@", text))
+    text = _ADDRESS.sub(r"\1…@", text)
+    text = _QUERY_WORD.sub(_without_queries, text) if "?" in text else text
     for kind, form in list(_possible(text)):
         text = form.sub(f"[{kind}]", text)
     for secret, where in of_environment().items():
         text = text.replace(secret, f"[{where}]")
     return text
+
+
+def _without_queries(match: re.Match[str]) -> str:
+    """A word without what follows the `?` of each address in it, up to a closing bracket."""
+    word, kept, place = match[0], [], 0
+    while (mark := word.find("?", place)) >= 0:
+        is_address = _HTTP.search(word, place, mark) is not None
+        kept.append(word[place : mark if is_address else mark + 1])
+        end = word.find(")", mark)
+        place = mark + 1 if not is_address else len(word) if end < 0 else end
+    return "".join([*kept, word[place:]])
 
 
 def described(value: Any) -> str:
@@ -181,7 +204,7 @@ def could_be_token(word: str) -> bool:
     if re.search(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", word):
         return True
     return any(
-        re.search(r"\d.*[A-Za-z]|[A-Za-z].*\d|[A-Z].*[a-z].*[A-Z]", part)
+        (_MIXED.match(part) or (re.search(r"\d", part) and re.search("[A-Za-z]", part)))
         and max(map(len, re.split("[-_]", part))) >= 12
         for part in re.split(r"[/.@:]", word)
         if len(part) >= 16

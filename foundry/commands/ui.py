@@ -24,6 +24,15 @@ def main(
     state: Annotated[
         Path | None, typer.Option(help="With --shared: the folder for what users build; /data where there is one.")
     ] = None,
+    hours: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            envvar="FOUNDRY_UI_HOURS",
+            help="With --shared: how long a run may take, so that others "
+            "have their turn; the next one goes on where it stopped.",
+        ),
+    ] = 6,
     write_space: Annotated[
         Path | None, typer.Option(help="Write the folder of a Space, which `hf upload` takes, and do nothing else.")
     ] = None,
@@ -35,7 +44,8 @@ def main(
         say(f"{write_space}: written; `hf upload --repo-type space org/name {write_space} .` deploys it")
         return
     shared = shared or "SPACE_ID" in os.environ
-    app = server.make(Path.cwd(), shared, (state or space.default_state()) if shared else None)
+    folder = (state or space.default_state()) if shared else None
+    app = server.make(Path.cwd(), shared, folder, most_seconds=hours * 3600)
     host = space.HOST if shared else server.LOOPBACK
     say(f"http://{host}:{port}  (Ctrl-C ends the server; what runs goes on)")
     server.serve(app, host, port)

@@ -7,7 +7,7 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
-from foundry.ui import editing, estimates, jobs
+from foundry.ui import editing, estimates, jobs, workspaces
 from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
@@ -38,6 +38,7 @@ def look(workspace: Workspace, source: Any, revision: Any) -> Look:
         FoundryError: when it is not there, or may not be used here.
     """
     given = {"source": editing.require_source(workspace, source), "revision": str(revision or "").strip()}
+    workspaces.require_quota(workspace)  # what is fetched stands in the user's folder meanwhile
     printed = jobs.run_command(workspace, ["foundry.ui.looking"], given, seconds=120)
     found: Look = json.loads(printed.splitlines()[-1])
     return found

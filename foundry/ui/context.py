@@ -16,7 +16,6 @@ Refreshing = tuple[Callable[..., Any], list[Any], list[Any]]
 
 
 LONGEST_MESSAGE = 2000  # characters: an error may quote what a user sent
-MOST_READ = 8_000  # characters of it that are looked through for tokens, which takes time by the square of them
 
 
 class Context(NamedTuple):
@@ -38,7 +37,7 @@ def answered(context: Context, request: gr.Request, outputs: int, action: Callab
         text = str(error)
     except Exception as error:  # noqa: BLE001  # the top of what a click calls: nothing else would report it
         text = failing.explain(error)
-    return (markup.message(hidden(text[:MOST_READ])[:LONGEST_MESSAGE], "bad"), *(gr.skip() for _ in range(outputs)))
+    return (markup.message(hidden(text)[:LONGEST_MESSAGE], "bad"), *(gr.skip() for _ in range(outputs)))
 
 
 def shown_or_empty(context: Context, request: gr.Request, action: Callable[[Workspace], Any], empty: Any) -> Any:

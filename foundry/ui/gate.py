@@ -4,6 +4,8 @@ Gradio serves files, proxies other servers and calls functions by name at addres
 what the page itself asks for is let through, so that whatever these do is no door.
 """
 
+import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
@@ -13,8 +15,8 @@ from urllib.parse import urlsplit
 
 from foundry.ui import asking, uploads
 from foundry.ui.asking import RefusedError
-from foundry.ui.login_sessions import LoginSessions
-from foundry.ui.upload_limits import UploadLimits
+from foundry.ui.login_sessions import LOGIN, LoginSessions
+from foundry.ui.upload_limits import Upload, UploadLimits
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -54,6 +56,14 @@ class Asked(NamedTuple):
         """Whether it is the sending of a file."""
         return self.method == "POST" and self.path.startswith(f"{API}/upload")
 
+    @property
+    def most_bytes(self) -> int:
+        """That its body may have: of an upload, what its header says, if it says so."""
+        if not self.is_upload:
+            return MOST_BYTES_OF_JSON
+        given = self.headers.get("content-length")
+        return MOST_BYTES_SENT if given is None else asking.length(given)
+
 
 class Gate:
     """An ASGI application around another one.
@@ -64,16 +74,20 @@ class Gate:
         uploaded: The folder that Gradio keeps uploads in.
         identity: On a shared page, the user who is logged in, by the headers of a request; empty where nobody is. By
             default, it is who the Hub said.
+        at_end: Is called when the server ends.
     """
 
     def __init__(
-        self, app: App, shared: bool, uploaded: Path, identity: Callable[[dict[str, str]], str] | None = None
-    ) -> None:
+        self, app: App, shared: bool, uploaded: Path, identity: Callable[[dict[str, str]], str] | None = None,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self.app, self.shared = app, shared
         self.logins = LoginSessions() if shared and identity is None else None
         self.identity = identity or (self.logins.identity if self.logins else lambda headers: "")
-        self.limits = UploadLimits(uploaded)
+        self.limits = UploadLimits(uploaded, for_each=shared)
+        self.at_end = at_end
         self.owners: dict[str, str] = {}  # of each session of a browser, the user who opened it
+        self.senders: dict[str, str] = {}  # of each upload's random name, the user whose it is
         ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
         self.headers = [
             (b"content-security-policy", (POLICY + ancestors).encode()),
@@ -84,13 +98,19 @@ class Gate:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with a line that says why."""
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await asyncio.to_thread(self.at_end)
             return
         if scope["type"] != "http":  # the page has no web sockets
             return
+        upload = None
         try:
             asked = self.read(scope)
-            receive = self.limited(receive, asked)
+            if asked.is_upload:
+                upload = await self.limits.begin(asked.user, asked.most_bytes, asked.headers.get("content-type", ""))
+            receive = self.limited(receive, asked, upload)
             if asked.method == "POST" and not asked.is_upload:
                 receive = await self.checked_body(asked, receive)
         except RefusedError as error:
@@ -100,7 +120,11 @@ class Gate:
             return
         if self.logins is not None:
             scope = {**scope, "headers": self.logins.inward(scope["headers"], asked.headers)}
-        await self.app(scope, receive, self.answering(asked, send))
+        try:
+            await self.app(scope, receive, self.answering(asked, send))
+        finally:
+            if upload is not None:
+                self.limits.end(upload)
 
     def read(self, scope: Message) -> Asked:
         """What a request asks for, when its head may be answered.
@@ -119,10 +143,14 @@ class Gate:
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
         query = asking.query(scope.get("query_string", b""))
+        if path.startswith(LOGIN) and "error" in query:  # which Gradio would answer with an error of its own
+            raise RefusedError(HTTPStatus.FORBIDDEN, "the Hub did not log you in: go back to the page, and try again")
         user = self.identity(headers) if self.shared else ""
         asked = Asked(method, path, headers, query, user)
         if method == "POST":
             self.check_write(asked, host)
+        if path.startswith(f"{API}/upload"):  # a file, or how far it has come
+            self.check_upload(asked)
         if path.startswith(f"{API}/queue/data"):
             self.check_session(asked, query.get("session_hash"))
         if found := HEARTBEAT.fullmatch(path):  # its end closes the session
@@ -136,17 +164,37 @@ class Gate:
             RefusedError: when it may not be sent.
         """
         origin = asked.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        hosts = {host.lower(), *(space_hosts() if self.shared else ())}
+        if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
             raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
-        if asked.is_upload and self.shared and not asked.user:
-            raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in before you upload something")
+        self.check_login(asked)
         most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
         if asking.length(asked.headers.get("content-length")) > most:
             raise RefusedError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {uploads.MOST_BYTES // 1_000_000} MB are taken"
             )
-        if asked.is_upload and (why := self.limits.refusal(asked.user)) is not None:
-            raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, why)
+
+    def check_login(self, asked: Asked) -> None:
+        """Check that an upload on a shared page is a user's.
+
+        Raises:
+            RefusedError: when nobody is logged in.
+        """
+        if asked.path.startswith(f"{API}/upload") and self.shared and not asked.user:
+            raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in before you upload something")
+
+    def check_upload(self, asked: Asked) -> None:
+        """Check that who follows an upload is who sends it: whoever names it first.
+
+        Raises:
+            RefusedError: when it is another user's, or one is to be followed and none is named.
+        """
+        self.check_login(asked)
+        if asked.is_upload and "upload_id" not in asked.query:  # which nobody can follow
+            return
+        name = asking.session(asked.query.get("upload_id"))
+        if self.shared and claimed(self.senders, name, asked.user) != asked.user:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "this is the upload of another user")
 
     def check_session(self, asked: Asked, named: object) -> None:
         """Check that a session of a browser is of the user who opened it, who alone sends to it and reads from it.
@@ -155,11 +203,7 @@ class Gate:
             RefusedError: when it is another user's, or none is named.
         """
         session = asking.session(named)
-        if not self.shared:
-            return
-        if session not in self.owners and len(self.owners) >= MOST_SESSIONS:
-            self.owners.pop(next(iter(self.owners)))
-        if self.owners.setdefault(session, asked.user) != asked.user:
+        if self.shared and claimed(self.owners, session, asked.user) != asked.user:
             raise RefusedError(HTTPStatus.FORBIDDEN, "this is the session of another browser")
 
     async def checked_body(self, asked: Asked, receive: Receive) -> Receive:
@@ -185,19 +229,18 @@ class Gate:
             raise RefusedError(HTTPStatus.FORBIDDEN, "this is no file that you uploaded here: choose it again")
         return replayed(bytes(content), receive)
 
-    def limited(self, receive: Receive, asked: Asked) -> Receive:
+    def limited(self, receive: Receive, asked: Asked, upload: Upload | None) -> Receive:
         """The request's body, cut off where it is longer than it may be, whatever its header said."""
-        most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
-        total = 0
+        total, is_cut = 0, False
 
         async def receive_limited() -> Message:
-            nonlocal total
+            nonlocal total, is_cut
             message = await receive()
-            size = len(message.get("body", b""))
-            total += size
-            if asked.is_upload and self.shared:
-                self.limits.count(asked.user, size)
-            return {"type": "http.disconnect"} if total > most else message
+            body = message.get("body", b"")
+            total += len(body)
+            is_good = self.limits.arrived(upload, body) if upload is not None else total <= asked.most_bytes
+            is_cut = is_cut or not is_good
+            return {"type": "http.disconnect"} if is_cut else message
 
         return receive_limited
 
@@ -220,6 +263,19 @@ class Gate:
             await send(message)
 
         return send_answer
+
+
+def space_hosts() -> list[str]:
+    """The names of a Space, which the Hub sets: several where it has a domain of its own. What stands in front of it
+    may ask for another one than the browser did."""
+    return [name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()]
+
+
+def claimed(owners: dict[str, str], name: str, user: str) -> str:
+    """Whose a random name is: the user's, where nobody has used it before."""
+    if name not in owners and len(owners) >= MOST_SESSIONS:
+        owners.pop(next(iter(owners)))
+    return owners.setdefault(name, user)
 
 
 def replayed(content: bytes, receive: Receive) -> Receive:

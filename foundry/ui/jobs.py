@@ -1,7 +1,8 @@
 """Runs of the pipeline that outlive the browser and the server: each is a process of its own, with its files on disk.
 
 A run holds the lock of its workspace from before it starts until it has ended, so that a second click, or a second
-server, starts nothing twice; the kernel frees the lock when the process ends, however it ends.
+server, starts nothing twice; the kernel frees the lock when the process ends, however it ends. A change of settings
+holds that lock, too. What a run alone holds is a second one, by which runs of a shared host are counted.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from foundry.ui import workspaces
 from foundry.ui.workspaces import Workspace
 
 LOCK = "lock"
+RUNS = "runs.lock"  # held by a run, and not by a change of settings
 ASKING = "asking.lock"  # held while a short command runs: one user does not keep all others waiting
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
@@ -43,6 +45,7 @@ class Record(TypedDict, total=False):
     exit_code: int | None
     stopped: bool
     most_bytes: int | None  # that the workspace's folder may hold while it runs; None: as many as there is room for
+    most_seconds: float | None  # that it may take; None: as many as it needs
     why_stopped: str  # a line for people, where nobody asked for the stop
 
 
@@ -74,8 +77,8 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
     """
     workspaces.require_quota(workspace)
     workspace.state.mkdir(parents=True, exist_ok=True)
-    with _locked(workspace) as lock:
-        if lock is None:
+    with _locked(workspace) as lock, _locked(workspace, RUNS) as runs:
+        if lock is None or runs is None:
             raise FoundryError("something runs here already: wait until it has ended, or stop it")
         _require_turn(workspace)
         prepare()
@@ -84,15 +87,16 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
         record: Record = {
             "command": list(command), "what": what, "started": time.time(), "ended": None, "exit_code": None,
             "stopped": False, "most_bytes": workspaces.QUOTA_BYTES if workspace.shared else None,
+            "most_seconds": workspace.most_seconds,
         }  # fmt: skip
         files.write_json(folder / RECORD, record)
         (folder / LOG).touch()
         (folder / EVENTS).touch()
-        # The token, if there is one, is in the environment alone. The runner inherits the lock.
+        # The token, if there is one, is in the environment alone. The runner inherits the locks.
         subprocess.Popen(
-            [sys.executable, "-m", "foundry.ui.runner", str(folder), str(lock)], cwd=workspace.root,
+            [sys.executable, "-m", "foundry.ui.runner", str(folder), str(lock), str(runs)], cwd=workspace.root,
             env=workspace.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=(lock,),
+            stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=(lock, runs),
         )  # fmt: skip
         return Job(folder, record, True)
 
@@ -131,11 +135,11 @@ def idle(workspace: Workspace) -> Iterator[None]:
         yield
 
 
-def is_running(workspace: Workspace) -> bool:
-    """Whether a run holds the workspace's lock."""
-    if not (workspace.state / LOCK).exists():
+def is_running(workspace: Workspace, name: str = LOCK) -> bool:
+    """Whether a run, or a change of settings, holds one of the workspace's locks."""
+    if not (workspace.state / name).exists():
         return False
-    descriptor = os.open(workspace.state / LOCK, os.O_RDONLY)
+    descriptor = os.open(workspace.state / name, os.O_RDONLY)
     try:
         # A shared lock: two that ask at once do not take each other for a run.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -149,7 +153,8 @@ def is_running(workspace: Workspace) -> bool:
 def _require_turn(workspace: Workspace) -> None:
     """Check that on a shared host not too many runs of others go on.
 
-    Of two that start at once, each sees the lock that the other holds already, so that no more start than may.
+    Of two that start at once, each sees the lock that the other holds already, so that no more start than may. Who
+    changes settings, as `foundry add` does, takes no place of a run.
 
     Raises:
         FoundryError: when too many do.
@@ -157,7 +162,7 @@ def _require_turn(workspace: Workspace) -> None:
     if not workspace.shared:
         return
     folders = (path for path in workspace.root.parent.iterdir() if path != workspace.root and path.is_dir())
-    if (count := sum(is_running(Workspace(path)) for path in folders)) >= SHARED_RUNS:
+    if (count := sum(is_running(Workspace(path), RUNS) for path in folders)) >= SHARED_RUNS:
         raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
 
 

@@ -3,6 +3,9 @@
 Gradio writes what the Hub's login gave, the token too, into a cookie that is signed and not encrypted. This stands in
 between: the cookie's content stays here, under the SHA-256 of the random name that the browser gets in its place. A
 restart of the server forgets it, and people log in again.
+
+A Space is shown inside of the Hub's page. Browsers that keep no cookies of such frames keep those that are
+`Partitioned`, which are sent where the frame is in the same page again. Without it, a login there never ends.
 """
 
 import base64
@@ -18,7 +21,9 @@ from foundry.ui import asking, sessions, workspaces
 
 LONGEST_SECONDS = 14 * 24 * 3600.0
 MOST = 10_000
+NOBODY = ("null", '""', "")  # how Gradio writes that nobody is logged in any more, or that a cookie is to be forgotten
 LOGIN = "/login/callback"
+PARTITIONED = "; Partitioned"
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -83,16 +88,16 @@ class LoginSessions:
             if name.lower() == b"set-cookie" and text.startswith(f"{asking.COOKIE}="):
                 content, semicolon, rest = text.removeprefix(f"{asking.COOKIE}=").partition(";")
                 given = self.replace(self.find(headers)[0], content, path.startswith(LOGIN))
-                value = f"{asking.COOKIE}={given}{semicolon}{rest}".encode("latin-1")
+                value = f"{asking.COOKIE}={given}{semicolon}{rest}{PARTITIONED}".encode("latin-1")
             answered.append((name, value))
         return answered
 
     def replace(self, name: str, content: str, is_login: bool) -> str:
         """Keep another content; the name that the browser is given for it."""
-        if content == "null" or is_login:  # Gradio's word for: nobody is logged in any more
+        if content in NOBODY or is_login:
             self.kept.pop(_digest(name), None)
             name = ""
-        if content == "null":
+        if content in NOBODY:
             return content
         name = name or secrets.token_urlsafe(32)
         self.kept.pop(_digest(name), None)

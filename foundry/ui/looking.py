@@ -2,14 +2,15 @@
 
 It runs as a process of its own (`python -m foundry.ui.looking`), with the token and the Hub's cache of the user who
 asked in its environment. It reads `{"source": ..., "revision": ...}` from standard input and prints a `Look` as JSON.
+What it fetches is in the user's own folder, and counts there, until it ends.
 """
 
 import functools
+import itertools
 import json
 import re
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -19,9 +20,15 @@ from foundry.checkpoints import code, contents, structure, unsupported
 from foundry.data import sources
 from foundry.data.settings import HubSource
 from foundry.params import adding
+from foundry.ui.own_folders import OwnFolder
+from foundry.ui.workspaces import STATE
 from foundry.variants import checkpoint_folder, model_card
 
 SMALL_BYTES = 2_000_000
+MOST_SETTINGS = 200  # files; a checkpoint has about ten
+MOST_SETTINGS_BYTES = 20_000_000  # of all of them
+MOST_FILES = 20_000  # of the whole repository
+FOLDER = "look-"  # how the name of a look's folder begins
 # The page of the documents that says, for each architecture, which variants it cannot have.
 KNOWN = Path(__file__).parents[2] / "docs/architectures.md"
 
@@ -58,13 +65,17 @@ def look(source: str, revision: str | None) -> Look:
         folder = sources.local_path(origin)
         sizes = {name: (folder / name).stat().st_size for name in structure.plain_files(folder)}
         return described(folder, sizes, source, None)
-    with tempfile.TemporaryDirectory(prefix="foundry-look-") as temporary:
-        sizes = fetch_settings(origin, Path(temporary))
-        return described(Path(temporary), sizes, origin.hub, origin.revision)
+    with OwnFolder(Path.cwd() / STATE / "looks", FOLDER) as folder:
+        sizes = fetch_settings(origin, folder)
+        return described(folder, sizes, origin.hub, origin.revision)
 
 
 def fetch_settings(origin: HubSource, folder: Path) -> dict[str, int]:
-    """Download the small files that say what a model is; the size of every file of the repository, by name."""
+    """Download the small files that say what a model is; the size of every file of the repository, by name.
+
+    Raises:
+        FoundryError: when there are too many, before any of them is fetched.
+    """
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.hf_api import RepoFile
 
@@ -74,14 +85,39 @@ def fetch_settings(origin: HubSource, folder: Path) -> dict[str, int]:
     def fetch() -> dict[str, int]:
         with hub_requests.limited():
             tree = HfApi().list_repo_tree(origin.hub, revision=origin.revision, recursive=True)
-            sizes = {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
-            for name, size in sizes.items():
-                is_setting = name.endswith(".json") and "tokenizer.json" not in name and not name.startswith("onnx")
-                if (is_setting or name == "README.md") and size <= SMALL_BYTES:
-                    hf_hub_download(origin.hub, name, revision=origin.revision, local_dir=folder)
+            entries = list(itertools.islice(tree, MOST_FILES + 1))
+            if len(entries) > MOST_FILES:
+                raise FoundryError(f"{origin.hub} has more than {MOST_FILES:,} files, and so many are not looked at")
+            sizes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+            for name in settings_in(sizes, origin.hub):
+                hf_hub_download(origin.hub, name, revision=origin.revision, local_dir=folder)
         return sizes
 
     return with_retries(fetch, origin.hub)
+
+
+def settings_in(sizes: Mapping[str, int], repository: str) -> list[str]:
+    """The card and the small files of settings among a repository's files, which are given with their bytes.
+
+    Raises:
+        FoundryError: when they are too many or too large.
+    """
+    names = [
+        name
+        for name, size in sizes.items()
+        if size <= SMALL_BYTES
+        and (
+            name == "README.md"
+            or (name.endswith(".json") and "tokenizer.json" not in name and not name.startswith("onnx"))
+        )
+    ]
+    total = sum(sizes[name] for name in names)
+    if len(names) > MOST_SETTINGS or total > MOST_SETTINGS_BYTES:
+        raise FoundryError(
+            f"{repository} has {len(names)} files of settings with {total / 1e6:.1f} MB; at most {MOST_SETTINGS} with "
+            f"{MOST_SETTINGS_BYTES / 1e6:.0f} MB are looked at"
+        )
+    return names
 
 
 def described(folder: Path, sizes: dict[str, int], source: str, revision: str | None) -> Look:

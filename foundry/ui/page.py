@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from foundry.ui import choose_tab, decide_tab, publish_tab, watch_tab
+from foundry.ui import choose_tab, decide_tab, publish_tab, sessions, watch_tab
 from foundry.ui.context import Context
 from foundry.ui.workspaces import Workspace
 
@@ -16,6 +16,7 @@ TABS = {
 STYLE = Path(__file__).parent / "style.css"
 TITLE = "Embedding Foundry"
 KEPT_SECONDS = (600, 3600)  # Gradio looks so often for uploads, and removes those that are so old
+LOG_IN = "Log in with Hugging Face"
 INTRODUCTION = (
     "# Embedding Foundry\n"
     "One Sentence Transformers checkpoint in; every deployable form of it out, each one checked against the original."
@@ -27,6 +28,18 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
+def login_button() -> gr.LoginButton:
+    """The button to log in and out, which has no picture, because no file is answered, and knows who is logged in."""
+    button = gr.LoginButton(LOG_IN, icon=None, elem_id="login", render=False)
+
+    def label(request: gr.Request) -> Any:
+        name = sessions.name_in(sessions.session_of(request))
+        return gr.update(value=button.logout_value.format(name) if name else LOG_IN)
+
+    button._check_login_status = label  # which `activate` calls when the page is opened; Gradio's own fails on lists
+    return button
+
+
 def build(workspace_of: Callable[[gr.Request], Workspace], shared: bool, login: bool) -> gr.Blocks:
     """The page, which knows no user: each request is answered from the workspace of who asked.
 
@@ -35,10 +48,12 @@ def build(workspace_of: Callable[[gr.Request], Workspace], shared: bool, login: 
         login: Whether it has a button to log in to the Hub.
     """
     context = Context(workspace_of, shared)
+    button = login_button()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False, delete_cache=KEPT_SECONDS) as blocks:
         gr.Markdown(INTRODUCTION)
         if login:
-            gr.LoginButton("Log in with Hugging Face", elem_id="login")
+            button.render()
+            button.activate()
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
         with gr.Tabs(elem_id="tabs"):
             for name, build_tab in TABS.items():

@@ -1,6 +1,6 @@
 """The process that runs a job: it starts the command, keeps its log and what happens to stages, and stops it.
 
-It is started by foundry/ui/jobs.py as `python -m foundry.ui.runner FOLDER LOCK` and needs nobody: neither a browser nor
+foundry/ui/jobs.py starts it as `python -m foundry.ui.runner FOLDER LOCK LOCK`. It needs nobody: neither a browser nor
 the server that started it.
 """
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -37,12 +37,14 @@ SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)
 SENDING = "foundry.ui.sending"  # what publishes without being a stage of DVC's
 SAFE_SECONDS = 30.0  # how long a stop waits for a moment at which dvc.lock is whole
 POLL_SECONDS = 0.2
+LONGEST_LINE = 200_000  # bytes: of a longer line, its end is kept, in which DVC may name the next stage
 QUOTA_SECONDS = 3.0  # between two looks at the size of a user's folder
 
 
-def main(folder: Path, lock: int) -> None:
+def main(folder: Path, *locks: int) -> None:
     """Run the job of a folder to its end."""
-    os.set_inheritable(lock, False)  # the lock is this process's: what the command leaves behind does not keep it
+    for lock in locks:
+        os.set_inheritable(lock, False)  # it is this process's: what the command leaves behind does not keep it
     record: Record = files.read_json(folder / RECORD)
     child = subprocess.Popen(
         record["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -57,7 +59,7 @@ def main(folder: Path, lock: int) -> None:
             record["stopped"] = True
             end(child)
             break
-        if (why := watch()) is not None:
+        if (why := overdue(record) or watch()) is not None:
             record["stopped"], record["why_stopped"] = True, why
             end(child)
             break
@@ -68,6 +70,14 @@ def main(folder: Path, lock: int) -> None:
         with (folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"error: stopped: {why}\n")
     files.write_json(folder / RECORD, {**record, "ended": time.time(), "exit_code": code})
+
+
+def overdue(record: Record) -> str | None:
+    """Why a run has to end because it takes longer than it may; or None."""
+    most = record.get("most_seconds")
+    if most is None or time.time() < record["started"] + most:
+        return None
+    return f"a run may take {most / 3600:g} hours here, so that others have their turn; the next one goes on there"
 
 
 def quota_watch(root: Path, most_bytes: int | None) -> Callable[[], str | None]:
@@ -93,7 +103,7 @@ def keep_log(stream: IO[bytes], folder: Path) -> None:
     """Write what the command says to the log, without tokens, and what it says of stages to the events."""
     with (folder / LOG).open("ab") as log, (folder / EVENTS).open("a", encoding="utf-8") as events:
         last = ""
-        for raw in stream:
+        for raw in lines(stream):
             line = hidden(raw.decode(errors="replace"))
             for event in events_in(line, log.tell(), last):
                 last = event["stage"] if event["state"] == "running" else last
@@ -101,6 +111,17 @@ def keep_log(stream: IO[bytes], folder: Path) -> None:
                 events.flush()
             log.write(line.encode())
             log.flush()
+
+
+def lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream. Of one that is too long, only the end is kept, from where a word begins: half of a token
+    would not be known as one."""
+    while raw := stream.readline(LONGEST_LINE):
+        cut = False
+        while not raw.endswith(b"\n") and (more := stream.readline(LONGEST_LINE)):
+            cut = cut or len(raw) + len(more) > LONGEST_LINE
+            raw = (raw + more)[-LONGEST_LINE:]
+        yield re.sub(rb"^\S*", "…".encode(), raw, count=1) if cut else raw
 
 
 def events_in(line: str, offset: int, last: str = "") -> list[Event]:
@@ -178,4 +199,4 @@ def is_stage_at_work(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -9,6 +9,7 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.ui import uploads, workspaces
 from foundry.ui.gate import Gate
+from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import User, Workspace
 
 # Gradio reads these when it is imported.
@@ -20,6 +21,7 @@ ENVIRONMENT = {
     "GRADIO_TEMP_DIR": "",
 }
 LOOPBACK = "127.0.0.1"
+UPLOADED = "foundry-ui-uploads-"  # how the names of folders with uploads begin
 
 
 def make(
@@ -28,6 +30,7 @@ def make(
     state: Path | None = None,
     user_of: Callable[[Any], User] | None = None,
     identity: Callable[[dict[str, str]], str] | None = None,
+    most_seconds: float | None = None,
 ) -> Any:
     """The page as an ASGI application.
 
@@ -36,13 +39,14 @@ def make(
         state: On a shared host, the folder that holds those of all users.
         user_of: Who asks, by Gradio's request; by default the Hub's login.
         identity: The same by the headers of a request, empty where nobody is logged in; to be given with `user_of`.
+        most_seconds: On a shared host, how long a run may take.
 
     Raises:
         FoundryError: when there is no project, Gradio is not installed, or nobody could log in.
     """
-    workspace_of = _shared(root, state, user_of) if shared else _local(root)
-    uploaded = Path(tempfile.mkdtemp(prefix="foundry-ui-"))  # which no other user of the machine may enter
-    os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploaded)}
+    workspace_of = _shared(root, state, user_of, most_seconds) if shared else _local(root)
+    uploaded = OwnFolder(Path(tempfile.gettempdir()), UPLOADED)
+    os.environ |= {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(uploaded.path)}
     try:
         import gradio as gr
         from fastapi import FastAPI
@@ -58,7 +62,7 @@ def make(
         max_file_size=uploads.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
         mcp_server=False, pwa=False, allowed_paths=[], blocked_paths=["/"],
     )  # fmt: skip
-    return Gate(mounted, shared, uploaded, identity)
+    return Gate(mounted, shared, uploaded.path, identity, at_end=uploaded.remove)
 
 
 def _local(root: Path) -> Callable[[Any], Workspace]:
@@ -66,7 +70,9 @@ def _local(root: Path) -> Callable[[Any], Workspace]:
     return lambda request: workspace
 
 
-def _shared(root: Path, state: Path | None, user_of: Callable[[Any], User] | None) -> Callable[[Any], Workspace]:
+def _shared(
+    root: Path, state: Path | None, user_of: Callable[[Any], User] | None, most_seconds: float | None
+) -> Callable[[Any], Workspace]:
     from foundry.ui import sessions
 
     workspaces.local(root)  # says where there is no project
@@ -76,7 +82,7 @@ def _shared(root: Path, state: Path | None, user_of: Callable[[Any], User] | Non
         sessions.require_login()
     find = user_of or sessions.oauth_user
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return lambda request: workspaces.for_user(find(request), state, root)
+    return lambda request: workspaces.for_user(find(request), state, root, most_seconds)
 
 
 def serve(app: Any, host: str, port: int) -> None:

@@ -47,6 +47,7 @@ class Workspace(NamedTuple):
     root: Path
     shared: bool = False  # on a host that others use, too
     token: str | None = None  # of the user, on a shared host
+    most_seconds: float | None = None  # that a run may take; None: as many as it needs
 
     def __repr__(self) -> str:
         """Without the token."""
@@ -104,19 +105,20 @@ def key(user: str) -> str:
     return hashlib.sha256(f"user {user}".encode()).hexdigest()[:40]
 
 
-def for_user(user: User, state: Path, template: Path) -> Workspace:
+def for_user(user: User, state: Path, template: Path, most_seconds: float | None = None) -> Workspace:
     """The folder of a user on a shared host, made when it is not there yet.
 
     Args:
         state: The folder that holds those of all users.
         template: The project that it is a copy of.
+        most_seconds: That a run of the user may take.
     """
     root = state / "users" / key(user.name)
     with _making:  # a page that is opened asks for several things at once
         if not root.is_dir():
             with files.replacing_folder(root) as partial:
                 copy_project(template, partial)
-    return Workspace(root, shared=True, token=user.token)
+    return Workspace(root, shared=True, token=user.token, most_seconds=most_seconds)
 
 
 def copy_project(template: Path, target: Path) -> None:

@@ -62,6 +62,43 @@ def test_addresses_are_shown_without_what_gives_access() -> None:
     assert "https://…@host/x failed" in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("(https://a/b?c=d) https://e/f?g)https://h/i?j", "(https://a/b) https://e/f)https://h/i"),
+        ("what?https://a/b?c=d", "what?https://a/b"), ("https://?x http://?", "https://?x http://?"),
+        ("1git+ssh://tok@host a://b@c:d@e/f@g", "1git+ssh://…@host a://…@e/f@g"), ("7://b@c ://b@c", "7://b@c ://b@c"),
+        ("is-eyJ0123456789.eyJ0123456789.0123456789", "[a web token]"),
+    ],
+)  # fmt: skip
+def test_where_an_address_or_a_token_begins_and_ends(text: str, shown: str) -> None:
+    assert credentials.hidden(text) == shown
+
+
+# A search that began again at each letter of these would take hours: by the square of their length, or its cube.
+LONG = 2_000_000
+HOSTILE = {
+    "a scheme without an end": "a" * LONG,
+    "addresses without a query": "https://" * (LONG // 8),
+    "queries that end at once": "http://x?)" * (LONG // 10),
+    "many marks of a query": "?)" * (LONG // 2),
+    "a password without an end": "a://" + "b:@" * (LONG // 3) + "/",
+    "many beginnings of a web token": "eyJ-" * (LONG // 4),
+    "many first parts of web tokens": "eyJ0123456789." * (LONG // 14),
+    "a private key without an end": "-----BEGIN " + "A " * (LONG // 2),
+    "capitals, and then small letters": "A" * (LONG // 2) + "a" * (LONG // 2),
+    "digits alone": "1" * LONG,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_long_hostile_text_is_looked_through_once(text: str) -> None:
+    credentials.hidden(text)
+    credentials.could_be_hidden(text)
+    for word in text.split():
+        credentials.could_be_token(word)
+
+
 def test_values_in_errors() -> None:
     assert credentials.shown("avx9") == "'avx9'"
     assert credentials.shown("models/all-MiniLM-L6-v2") == "'models/all-MiniLM-L6-v2'"

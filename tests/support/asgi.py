@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 CLICK = {"session_hash": "a", "data": []}
+FORM = "multipart/form-data; boundary=----between"
 
 
 def ask(
@@ -13,7 +14,8 @@ def ask(
 ) -> tuple[int, dict[str, str]]:  # fmt: skip
     """The status and the headers of the answer to a request; `twice` are headers beside the others."""
     sent: list[Any] = []
-    headers = {"host": "127.0.0.1:7860", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    kind = {"content_type": FORM} if path.endswith("/upload") else {}
+    headers = {"host": "127.0.0.1:7860", **{name.replace("_", "-"): value for name, value in (kind | headers).items()}}
     scope = {
         "type": "http", "method": method, "path": path, "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in (*headers.items(), *twice)],

@@ -29,22 +29,30 @@ needs_browser = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """The address of an ASGI application, which is served by a thread of this process."""
+def serving(app: Any, certificate: Path | None = None, key: Path | None = None) -> Iterator[str]:
+    """The address of an ASGI application, which is served by a thread of this process; by HTTPS with a certificate."""
     import uvicorn
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http{'' if certificate is None else 's'}://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(10)

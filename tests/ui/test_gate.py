@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from foundry.ui import upload_limits
+from foundry.ui.asking import RefusedError
 from foundry.ui.gate import MOST_BYTES_OF_JSON, MOST_BYTES_SENT, Asked, Gate
-from tests.support.asgi import ask
+from foundry.ui.upload_limits import Upload, UploadLimits
+from tests.support.asgi import FORM, ask
 
 REACHED = 200
 JOIN, DATA, UPLOAD = "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/upload"
@@ -62,6 +65,24 @@ def test_another_page_may_not_click_here(gate: Gate) -> None:
         assert ask(gate, JOIN, "POST", origin=origin)[0] == 403
     assert ask(gate, "/", "POST")[0] == 404
     assert ask(gate, "/", "DELETE")[0] == 405
+
+
+def test_a_space_is_clicked_by_all_its_names(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    origins = ("https://org-space.hf.space", "https://foundry.example")
+    for origin in (*origins, "https://evil.example"):
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == 403
+    monkeypatch.setenv("SPACE_HOST", "org-space.hf.space, Foundry.example")
+    for origin in origins:
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == REACHED
+    for origin in ("https://evil.example", "https://evil.hf.space", "null"):
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == 403
+    alone = Gate(behind, False, Path("x"))
+    assert ask(alone, JOIN, "POST", origin=origins[0])[0] == 403
+
+
+def test_a_login_that_the_hub_refused_is_a_line(shared: Gate) -> None:
+    assert ask(shared, "/login/callback", query="error=access_denied&state=x")[0] == 403
+    assert ask(shared, "/login/callback", query="code=x&state=x")[0] == REACHED
 
 
 def test_what_is_too_large_is_refused(gate: Gate) -> None:
@@ -181,12 +202,12 @@ def test_a_file_is_one_that_this_user_uploaded(tmp_path: Path) -> None:
 def test_one_user_does_not_fill_the_disk_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = uploading(tmp_path, "own.txt")
     monkeypatch.setattr(upload_limits, "MOST_BYTES_EACH", 10)
-    assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x" * 20)[0] == REACHED
-    assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x")[0] == 507
-    assert ask(shared, UPLOAD, "POST", x_user="ben", body=b"x")[0] == REACHED
+    assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x" * 8, content_length="8")[0] == REACHED
+    assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x" * 3, content_length="3")[0] == 507
+    assert ask(shared, UPLOAD, "POST", x_user="ben", body=b"x" * 3, content_length="3")[0] == REACHED
     now = time.time()
     monkeypatch.setattr(upload_limits.time, "time", lambda: now + 3700)  # type: ignore[attr-defined]
-    assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x")[0] == REACHED
+    assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x" * 8, content_length="8")[0] == REACHED
 
 
 def test_what_was_broken_off_is_removed_after_an_hour(shared: Gate, tmp_path: Path) -> None:
@@ -209,6 +230,132 @@ def test_a_body_is_cut_off_whatever_its_header_said(gate: Gate) -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"x" * (MOST_BYTES_SENT // 2 + 1), "more_body": True}
 
-    limited = gate.limited(receive, Asked("POST", UPLOAD, {}, {}, ""))
-    types = [asyncio.run(limited())["type"] for _ in range(2)]  # type: ignore[arg-type]
-    assert types == ["http.request", "http.disconnect"]
+    for path, headers, expected in (
+        (UPLOAD, {}, ["http.request", "http.disconnect", "http.disconnect"]),
+        (UPLOAD, {"content-length": "0"}, ["http.disconnect"] * 3),
+        (JOIN, {}, ["http.disconnect"] * 3),
+    ):
+        asked = Asked("POST", path, headers, {}, "")
+        upload = Upload("", asked.most_bytes, FORM) if asked.is_upload else None
+        limited = gate.limited(receive, asked, upload)
+        assert [asyncio.run(limited())["type"] for _ in range(3)] == expected  # type: ignore[arg-type]
+
+
+def test_an_upload_holds_one_file() -> None:
+    part, end = b"------between\r\nContent-Disposition: x\r\n\r\ntext\r\n", b"------between--\r\n"
+    for size in (1, 7, 1000):  # of the pieces in which it arrives
+        for body, is_good in ((part + end, True), (part + part, False), (part + end + part, False)):
+            upload = Upload("", 1000, FORM)
+            taken = [upload.take(body[start : start + size]) for start in range(0, len(body), size)]
+            assert all(taken) == is_good
+    assert ask(Gate(behind, False, Path("x")), UPLOAD, "POST", content_type="text/plain")[0] == 415
+    for kind in (
+        "multipart/form-data; boundary=a; boundary=----between",
+        'multipart/form-data; boundary="----between"',
+    ):
+        with pytest.raises(RefusedError):
+            Upload("", 1000, kind)
+
+
+def test_many_uploads_at_once_hold_no_more_than_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_limits, "MOST_BYTES_EACH", 100)
+
+    async def uploading() -> None:
+        limits = UploadLimits(tmp_path, for_each=True)
+        first = await limits.begin("ada", 60, FORM)
+        with pytest.raises(RefusedError, match="an hour are taken of each user"):
+            await limits.begin("ada", 60, FORM)
+        await limits.begin("ben", 60, FORM)
+        assert limits.arrived(first, b"x" * 20)
+        with pytest.raises(RefusedError):
+            await limits.begin("ada", 60, FORM)
+        limits.end(first)  # it was broken off: what arrived counts, and what did not is given back
+        second = await limits.begin("ada", 60, FORM)
+        assert not limits.arrived(second, b"x" * 61)
+
+    asyncio.run(uploading())
+
+
+def test_many_uploads_at_once_leave_room_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_limits, "MOST_BYTES_KEPT", 100)
+
+    async def uploading() -> None:
+        limits = UploadLimits(tmp_path, for_each=True)
+        begun = await asyncio.gather(*(limits.begin(str(user), 40, FORM) for user in range(5)), return_exceptions=True)
+        assert sum(isinstance(upload, Upload) for upload in begun) == 2
+        assert len(limits.sending) == 2
+
+    asyncio.run(uploading())
+
+
+def test_the_number_of_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = uploading(tmp_path, "own.txt")
+    monkeypatch.setattr(upload_limits, "MOST_FILES_EACH", 2)
+    monkeypatch.setattr(upload_limits, "MOST_FILES_KEPT", 3)
+    assert [ask(shared, UPLOAD, "POST", x_user="ada")[0] for _ in range(3)] == [REACHED, REACHED, 507]
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text("x")
+    assert ask(shared, UPLOAD, "POST", x_user="ben")[0] == 507
+    (tmp_path / "0.txt").unlink()
+    (tmp_path / "1.txt").unlink()
+    assert [ask(shared, UPLOAD, "POST", x_user="ben")[0] for _ in range(3)] == [REACHED, REACHED, 507]
+
+
+def test_an_upload_ends_whatever_gradio_does(tmp_path: Path) -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("no")
+
+    gate = Gate(failing, True, tmp_path, lambda headers: "ada")
+    with pytest.raises(RuntimeError):
+        ask(gate, UPLOAD, "POST")
+    assert not gate.limits.sending
+
+
+def test_the_folder_is_walked_outside_of_the_event_loop(
+    shared: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    tidy = upload_limits.tidy
+    monkeypatch.setattr(
+        upload_limits, "tidy", lambda *given: (threads.append(threading.current_thread()), tidy(*given))[1]
+    )
+    assert ask(shared, UPLOAD, "POST", x_user="ada")[0] == REACHED
+    assert threads
+    assert threads[0] is not threading.current_thread()
+
+
+def test_empty_folders_are_removed_and_young_ones_stay(tmp_path: Path) -> None:
+    for name in ("empty", "old", "young", "used"):
+        (tmp_path / name).mkdir()
+    for name in ("old", "used"):
+        (tmp_path / name / "x").write_text("x")
+    os.utime(tmp_path / "old/x", (time.time() - 3700,) * 2)
+    for name in ("empty", "old", "used"):
+        os.utime(tmp_path / name, (time.time() - 100,) * 2)
+    known = [str(tmp_path / "old/x"), str(tmp_path / "used/x")]
+    assert upload_limits.tidy(tmp_path, known) == (1, 1, known[:1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["used", "young"]
+
+
+def test_only_who_sends_an_upload_follows_it(shared: Gate) -> None:
+    progress = "/gradio_api/upload_progress"
+    assert ask(shared, UPLOAD, "POST", query="upload_id=a", x_user="ada")[0] == REACHED
+    assert ask(shared, progress, query="upload_id=a", x_user="ada")[0] == REACHED
+    assert ask(shared, progress, query="upload_id=a", x_user="ben")[0] == 403
+    assert ask(shared, UPLOAD, "POST", query="upload_id=a", x_user="ben")[0] == 403
+    assert ask(shared, progress, query="upload_id=a")[0] == 401
+    assert ask(shared, progress, x_user="ada")[0] == 400
+    assert ask(shared, progress, query="upload_id=b", x_user="ada")[0] == REACHED  # it may ask before it sends
+
+
+def test_the_uploads_are_gone_when_the_server_ends(tmp_path: Path) -> None:
+    ended = []
+    gate = Gate(behind, False, tmp_path, at_end=lambda: ended.append(1))
+
+    async def nothing(*given: Any) -> Any:
+        return {}
+
+    asyncio.run(gate({"type": "lifespan"}, nothing, nothing))
+    assert ended == [1]

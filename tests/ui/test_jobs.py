@@ -1,5 +1,6 @@
 """Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
 
+import io
 import threading
 import time
 from pathlib import Path
@@ -101,6 +102,35 @@ def test_on_a_shared_host_only_so_many_run_at_once(
     wait(other)
 
 
+def test_a_change_of_settings_takes_no_place_of_a_run(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`foundry add` is short: it neither waits for runs of others nor keeps them waiting."""
+    monkeypatch.setattr(jobs, "SHARED_RUNS", 1)
+    adding, running = (Workspace(tmp_path / name, shared=True) for name in ("adding", "running"))
+    for user in (adding, running):
+        user.root.mkdir()
+    with jobs.idle(adding):
+        jobs.start(running, ["sleep", "3"], "a trial")
+    with jobs.idle(adding):
+        pass
+    with pytest.raises(FoundryError, match="try again later"):
+        jobs.start(adding, ["true"], "another")
+    wait(running)
+    jobs.start(adding, ["true"], "another")
+    wait(adding)
+
+
+def test_a_run_that_takes_too_long_is_stopped_with_a_line(workspace: Workspace, tmp_path: Path) -> None:
+    user = Workspace(tmp_path / "user", shared=True, most_seconds=1.8)
+    user.root.mkdir()
+    jobs.start(user, ["sh", "-c", "python -c 'import time; time.sleep(1000)' -m stages.x; true"], "a trial")
+    job = wait(user)
+    assert job.record["stopped"]
+    assert job.record["why_stopped"].startswith("a run may take 0.0005 hours here")
+    assert jobs.read_log(job).splitlines()[-1] == f"error: stopped: {job.record['why_stopped']}"
+
+
 def test_settings_are_written_and_the_run_starts_under_one_lock(workspace: Workspace) -> None:
     """No other click comes between: what the run finds is what was written for it."""
     settings = workspace.root / "settings"
@@ -179,6 +209,14 @@ def test_what_dvc_says_of_stages() -> None:
         ("export@m-onnx", "running", 5), ("export@m-onnx", "failed", 7), ("report", "blocked", 8),
         ("publish@m", "blocked", 8),
     ]  # fmt: skip
+
+
+def test_of_a_long_line_the_end_is_kept_without_half_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LONGEST_LINE", 40)
+    token = "hf_" + "t" * 34
+    written = f"short\n{'x' * 100} {token} Running stage 'a':\n{'y' * 100}\n{' ' * 50}\nlast"
+    kept = [line.decode() for line in runner.lines(io.BytesIO(written.encode()))]
+    assert kept == ["short\n", "… Running stage 'a':\n", "…\n", f"…{' ' * 39}\n", "last"]
 
 
 def test_the_log_of_a_stage_is_its_part_of_the_whole(workspace: Workspace, tmp_path: Path) -> None:

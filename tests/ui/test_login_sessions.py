@@ -23,7 +23,7 @@ def content(user: str, expires: float = 4e9) -> str:
 def name_in(headers: list[tuple[bytes, bytes]]) -> str:
     """What the browser is to keep."""
     [value] = [value.decode() for name, value in headers if name == b"set-cookie"]
-    assert value.endswith("; path=/; httponly; samesite=none; secure")
+    assert value.endswith("; path=/; httponly; samesite=none; secure; Partitioned")
     return value.partition(";")[0].removeprefix("session=")
 
 
@@ -63,6 +63,16 @@ def test_a_login_has_a_new_name_and_a_logout_none() -> None:
     asked = {"cookie": f"session={after}"}
     assert name_in(logins.outward(answer("e30=.x.z"), asked, "/")) == after
     logins.outward(answer("null"), asked, "/logout")
+    assert not logins.kept
+
+
+def test_a_cookie_that_gradio_forgets_is_forgotten_here() -> None:
+    """After a login that ends elsewhere than it began, Gradio deletes the cookie with another word."""
+    logins = LoginSessions()
+    asked = {"cookie": f"session={name_in(logins.outward(answer('e30=.x.y'), {}, '/login/huggingface'))}"}
+    deleted = [(b"set-cookie", b'session=""; Max-Age=0; Path=/; SameSite=none; Secure')]
+    [(_, value)] = logins.outward(deleted, asked, "/login/callback")
+    assert value == deleted[0][1] + b"; Partitioned"
     assert not logins.kept
 
 

@@ -1,6 +1,7 @@
 """A look at a model before it is downloaded, and the folder of a Space."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import looking, sentences, space
+from foundry.ui import looking, sentences, space, workspaces
 from foundry.ui.workspaces import Workspace
+from tests.support.hub_server import Hub
 from tests.support.projects import ROOT
+from tests.support.publishing import TOKEN
 
 
 def test_what_a_model_is(checkpoint: Path) -> None:
@@ -35,6 +39,36 @@ def test_what_cannot_be_built_or_runs_code_is_said(checkpoint: Path, tmp_path: P
     assert looking.look(str(folder), None)["runs_code"]
     with pytest.raises(FoundryError, match="does not exist"):
         looking.look(str(tmp_path / "nowhere"), None)
+
+
+def test_only_so_many_settings_are_fetched(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {path.as_posix(): (checkpoint / path).read_bytes() for path in files.files_below(checkpoint)}
+    monkeypatch.chdir(tmp_path)
+    with Hub() as hub:
+        hub.add_user("ada", TOKEN)
+        hub.make_repo("ada/mine", contents)
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        program = "from foundry.ui import looking; looking.MOST_{} = {}; print(looking.look('ada/mine', None)['kind'])"
+
+        def look(limit: str, most: int) -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", program.format(limit, most)], cwd=tmp_path, capture_output=True, text=True,
+                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}, check=False,
+            )  # fmt: skip
+            assert list((tmp_path / workspaces.STATE / "looks").iterdir()) == []
+            return done.stdout or done.stderr.splitlines()[-1]
+
+        assert look("SETTINGS", 200) == "SentenceTransformer\n"
+        for limit, why in (
+            ("SETTINGS", "at most 3 with"),
+            ("SETTINGS_BYTES", "with 0 MB are"),
+            ("FILES", "than 3 fil"),
+        ):
+            assert (downloads := hub.requests.count("resolve")) > 0
+            assert why in look(limit, 3)
+            assert hub.requests.count("resolve") == downloads
 
 
 def test_what_is_known_to_be_skipped() -> None:

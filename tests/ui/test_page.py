@@ -22,6 +22,7 @@ from foundry.ui.workspaces import User
 from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
 from tests.support.pipeline import change
+from tests.support.projects import ROOT
 from tests.support.publishing import REPO, TOKEN
 from tests.support.web_page import (
     USER_HEADER,
@@ -103,9 +104,7 @@ def test_from_a_model_to_a_pull_request(
     page.locator("#remove").click()
     says(page, "choose-message", "tiny is out of params.yaml")
     page.get_by_text("Thresholds: what a variant must hold").click()
-    page.locator("#slider-mean_cosine input[type=number]").fill("1")
-    page.keyboard.press("Tab")
-    page.wait_for_timeout(500)  # the slider hands its number on a little later
+    slide(page, "slider-mean_cosine", "1")
     page.locator("#save-thresholds").click()
     says(page, "choose-message", "are saved")
     raw = yaml.safe_load((project / "params.yaml").read_text())
@@ -267,6 +266,62 @@ def test_own_texts_and_bad_ones(browser: Browser, project: Path, tmp_path: Path)
     raw = yaml.safe_load((project / "params.yaml").read_text())
     assert raw["sample"]["sources"]["my_texts"] == {"path": "texts/my_texts.csv", "column": "body"}
     assert (project / "texts/my_texts.csv").read_bytes() == good.read_bytes()
+
+
+def test_a_budget_is_set_by_clicking(project: Path) -> None:
+    """A variant within a budget is in params.yaml as it was set, for every model, and is part of the next build."""
+    from playwright.sync_api import expect
+
+    shutil.copy(ROOT / "params.yaml", project)  # with its comments and anchors, which an edit must keep
+    app = server.make(project)
+    with serving(app) as address, browsing(address) as browser:
+        assert app.limits.folder.is_dir()
+        page = browser.open()
+        page.get_by_text("Int8 within a budget").click()
+        click_option(page, "budget-kind", "ONNX Runtime, static int8")
+        fill(page, "budget-ending", "995")
+        for measure, value in (("mean_cosine", "0.995"), ("min_cosine", "0"), ("minutes", "3")):
+            slide(page, f"budget-{measure}", value)
+        picture(page, "budget")
+        page.locator("#add-budget").click()
+        says(page, "choose-message", "onnx_qint8_static_995 is added, for every model")
+        written = (project / "params.yaml").read_bytes()
+        raw = yaml.safe_load(written)
+        row = {"budget": {"mean_cosine": 0.995}, "search": {"minutes": 3}}
+        assert raw["calibrate_onnx"]["onnx_qint8_static_995"] == row
+        page.locator("#variants").get_by_label("onnx_qint8_static_995").wait_for()
+        page.locator("#add-budget").click()  # once more, by mistake
+        says(page, "choose-message", "there is a variant called onnx_qint8_static_995 already")
+        fill(page, "budget-ending", "a b")
+        page.locator("#add-budget").click()
+        says(page, "choose-message", "is no name")
+        assert (project / "params.yaml").read_bytes() == written
+        page.get_by_text("Thresholds: what a variant must hold").click()
+        click_option(page, "family", "int8_static")
+        before = raw["validate"]["thresholds"]["int8_static"]["min_cosine"]
+        expect(page.locator("#slider-min_cosine input[type=number]")).to_have_value(f"{before:g}", timeout=60_000)
+        slide(page, "slider-min_cosine", "0.875")
+        page.locator("#save-thresholds").click()
+        says(page, "choose-message", "the thresholds of int8_static are saved")
+        raw = yaml.safe_load((project / "params.yaml").read_text())
+        assert raw["validate"]["thresholds"]["int8_static"]["min_cosine"] == 0.875
+        assert raw["calibrate_onnx"]["onnx_qint8_static_995"] == row
+        go(page, "Watch")
+        page.locator("[data-stage='validate@minilm-onnx_qint8_static_995']").wait_for()
+    assert not app.limits.folder.exists()  # what was uploaded goes with the server
+
+
+def click_option(page: Any, element: str, value: str) -> None:
+    """Choose a value of a dropdown, by clicks."""
+    page.locator(f"#{element} input").click()
+    page.get_by_role("option", name=value, exact=True).first.click()
+
+
+def slide(page: Any, element: str, value: str) -> None:
+    """Write a slider's number into the field beside it."""
+    page.locator(f"#{element} input[type=number]").fill(value)
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(500)  # the slider hands its number on a little later
 
 
 def test_a_phone_a_keyboard_and_the_dark(browser: Browser) -> None:

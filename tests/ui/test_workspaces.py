@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,12 +67,19 @@ class Request:
     """What Gradio hands to a handler."""
 
     def __init__(self, session: dict[str, object] | None) -> None:
-        self.session = session
+        self.request = SimpleNamespace(scope={} if session is None else {"session": session})
+
+    @property
+    def session(self) -> object:
+        """What Gradio makes of it."""
+        raise ValueError("dictionary update sequence element #0 has length 4; 2 is required")
 
 
 def test_nobody_is_taken_for_somebody() -> None:
     info = {"access_token": "hf_x", "expires_at": 4e9, "userinfo": {"sub": "1234", "preferred_username": "ada"}}
     assert sessions.oauth_user(Request({"oauth_info": info})) == User("1234", "hf_x")
+    assert sessions.name_in({"oauth_info": info}) == "ada"
+    assert sessions.name_in({}) == sessions.name_in({"oauth_info": {**info, "expires_at": 1}}) == ""
     for session in (None, {}, {"oauth_info": None}, {"oauth_info": {"userinfo": {}}}):
         with pytest.raises(FoundryError, match="log in"):
             sessions.oauth_user(Request(session))
@@ -82,11 +90,15 @@ def test_nobody_is_taken_for_somebody() -> None:
 def test_a_shared_page_does_not_start_where_nobody_can_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in sessions.NEEDED:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SYSTEM", "spaces")
     with pytest.raises(FoundryError, match="OAUTH_CLIENT_SECRET"):
         sessions.require_login()
     for name in sessions.NEEDED:
         monkeypatch.setenv(name, "x")
     sessions.require_login()
+    monkeypatch.delenv("SYSTEM")  # Gradio logs everybody in as the user of the machine then
+    with pytest.raises(FoundryError, match="SYSTEM"):
+        sessions.require_login()
 
 
 def test_a_folder_that_is_no_project_says_so(tmp_path: Path) -> None:
