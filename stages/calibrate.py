@@ -4,8 +4,8 @@ from pathlib import Path
 
 from foundry.base import command, settings
 from foundry.int8.search import EvaluationData
-from foundry.int8.settings import Calibrate
 from foundry.openvino import static_int8
+from foundry.openvino.settings import CalibrateOpenVino
 from foundry.variants import variant_folder
 from foundry.variants.settings import Build
 
@@ -20,7 +20,7 @@ def main(
     tasks: Path,
     out: Path,
 ) -> None:
-    build = settings.read(settings_file, Build[Calibrate])
+    build = settings.read(settings_file, Build[CalibrateOpenVino])
     if not variant_folder.skip_if_excluded(out, variant, openvino, build.skip):
         evaluation = EvaluationData(reference, validation_texts, tasks)
         static_int8.build(variant, openvino, build.row, calibration_texts, evaluation, out)

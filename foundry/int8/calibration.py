@@ -38,6 +38,9 @@ class Graph(Protocol):
     def products(self) -> list[planning.Product]:
         """Every product of tokens with a constant matrix, in running order."""
 
+    def score_sources(self) -> list[str]:
+        """The queries and keys whose products, attention's scores, are to be computed on integers, too."""
+
     def run(self, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """For each input, the values of the source tensors, (tokens, channels)."""
 
@@ -147,7 +150,9 @@ def calibrate(
     sample = spread_sample(texts.read(calibration_texts), row.samples)
     products = products_in_scope(graph.products(), row)
     sources = list(dict.fromkeys(product.source for product in products))
-    activations = record_activations(graph, tokenize(folder, sample, graph.input_names), sources)
+    scores = graph.score_sources()
+    activations = record_activations(graph, tokenize(folder, sample, graph.input_names), [*sources, *scores])
+    largest = {source: float(activations.pop(source).largest.max()) for source in scores if source in activations}
     products = [product for product in products if product.source in activations]
 
     def builder(settings: Calibrate) -> search.Build:
@@ -156,7 +161,7 @@ def calibrate(
 
         def build(target: Path, excluded: frozenset[str]) -> None:
             weights = {name: weight for name, weight in plan().weights.items() if name not in excluded}
-            graph.write(target, planning.Plan(plan().inputs, weights))
+            graph.write(target, planning.Plan(plan().inputs, weights, largest))
 
         return build
 

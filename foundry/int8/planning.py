@@ -19,7 +19,7 @@ Five methods keep an embedding close to the original, each at next to no cost at
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -251,6 +251,7 @@ class Plan:
 
     inputs: dict[str, InputPlan]  # by source tensor
     weights: dict[str, QuantizedWeight]  # by product
+    scores: dict[str, float] = field(default_factory=dict)  # the largest value of queries and keys, by their tensor
 
 
 def plan(products: Iterable[Product], activations: dict[str, Activations], row: Calibrate, keep: bool = True) -> Plan:

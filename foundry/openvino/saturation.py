@@ -18,6 +18,7 @@ from foundry.variants import naming
 EXACT = {**naming.EXACT, "LP_TRANSFORMS_MODE": "NO", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 # Products that OpenVINO may compute on integers where FakeQuantize stands before them.
 PRODUCTS = ("MatMul", "Convolution", "GroupConvolution", "ConvolutionBackpropData")
+SCORES = ("ScaledDotProductAttention", "MatMul")  # those that may multiply queries and keys
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class IntegerGraph:
         for node in self._model.get_ordered_ops():
             if node.get_type_name() in PRODUCTS and _quantizer(node) is not None:
                 self._examine(node)
+            elif node.get_type_name() in SCORES and all(_quantizer_of_heads(node, index) for index in (0, 1)):
+                self._examine_scores(node)
 
     def _examine(self, node: Any) -> None:
         """Put a product of quantized tokens among the products or the unknown ones if it can saturate."""
@@ -70,6 +73,13 @@ class IntegerGraph:
         matrix = integers.T if attributes["transpose_b"] else integers
         if len(risky_pairs(matrix)):
             self.products.append(IntegerProduct(name, quantizer.get_friendly_name(), matrix))
+
+    def _examine_scores(self, node: Any) -> None:
+        """Put a product of queries and keys in int8 among the unknown ones if it can saturate."""
+        self.product_count += 1
+        query, key = (_largest_integer(_quantizer_of_heads(node, index)) for index in (0, 1))
+        if 2 * (128 + query) * key > INT16_MAX:  # the queries are moved by 128 to be unsigned
+            self.unknown.append(node.get_friendly_name())
 
     def write(self, target: Path, pairs: Mapping[str, Pairs]) -> None:
         """Write the graph in which the sums of the given pairs, by the output of their product, are as they are in 16
@@ -115,6 +125,23 @@ def _quantizer(node: Any) -> Any | None:
     """The FakeQuantize node of a product's tokens, or None."""
     source = node.input_value(0).get_node()
     return source if source.get_type_name() == "FakeQuantize" else None
+
+
+def _quantizer_of_heads(node: Any, index: int) -> Any | None:
+    """The FakeQuantize node of an input that is cut into heads, or None."""
+    source = node.input_value(index).get_node()
+    while source.get_type_name() in ("Reshape", "Transpose"):
+        source = source.input_value(0).get_node()
+    return source if source.get_type_name() == "FakeQuantize" else None
+
+
+def _largest_integer(quantizer: Any) -> int:
+    """The largest absolute integer that a FakeQuantize node of signed values gives, by what its input is clamped to."""
+    bounds, source = _bounds(quantizer), quantizer.input_value(0).get_node()
+    if bounds is None or source.get_type_name() != "Clamp":
+        return 128
+    step = (bounds[1] - bounds[0]) / LARGEST_UINT8
+    return min(128, round(max(abs(source.get_attributes()[key]) for key in ("min", "max")) / step))
 
 
 def _signed_integers(node: Any) -> np.ndarray | None:

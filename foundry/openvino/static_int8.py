@@ -15,18 +15,20 @@ from foundry.base.errors import FoundryError
 from foundry.int8 import calibration
 from foundry.int8.planning import SMALLEST_TABLE, InputPlan, Plan, Product, QuantizedWeight, quantize_rows
 from foundry.int8.search import EvaluationData
-from foundry.int8.settings import Calibrate
+from foundry.openvino import attention_scores
+from foundry.openvino.nodes import float_constant, matrix_of
+from foundry.openvino.settings import CalibrateOpenVino
 from foundry.variants import naming, variant_folder
 
 
 class OpenVinoGraph:
     """An OpenVINO model in memory, and its matrix products."""
 
-    def __init__(self, model: Any, int8_embeddings: bool = True) -> None:
-        self._model, self._int8_embeddings = model, int8_embeddings
+    def __init__(self, model: Any, int8_embeddings: bool = True, attention_scores: bool = False) -> None:
+        self._model, self._int8_embeddings, self._attention_scores = model, int8_embeddings, attention_scores
 
     @classmethod
-    def read(cls, graph: Path, int8_embeddings: bool = True) -> "OpenVinoGraph":
+    def read(cls, graph: Path, int8_embeddings: bool = True, attention_scores: bool = False) -> "OpenVinoGraph":
         """The model in a file.
 
         Raises:
@@ -35,7 +37,7 @@ class OpenVinoGraph:
         import openvino
 
         try:
-            return cls(openvino.Core().read_model(graph), int8_embeddings)
+            return cls(openvino.Core().read_model(graph), int8_embeddings, attention_scores)
         except RuntimeError as error:
             raise FoundryError(f"{graph} is truncated or no OpenVINO graph: {error}") from error
 
@@ -48,12 +50,21 @@ class OpenVinoGraph:
         """Every product of tokens with a constant matrix, in running order."""
         return [product for _, product in _products(self._model)]
 
+    def score_sources(self) -> list[str]:
+        """The queries and keys of attention, in running order; none where its scores stay as they are."""
+        if not self._attention_scores:
+            return []
+        return [projection.tensor for pair in attention_scores.pairs(self._model) for projection in pair]
+
     def run(self, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """For each input, the values of the source tensors, (tokens, channels)."""
         import openvino
 
         watched = self._model.clone()
         outputs = {product.source: node.input_value(0) for node, product in _products(watched)}
+        outputs |= {
+            projection.tensor: projection.values for pair in attention_scores.pairs(watched) for projection in pair
+        }
         before = len(watched.outputs)
         watched.add_outputs([outputs[source] for source in sources])
         request = openvino.Core().compile_model(watched, "CPU", naming.EXACT).create_infer_request()
@@ -65,6 +76,11 @@ class OpenVinoGraph:
         """Write the graph with the plan's products in int8."""
         model = self._model.clone()
         products = [(node, product) for node, product in _products(model) if product.name in plan.weights]
+        scores = [
+            pair
+            for pair in attention_scores.pairs(model)
+            if all(projection.tensor in plan.scores and projection.product in plan.weights for projection in pair)
+        ]
         copied: dict[str, np.ndarray] = {}  # by the product that gives its outputs several times
         for node, product in products:
             if plan.inputs[product.source].copies.max() > 1:
@@ -78,6 +94,8 @@ class OpenVinoGraph:
             if product.source not in quantized:
                 quantized[product.source] = _quantize_input(node, product.name, plan.inputs[product.source])
             _replace_product(node, product.name, quantized[product.source], weight)
+        for query, key in scores:
+            attention_scores.quantize(query, key, plan.scores)
         if self._int8_embeddings:
             _quantize_tables(model)
         model.validate_nodes_and_infer_types()
@@ -115,7 +133,7 @@ def _products(model: Any) -> list[tuple[Any, Product]]:
     products = []
     for node in model.get_ordered_ops():
         constant = node.input_value(1).get_node() if node.get_type_name() == "MatMul" else None
-        matrix = None if constant is None else _matrix(constant)
+        matrix = None if constant is None else matrix_of(constant)
         if matrix is None or node.get_attributes()["transpose_a"]:
             continue
         source = node.input_value(0)
@@ -134,11 +152,11 @@ def _quantize_input(node: Any, name: str, input_plan: InputPlan) -> Any:
 
     if input_plan.copies.max() > 1:
         _infer_shapes(node.input_value(0).get_node())
-    smooth = _constant((1 / input_plan.smooth)[None, None], f"{name}/smooth/scale")
+    smooth = float_constant((1 / input_plan.smooth)[None, None], f"{name}/smooth/scale")
     smoothed = ops.multiply(node.input_value(0), smooth, name=f"{name}/smooth")
     low = -input_plan.zero_point * input_plan.scale
     high = (255 - input_plan.zero_point) * input_plan.scale
-    bounds = [_constant(bound, f"{name}/range/{index}") for index, bound in enumerate((low, high, low, high))]
+    bounds = [float_constant(bound, f"{name}/range/{index}") for index, bound in enumerate((low, high, low, high))]
     return ops.fake_quantize(smoothed, *bounds, levels=256, name=f"{name}/quantize")
 
 
@@ -151,29 +169,20 @@ def _replace_product(node: Any, name: str, quantized: Any, weight: QuantizedWeig
     consumers = list(node.output(0).get_target_inputs())
     bias = _bias(consumers)
     if bias is None:
-        correction = _constant(weight.correction[None, None], f"{name}/correction")
+        correction = float_constant(weight.correction[None, None], f"{name}/correction")
         result = ops.add(result, correction, name=f"{name}/corrected")
     else:
         values = bias.get_source_output().get_node().data + weight.correction
-        bias.replace_source_output(_constant(values, f"{name}/bias").output(0))
+        bias.replace_source_output(float_constant(values, f"{name}/bias").output(0))
     _connect(consumers, result)
 
 
 def _weight(constant: Any, transposed: bool) -> np.ndarray:
     """A product's weight, (outputs, channels), from a constant that `_matrix` accepts."""
-    matrix = _matrix(constant)
+    matrix = matrix_of(constant)
     if matrix is None:
         raise TypeError(f"{constant} holds no matrix")
     return matrix if transposed else np.ascontiguousarray(matrix.T)
-
-
-def _matrix(node: Any) -> np.ndarray | None:
-    """The values of a constant matrix in float32; None if the node is anything else."""
-    if node.get_type_name() == "Convert":
-        node = node.input_value(0).get_node()
-    if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) != 2:
-        return None
-    return np.asarray(node.data, dtype=np.float32)
 
 
 def _copyable(activation: Any) -> bool:
@@ -186,7 +195,9 @@ def _copyable(activation: Any) -> bool:
         return False
     product, bias = add.input_value(0).get_node(), add.input_value(1).get_node()
     is_product = product.get_type_name() == "MatMul" and len(product.output(0).get_target_inputs()) == 1
-    return is_product and bias.get_type_name() == "Constant" and _matrix(product.input_value(1).get_node()) is not None
+    return (
+        is_product and bias.get_type_name() == "Constant" and matrix_of(product.input_value(1).get_node()) is not None
+    )
 
 
 def _copy_channels(activation: Any, indices: np.ndarray) -> str:
@@ -194,12 +205,12 @@ def _copy_channels(activation: Any, indices: np.ndarray) -> str:
     name."""
     add = activation.input_value(0).get_node()
     product, bias = add.input_value(0).get_node(), add.input_value(1).get_node()
-    weight = _matrix(product.input_value(1).get_node())
+    weight = matrix_of(product.input_value(1).get_node())
     assert weight is not None  # `_copyable` has checked it
     name = str(product.get_friendly_name())
     axis = 0 if product.get_attributes()["transpose_b"] else 1
-    product.input(1).replace_source_output(_constant(np.take(weight, indices, axis), f"{name}/copied").output(0))
-    copied = _constant(np.take(bias.data, indices, -1), f"{name}/bias/copied")
+    product.input(1).replace_source_output(float_constant(np.take(weight, indices, axis), f"{name}/copied").output(0))
+    copied = float_constant(np.take(bias.data, indices, -1), f"{name}/bias/copied")
     add.input(1).replace_source_output(copied.output(0))
     return name
 
@@ -228,7 +239,7 @@ def _bias(consumers: Sequence[Any]) -> Any:
 def _quantize_tables(model: Any) -> None:
     """Store large tables of embeddings in int8, with a scale for each row."""
     for node in model.get_ordered_ops():
-        table = _matrix(node.input_value(0).get_node()) if node.get_type_name() == "Gather" else None
+        table = matrix_of(node.input_value(0).get_node()) if node.get_type_name() == "Gather" else None
         if table is not None and table.size >= SMALLEST_TABLE:
             node.input(0).replace_source_output(
                 _int8(*quantize_rows(table), f"{node.get_friendly_name()}/table").output(0)
@@ -242,19 +253,14 @@ def _int8(integers: np.ndarray, scales: np.ndarray, name: str) -> Any:
 
     constant = ops.constant(integers, dtype=Type.i8, name=f"{name}/int8")
     floats = ops.convert(constant, Type.f32, name=f"{name}/float")
-    return ops.multiply(floats, _constant(scales[:, None], f"{name}/scale"), name=name)
-
-
-def _constant(values: Any, name: str) -> Any:
-    """A float32 constant with a given name, because the names that OpenVINO gives differ from run to run."""
-    from openvino import opset13 as ops
-
-    return ops.constant(np.ascontiguousarray(values, dtype=np.float32), name=name)
+    return ops.multiply(floats, float_constant(scales[:, None], f"{name}/scale"), name=name)
 
 
 def build(
-    variant: str, openvino: Path, row: Calibrate, calibration_texts: Path, evaluation: EvaluationData, out: Path
+    variant: str, openvino: Path, row: CalibrateOpenVino, calibration_texts: Path, evaluation: EvaluationData, out: Path
 ) -> None:
     """Make the variant's folder `out` from the exported graph in `openvino`."""
-    graph = OpenVinoGraph.read(variant_folder.weights_path(openvino, "openvino"), row.int8_embeddings)
+    graph = OpenVinoGraph.read(
+        variant_folder.weights_path(openvino, "openvino"), row.int8_embeddings, row.attention_scores
+    )
     calibration.calibrate(variant, graph, openvino, calibration_texts, evaluation, row, out)

@@ -16,7 +16,7 @@ from foundry.data.settings import Sample
 from foundry.export.settings import Export
 from foundry.int8.settings import Calibrate
 from foundry.onnx.settings import Optimize, Quantize
-from foundry.openvino.settings import Compress
+from foundry.openvino.settings import CalibrateOpenVino, Compress
 from foundry.publishing.settings import Publish
 from foundry.reporting.settings import Report
 from foundry.validation.settings import Validate
@@ -43,7 +43,7 @@ class Params(Section):
     export: Export
     optimize: dict[Slug, Optimize]
     quantize: dict[Slug, Quantize]
-    calibrate: dict[Slug, Calibrate] = Field(description="Static int8 in OpenVINO.")
+    calibrate: dict[Slug, CalibrateOpenVino] = Field(description="Static int8 in OpenVINO.")
     calibrate_onnx: dict[Slug, Calibrate] = Field(default={}, description="Static int8 in ONNX.")
     compress: dict[Slug, Compress] = Field(default={}, description="Smaller weights in OpenVINO.")
     variants: dict[Slug, Any] = Field(description="Every row above, merged, for the stages that take all variants.")

@@ -1,6 +1,10 @@
 """calibrate: static int8 keeps the embedding in OpenVINO."""
 
+import os
+import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ from foundry.base.errors import FoundryError
 from foundry.data import texts
 from foundry.int8 import calibration
 from foundry.loading import loader
+from foundry.openvino import attention_scores
+from foundry.openvino.saturation import IntegerGraph
 from foundry.reference import reference
 from foundry.reference.closeness import cosines
 from foundry.variants import checkpoint_folder, variant_folder
@@ -190,3 +196,80 @@ def test_the_real_model_keeps_its_embedding(real: Path) -> None:
     )
     assert cosine.mean() > 0.998
     assert cosine.min() > 0.98
+
+
+# --- Attention's scores ----------------------------------------------------------------------------------
+
+
+def node_types(folder: Path) -> list[str]:
+    import openvino
+
+    model = openvino.Core().read_model(variant_folder.weights_path(folder, VARIANT))
+    return [node.get_type_name() for node in model.get_ordered_ops()]
+
+
+def test_queries_and_keys_on_integers_stay_close_and_can_saturate_nowhere(
+    project: Callable[..., Path], tiny: Path, tmp_path: Path
+) -> None:
+    plain = shutil.copytree(calibrated(project, tiny, {"samples": 16})[0], tmp_path / "plain")
+    scored, _ = calibrated(project, tiny, {"samples": 16, "attention_scores": True})
+    layers = len([name for name in node_types(scored) if name == "Clamp"]) // 2
+    assert layers == len([name for name in node_types(plain) if name == "ScaledDotProductAttention"]) > 0
+    assert node_types(scored).count("FakeQuantize") == node_types(plain).count("FakeQuantize") + 2 * layers
+    graph = IntegerGraph(variant_folder.weights_path(scored, VARIANT), tmp_path)
+    assert graph.unknown == []
+    assert (
+        graph.product_count
+        == IntegerGraph(variant_folder.weights_path(plain, VARIANT), tmp_path).product_count + layers
+    )
+    texts = ["a text", "two texts of another length", "word " * 40]
+    expected, rows = (
+        loader.load(folder, VARIANT).encode(loader.load(folder, VARIANT).items(texts), 1) for folder in (plain, scored)
+    )
+    assert cosines(rows, expected).min() > 0.99
+    assert not np.array_equal(rows, expected)
+
+
+def test_what_the_scope_leaves_in_floating_point_has_its_scores_there(project: Callable[..., Path], tiny: Path) -> None:
+    row = {"samples": 16, "attention_scores": True, "ignored_scope": {"patterns": [r"layer\.0\.attention\.self\.key"]}}
+    layers = node_types(calibrated(project, tiny, {})[0]).count("ScaledDotProductAttention")
+    scored, _ = calibrated(project, tiny, row)
+    assert node_types(scored).count("Clamp") == 2 * (layers - 1)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the switch is of x86 processors")
+@pytest.mark.parametrize(("largest_key", "is_exact"), [(64, True), (127, False)])
+def test_keys_of_seven_bits_do_not_saturate_without_vnni(tmp_path: Path, largest_key: int, is_exact: bool) -> None:
+    """As `IntegerGraph` says it: OpenVINO told to compute as a processor without VNNI does."""
+    graph = tmp_path / "scores.xml"
+    write_scores(graph, largest_key)
+    assert bool(IntegerGraph(graph, tmp_path).unknown) is not is_exact
+    code = (
+        "import sys, numpy, openvino\n"
+        "core = openvino.Core()\n"
+        "rows = numpy.random.default_rng(0).choice([-127, 127], (2, 1, 8, 64)).astype('float32')\n"
+        "options = [{}, {'LP_TRANSFORMS_MODE': 'NO'}]\n"
+        "f32 = {'INFERENCE_PRECISION_HINT': 'f32'}\n"
+        "got, exact = (core.compile_model(sys.argv[1], 'CPU', f32 | more)(list(rows))[0] for more in options)\n"
+        "print(abs(got - exact).max())\n"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    result = subprocess.run(
+        [sys.executable, "-c", code, graph], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (float(result.stdout) < 1) is is_exact
+
+
+def write_scores(target: Path, largest_key: int) -> None:
+    """Queries times keys of two heads, (1, tokens, 64), quantized as the variant's are."""
+    import openvino
+    from openvino import opset13 as ops
+
+    rows = [ops.parameter([1, -1, 64], dtype=openvino.Type.f32) for _ in range(2)]
+    heads = []
+    for row, largest in zip(rows, (127, largest_key), strict=True):
+        added = ops.add(row, ops.constant(np.float32(0)))
+        cut = ops.reshape(added, ops.constant(np.array([0, 0, 2, 32])), True)
+        heads.append(ops.transpose(cut, ops.constant(np.array([0, 2, 1, 3]))))
+        attention_scores.quantize_values(cut.input(0), added.get_friendly_name(), 127.0, largest)
+    openvino.save_model(openvino.Model([ops.matmul(*heads, False, True)], rows), target, compress_to_fp16=False)
