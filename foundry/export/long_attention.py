@@ -4,7 +4,8 @@ Exported as single operators, attention holds a score for each head and each pai
 
 - over all tokens as one operator that goes by blocks: `MultiHeadAttention` of ONNX Runtime, which does so only without
   a mask, or `ScaledDotProductAttention` of OpenVINO;
-- over near tokens alone (ModernBERT) as products of blocks with their neighbours, of what every runtime has.
+- over near tokens alone (ModernBERT) as products of blocks with their neighbours, of what every runtime has;
+- over the tokens before each (decoders) as `foundry.export.causal_attention` says.
 
 transformers lets a model compute attention by any function that is registered under a name, and its mask as well. A
 model whose attention is of another form, or that does not ask for these functions, is refused here.
@@ -17,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from foundry.base.errors import FoundryError
+from foundry.export import causal_attention
 
 LONG_TOKENS = 1024  # The maximum length above which a model is exported this way; shorter ones keep their bytes.
 NAME = "foundry_long"  # in transformers' registers
@@ -24,7 +26,14 @@ NAME = "foundry_long"  # in transformers' registers
 HIDDEN = -3e4
 ADDED_DIMENSIONS = 8  # A multiple of eight keeps the heads' width one: kernels of GPUs ask for it.
 SMALLEST_BLOCK = 32  # tokens
+# Tokens to each side. With more, short texts are filled up to large blocks: with 256, one of 16 tokens takes 2.5 times
+# as long.
+WIDEST_WINDOW = 128
 TRIED_TOKENS = 64  # of a mask's function, beyond its window
+TRIED_QUERIES = 256  # at most: a window of some thousand tokens has millions of pairs
+
+# Arguments of some architectures' attention: T5's bias of places, and scores that belong to no token.
+ADDED_TO_SCORES = ("position_bias", "s_aux")
 
 Runtime = Literal["onnx", "openvino"]
 
@@ -34,6 +43,8 @@ class Keys(NamedTuple):
 
     bias: Any  # (texts, tokens): 0, or `HIDDEN` at padding
     window: int | None  # None for any distance
+    causal: bool = False  # whether tokens attend to none behind them
+    seen: Any = None  # (1, 1, tokens, tokens), for OpenVINO's causal attention
 
 
 @dataclass
@@ -73,14 +84,19 @@ def mask(mask_function: Callable[..., Any], attention_mask: Any, local_size: int
     """
     import torch
 
-    window = window_of(mask_function, local_size)
+    window, is_causal = window_of(mask_function, local_size)
+    if window is not None and window > WIDEST_WINDOW and not is_causal:
+        raise FoundryError(f"blocks for a window of {window} tokens to both sides would make short texts slow")
     if attention_mask is None:
         raise FoundryError("the model asks for no mask of its padding")
-    return Keys(torch.where(attention_mask, 0.0, HIDDEN), window)
+    needs_mask = is_causal and REGISTER.runtime == "openvino"
+    seen = causal_attention.seen_by(attention_mask.shape[1], window) if needs_mask else None
+    return Keys(torch.where(attention_mask, 0.0, HIDDEN), window, is_causal, seen)
 
 
-def window_of(mask_function: Callable[..., Any], local_size: int | None) -> int | None:
-    """How far two tokens may be apart, tried out; None for any distance.
+def window_of(mask_function: Callable[..., Any], local_size: int | None) -> tuple[int | None, bool]:
+    """How far two tokens may be apart, None for any distance, and whether each attends only to itself and those before
+    it; tried out.
 
     Raises:
         FoundryError: when something else decides.
@@ -88,18 +104,21 @@ def window_of(mask_function: Callable[..., Any], local_size: int | None) -> int 
     import torch
 
     places = np.arange(TRIED_TOKENS + 2 * (local_size or 0))
-    queries, keys = torch.from_numpy(places)[:, None], torch.from_numpy(places)[None, :]
+    tried = np.unique(np.linspace(0, len(places) - 1, TRIED_QUERIES).astype(int))
+    queries, keys = torch.from_numpy(tried)[:, None], torch.from_numpy(places)[None, :]
     try:
-        seen = np.broadcast_to(mask_function(0, 0, queries, keys).numpy(), (len(places), len(places)))
+        seen = np.broadcast_to(mask_function(0, 0, queries, keys).numpy(), (len(tried), len(places)))
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise FoundryError(f"which tokens attend to which is no function of their places: {error}") from error
-    distances = np.abs(places[:, None] - places[None, :])
-    if seen.all():
-        return None
+    before = tried[:, None] - places[None, :]
+    is_causal = not seen[before < 0].any()
+    distances = np.where(before < 0, len(places), before) if is_causal else np.abs(before)
+    if seen[distances < len(places)].all():
+        return None, is_causal
     window = int(distances[seen].max())
     if not np.array_equal(seen, distances <= window) or window >= len(places) - 1:
-        raise FoundryError("its tokens do not attend to others in both directions alike, as attention by blocks does")
-    return window
+        raise FoundryError("which of its tokens attend to which is neither a distance nor the order of tokens")
+    return window, is_causal
 
 
 def attention(
@@ -110,7 +129,7 @@ def attention(
     attention_mask: Any,
     scaling: float | None = None,
     softcap: float | None = None,
-    **_: Any,
+    **further: Any,
 ) -> tuple[Any, None]:
     """What transformers asks for in the place of attention. Query, key and value are (texts, heads, tokens, width); the
     result is (texts, tokens, heads, width).
@@ -118,14 +137,21 @@ def attention(
     Raises:
         FoundryError: when it is attention of another form.
     """
-    if not isinstance(attention_mask, Keys) or softcap or query.dim() != 4:
+    added = [name for name in ADDED_TO_SCORES if further.get(name) is not None]
+    if not isinstance(attention_mask, Keys) or softcap or added or query.dim() != 4:
         raise FoundryError("its attention takes more than a mask of padding and a window")
     REGISTER.calls += 1
+    scale = float(query.shape[-1]) ** -0.5 if scaling is None else float(scaling)
+    if attention_mask.causal and REGISTER.runtime == "onnx":
+        return causal_attention.by_onnx_runtime(
+            query, key, value, attention_mask.bias, scale, attention_mask.window
+        ), None
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    scale = float(query.shape[-1]) ** -0.5 if scaling is None else float(scaling)
-    if attention_mask.window is not None:
+    if attention_mask.causal:
+        rows = causal_attention.by_openvino(query, key, value, attention_mask.bias, scale, attention_mask.seen)
+    elif attention_mask.window is not None:
         rows = near(query, key, value, attention_mask.bias, scale, attention_mask.window)
     elif REGISTER.runtime == "onnx":
         rows = by_onnx_runtime(query, key, value, attention_mask.bias, scale)

@@ -15,6 +15,7 @@ COPIES_OF_SCORES = 6  # what ONNX Runtime holds of the attention's scores at onc
 TOKENS_IN_BLOCKS = (
     320  # with which each token's scores, keys and values are held at once where attention goes by blocks
 )
+PAIRS_IN_NUMBER = 4  # OpenVINO's graphs of decoders keep a byte for each pair of tokens, for all texts together
 COPIES_OF_STATES = 12  # of a token's state: its input, query, key, value and output, and the feed-forward layer's
 PROCESS_BYTES = 1_500_000_000  # of the libraries, and what runtimes keep beside weights and inputs
 COPIES_OF_WEIGHTS = 3  # the file that is read, the runtime's own order of it, and what is made of it meanwhile
@@ -29,8 +30,8 @@ CGROUPS = (
 def input_bytes(folder: Path, rows: int, tokens: int, written_out: bool = True) -> int:
     """What a batch of so many `rows`, padded to so many `tokens`, takes in the model of a folder, at its most.
 
-    Without attention `written_out` (as torch computes it by default, and graphs of models of long texts), nothing grows
-    with the square of the length.
+    Without attention `written_out` (as torch computes it by default, and graphs of models of long texts), nothing of a
+    head grows with the square of the length.
     """
     config = checkpoint_folder.config(folder)
     config = config.get("text_config") or config
@@ -45,7 +46,8 @@ def input_bytes(folder: Path, rows: int, tokens: int, written_out: bool = True) 
         numbers += tokens * TOKENS_IN_BLOCKS * COPIES_OF_SCORES * heads
     if checkpoint_folder.task(folder) == "fill-mask":
         numbers += 3 * tokens * _number(config, 32_000, "vocab_size")
-    return rows * numbers * BYTES_PER_NUMBER
+    shared = 0 if written_out else tokens**2 // PAIRS_IN_NUMBER
+    return (rows * numbers + shared) * BYTES_PER_NUMBER
 
 
 def _number(config: dict[str, object], default: int, *names: str) -> int:

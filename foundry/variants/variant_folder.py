@@ -25,6 +25,9 @@ BUILT = checkpoint_folder.BUILT
 TORCH_SETTINGS = ("attn_implementation", "dtype", "torch_dtype")
 HEAD = "head"  # the key of built.json
 ATTENTION, BY_BLOCKS = "attention", "by blocks"  # a key of built.json, and what it says where memory grows linearly
+WRITTEN_OUT = (
+    "written out"  # what it says where that was lost: a processor's GroupQueryAttention in fp16 holds all scores
+)
 RECORDS = (SOURCE_RECORD, SKIPPED, SEARCHED, BUILT)  # They describe one variant, so another one does not inherit them.
 
 
