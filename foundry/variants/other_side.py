@@ -1,0 +1,41 @@
+"""Beside a model that is one side of a Router: the other side, by which its queries or documents are embedded.
+
+Nothing is built from it. torch embeds by it what the model's own side is compared with.
+"""
+
+from pathlib import Path
+
+from foundry_runtime.router import Role
+
+from foundry.base import files
+from foundry.variants import checkpoint_folder
+
+ROLE = "role"
+NAMES = {"query": "queries", "document": "documents"}
+
+
+def opposite(role: Role) -> Role:
+    """Documents for queries, and queries for documents."""
+    return "document" if role == "query" else "query"
+
+
+def write(out: Path, folder: Path, own: Role | None, trusted: bool) -> None:
+    """Make the folder `out` with the files of the other side, and a record of which that is; with a record alone, that
+    there is none, where the model itself is no side.
+
+    Args:
+        folder: The other side, where there is one.
+        own: Which side the model itself is.
+        trusted: Whether the code in the folder may run.
+    """
+    with files.replacing_folder(out) as partial:
+        for name in files.files_below(folder) if own is not None else ():
+            files.copy(folder / name, partial / name)
+        role = None if own is None else opposite(own)
+        files.write_json(partial / checkpoint_folder.SOURCE_RECORD, {ROLE: role, "trust_remote_code": trusted})
+
+
+def read(folder: Path) -> Role | None:
+    """Which side a folder holds; None where it holds none."""
+    role: Role | None = files.read_json(folder / checkpoint_folder.SOURCE_RECORD)[ROLE]
+    return role
