@@ -118,8 +118,12 @@ def test_sentence_transformers_gives_torchs_numbers(clone: Path, expected: dict[
     )
     assert abs(queries.encode_query(TEXTS) - expected["query"]).max() < 1e-4
     assert abs(corpus.encode_document(TEXTS) - expected["document"]).max() < 1e-4
-    # As one model again, whose prompts are those of its sides.
-    whole = SentenceTransformer(modules=[Router.for_query_document([*queries], [*corpus])], prompts=PROMPTS)
+    # As one model again, as docs/models.md has it.
+    whole = SentenceTransformer(
+        modules=[Router.for_query_document([*queries], [*corpus])],
+        prompts={"query": queries.prompts["query"], "document": corpus.prompts["document"]},
+        similarity_fn_name=corpus.similarity_fn_name,
+    )
     for role in ROLES:
         assert abs(getattr(whole, f"encode_{role}")(TEXTS) - expected[role]).max() < 1e-4
 
