@@ -14,7 +14,7 @@ from benchmarks import projects
 from foundry.base import files
 from foundry.variants import naming
 from tests.support import routers
-from tests.support.pipeline import dvc, ran
+from tests.support.pipeline import dvc, foundry, ran
 from tests.support.projects import LOOSE
 from tests.support.texts import documents
 
@@ -126,6 +126,39 @@ def test_sentence_transformers_gives_torchs_numbers(clone: Path, expected: dict[
     )
     for role in ROLES:
         assert abs(getattr(whole, f"encode_{role}")(TEXTS) - expected[role]).max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def joined(clone: Path) -> Path:
+    """Both published sides in one folder."""
+    folder = clone.parent / "joined"
+    foundry(clone, "join", "artifacts/hub/query", "artifacts/hub/document", str(folder))
+    return folder
+
+
+@pytest.mark.usefixtures("graphs_load")
+@pytest.mark.parametrize("variant", ["torch", *EXACT])
+def test_joined_they_are_one_model(joined: Path, expected: dict[str, np.ndarray], variant: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    options: dict[str, Any] = {}
+    if variant != "torch":
+        options = {"backend": naming.backend(variant), "model_kwargs": naming.model_kwargs(variant)}
+    model = SentenceTransformer(str(joined), device="cpu", **options)
+    for role in ROLES:
+        assert abs(getattr(model, f"encode_{role}")(TEXTS) - expected[role]).max() < 1e-4
+    runtime = RoutedEmbedder(Embedder(joined / "query"), Embedder(joined / "document"))
+    for role in ROLES:
+        assert abs(getattr(runtime, f"encode_{role}")(TEXTS) - expected[role]).max() < 1e-4
+
+
+@pytest.mark.usefixtures("graphs_load")
+def test_the_lines_of_the_joined_card_run(joined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(joined.parent)
+    [lines] = [block.partition("```")[0] for block in (joined / "README.md").read_text().split("```python\n")[1:]]
+    scope: dict[str, Any] = {}
+    exec(lines, scope)
+    assert (len(scope["queries"]), len(scope["documents"])) == (1, 2)
 
 
 @pytest.mark.parametrize("variant", EXACT)
