@@ -272,7 +272,7 @@ def fetch(model: str, settings: Download, out: Path, out_of_other_side: Path | N
             loaded = load(partial, model, settings, adapter)
         check_other_side(scratch / "other side", model, settings, fetched, loaded)
         if out_of_other_side is not None:
-            other_side.write(out_of_other_side, scratch / "other side", settings.side, trusted)
+            other_side.write(out_of_other_side, scratch / "other side", settings.side, loaded.kind, trusted)
         if adapter is not None:
             origin["adapter"] = adapter.sha256
             if fetched.adapter is not None:

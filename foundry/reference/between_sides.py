@@ -5,6 +5,7 @@ validation texts by torch, and what retrieval tasks ask it for, and these are fr
 compared with torch's other side: two variants together move a similarity by what each moves it.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,18 +58,30 @@ def task_texts(task: Task, role: Role) -> list[str]:
 
 def freeze(folder: Path, texts: Sequence[str], tasks: Mapping[str, Task], batch_size: int) -> OtherSide | None:
     """The embeddings that the other side in `folder` gives by torch; None of a model that is no side of a Router."""
-    role = other_side.read(folder)
-    if role is None:
+    side = other_side.read(folder)
+    if side is None:
         return None
-    variant = loader.load(folder, "torch")
-    if not isinstance(variant, EmbeddingVariant):
-        raise TypeError(f"no sides of a {variant.kind}")
-    asked = {name: task_texts(task, role) for name, task in tasks.items()}
+    variant = _load(folder, side)
+    asked = {name: task_texts(task, side.role) for name, task in tasks.items()}
     return OtherSide(
-        role,
+        side.role,
         variant.embed(texts, batch_size),
         {name: variant.embed(group, batch_size) for name, group in asked.items() if group},
     )
+
+
+def _load(folder: Path, side: other_side.OtherSide) -> EmbeddingVariant:
+    """The other side by torch; it may be a table of words, of which there is no variant that `loader` would load."""
+    import sentence_transformers
+
+    with loader.errors_only(logging.getLogger("sentence_transformers")):
+        model = getattr(sentence_transformers, side.kind)(
+            str(folder), device="cpu", local_files_only=True, trust_remote_code=side.trust_remote_code
+        )
+    variant = loader.CLASSES[side.kind](model)
+    if not isinstance(variant, EmbeddingVariant):
+        raise TypeError(f"no sides of a {side.kind}")
+    return variant
 
 
 def write(folder: Path, side: OtherSide) -> None:

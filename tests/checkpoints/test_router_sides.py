@@ -93,7 +93,7 @@ def test_both_sides_name_the_same_checkpoint_and_have_each_other_beside_them(
         out, other = tmp_path / role, tmp_path / f"beside {role}"
         download.main("tiny", settings_file("download"), out, other)
         names.append(files.read_json(out / "source.json")["source"]["side"]["router"])
-        assert other_side.read(other) == opposite
+        assert other_side.read(other) == (opposite, "SentenceTransformer", False)
         rows = rows_of(loader.load(other, "torch").model, "encode")
         assert np.array_equal(rows, rows_of(whole.model, f"encode_{opposite}"))
     assert names[0] == names[1]

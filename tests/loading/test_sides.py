@@ -18,10 +18,11 @@ from tests.support.texts import documents
 
 pytestmark = pytest.mark.slow
 
-# A transformer for each side of a SparseEncoder; documents beside a table of vectors; one of two heads.
+# A transformer for each side of a SparseEncoder; documents beside a table of vectors, or of weights; one of two heads.
 MAKERS: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "sparse": (routers.make_two_sparse, "query"),
     "static": (routers.make_static_queries, "document"),
+    "free": (routers.make_inference_free, "document"),
     "heads": (routers.make_with_heads, "query"),
 }
 TEXTS = [*documents()[:6], "a short query", "", "the the the"]

@@ -35,7 +35,7 @@ def test_similarities_are_those_of_sentence_transformers(name: str) -> None:
 
 @pytest.mark.parametrize("own", ["query", "document"])
 def test_the_other_side_embeds_texts_and_its_part_of_a_search(checkpoint: Path, tmp_path: Path, own: Any) -> None:
-    other_side.write(tmp_path / "other", checkpoint, own, trusted=False)
+    other_side.write(tmp_path / "other", checkpoint, own, "SentenceTransformer", trusted=False)
     frozen = between_sides.freeze(tmp_path / "other", TEXTS, {"search": SEARCH, "sts": SIMILARITY}, batch_size=2)
     assert frozen is not None
     between_sides.write(tmp_path, frozen)
@@ -51,7 +51,7 @@ def test_the_other_side_embeds_texts_and_its_part_of_a_search(checkpoint: Path, 
 
 
 def test_a_model_that_is_no_side_has_nothing_frozen(checkpoint: Path, tmp_path: Path) -> None:
-    other_side.write(tmp_path / "other", checkpoint, None, trusted=False)
+    other_side.write(tmp_path / "other", checkpoint, None, "SentenceTransformer", trusted=False)
     assert between_sides.freeze(tmp_path / "other", TEXTS, {}, batch_size=2) is None
     assert between_sides.read(tmp_path) is None
 
