@@ -15,7 +15,7 @@ CONTENTS = {
     "Building": ("build", "ui"),
     "Settings": ("check-params", "add", "outdated"),
     "Results": ("recommend", "compare", "changelog"),
-    "Files": ("audit", "verify", "prune"),
+    "Files": ("audit", "verify", "join", "prune"),
     "Scheduled rebuilds": ("bundle",),
     "Several machines": ("cluster",),
 }

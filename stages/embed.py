@@ -7,8 +7,8 @@ from foundry.reference import freezing
 from foundry.reference.settings import Embed
 
 
-def main(settings_file: Path, torch: Path, validation_texts: Path, tasks: Path, out: Path) -> None:
-    freezing.build(torch, validation_texts, tasks, settings.read(settings_file, Embed).batch_size, out)
+def main(settings_file: Path, torch: Path, other_side: Path, validation_texts: Path, tasks: Path, out: Path) -> None:
+    freezing.build(torch, other_side, validation_texts, tasks, settings.read(settings_file, Embed).batch_size, out)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from foundry.checkpoints.settings_types import ARGUMENTS
 from foundry.variants import checkpoint_folder
 
 OURS = "sentence_transformers."
+TABLES = ("StaticEmbedding", TABLE)
 # Packages whose models look like Sentence Transformers' own.
 PACKAGES = {
     "pylate": "PyLate's, of which Sentence Transformers reads its Dense alone, in a MultiVectorEncoder",
@@ -84,7 +85,7 @@ def elsewhere(folder: Path) -> dict[str, str]:
     return {reference: where for reference, where in references.items() if "--" in reference}
 
 
-def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
+def check(folder: Path, model: str, code: list[str], trusted: bool, may_be_table: bool = False) -> None:
     """Check that nothing would run that may not.
 
     Args:
@@ -92,6 +93,7 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
         model: Its name in params.yaml.
         code: The Python files that its source has.
         trusted: Whether the checkpoint's own code may run.
+        may_be_table: Whether its first module may look words up in a table, because nothing is exported of it.
 
     Raises:
         FoundryError: naming what would run, and what to do.
@@ -109,6 +111,8 @@ def check(folder: Path, model: str, code: list[str], trusted: bool) -> None:
     of_model = len(structure.module_rows(folder))  # those behind these are inside of Routers
     needs = [f"{where}: {reference}" for reference, where in named.items()]
     for position, name in enumerate(types):
+        if may_be_table and not position and name.startswith(OURS) and name.rpartition(".")[2] in TABLES:
+            continue
         if name.startswith(OURS):
             _check_module_type(name, position, is_inside=position >= of_model)
         elif name == PYLATE_DENSE and position and checkpoint_folder.kind(folder) == "MultiVectorEncoder":

@@ -26,6 +26,7 @@ from foundry.checkpoints import (
     other_repository,
     pair_templates,
     record,
+    router_sides,
     structure,
     tokenizer,
     unsupported,
@@ -36,7 +37,7 @@ from foundry.checkpoints.loading import Loaded
 from foundry.checkpoints.settings import Download
 from foundry.data import sources
 from foundry.data.settings import HubSource, PackageSource, PathSource
-from foundry.variants import checkpoint_folder, model_card, variant_folder
+from foundry.variants import checkpoint_folder, model_card, other_side, variant_folder
 from foundry.variants.checkpoint_folder import Kind
 
 
@@ -118,7 +119,9 @@ def check_loadable(folder: Path) -> None:
         raise FoundryError(f"{root} has no weights: expected one of {', '.join(checkpoint_folder.TORCH_WEIGHTS)}")
 
 
-def check_code(folder: Path, model: str, python: list[str], settings: Download) -> dict[str, str]:
+def check_code(
+    folder: Path, model: str, python: list[str], settings: Download, may_be_table: bool = False
+) -> dict[str, str]:
     """Say loudly which code of the checkpoint's will run, or check that none can; give where other code came from.
 
     Raises:
@@ -128,7 +131,7 @@ def check_code(folder: Path, model: str, python: list[str], settings: Download) 
     if settings.trust_remote_code and settings.code_revision is not None:
         other = other_repository.fetch(folder, model, settings.code_revision)
         python = sorted({*python, *(path.as_posix() for path in files.files_below(folder) if path.suffix == ".py")})
-    code.check(folder, model, python, settings.trust_remote_code)
+    code.check(folder, model, python, settings.trust_remote_code, may_be_table)
     if settings.trust_remote_code and python:
         say(f"{model}: ", ("runs the checkpoint's own code", "bold red"), f": {', '.join(python)}")
     return other
@@ -222,8 +225,32 @@ def failures_in(folder: Path, name: str) -> Iterator[None]:
         raise FoundryError(" ".join(message.split("\n"))) from error
 
 
-def fetch(model: str, settings: Download, out: Path) -> None:
+def check_other_side(folder: Path, model: str, settings: Download, fetched: Fetched, own: Loaded) -> None:
+    """Check the side of a Router that is not built as strictly as the one that is: torch runs it.
+
+    Raises:
+        FoundryError: when it does not load, is not whole, or gives other dimensions.
+    """
+    if settings.side is None:
+        return
+    role = other_side.opposite(settings.side)
+    with failures_in(folder, f"the checkpoint's side for {other_side.NAMES[role]}"):
+        router_sides.check_plain(folder, role)
+        check_code(folder, model, fetched.code, settings, may_be_table=True)
+        if router_sides.is_transformer(folder):
+            loaded = load(folder, model, settings, None)
+        else:  # a table of words, which is no model that could be built
+            kind: Kind = own.kind
+            loaded = loading.load(folder, kind, settings.trust_remote_code, kind_is_set=settings.kind is not None)
+            weights.check(folder, loaded)
+            weights.check_numbers(loaded)
+        router_sides.check_dimensions(own, loaded)
+
+
+def fetch(model: str, settings: Download, out: Path, out_of_other_side: Path | None = None) -> None:
     """Make the folder `out`: the checkpoint's needed files, and a record of where they come from, with their hashes.
+
+    `out_of_other_side` becomes a folder with the other side of a Router, where one side is built; else with none.
 
     Raises:
         FoundryError: when the checkpoint cannot be had, or is not one that can be built from.
@@ -233,8 +260,9 @@ def fetch(model: str, settings: Download, out: Path) -> None:
         scratch = Path(temporary)
         with failures_in(partial, "the checkpoint"):
             fetched = fetch_source(settings.source, partial, trusted, settings.adapter)
+            origin = fetched.origin | router_sides.keep(partial, model, settings, scratch / "other side")
             choose_adapter(partial, model, settings, fetched)
-            origin = fetched.origin | fetch_base(partial, model, settings, scratch / "base")
+            origin |= fetch_base(partial, model, settings, scratch / "base")
             adapter = adapters.set_aside(partial, adapters.transformer_path(partial), scratch / "adapter", model)
             if (clip_path := clip.path_in(partial)) is not None and settings.kind in (None, "SentenceTransformer"):
                 origin["left_out"] = clip.keep_text_tower(partial, clip_path, model)
@@ -242,6 +270,9 @@ def fetch(model: str, settings: Download, out: Path) -> None:
             if other := check_code(partial, model, fetched.code, settings):
                 origin["code"] = other
             loaded = load(partial, model, settings, adapter)
+        check_other_side(scratch / "other side", model, settings, fetched, loaded)
+        if out_of_other_side is not None:
+            other_side.write(out_of_other_side, scratch / "other side", settings.side, loaded.kind, trusted)
         if adapter is not None:
             origin["adapter"] = adapter.sha256
             if fetched.adapter is not None:

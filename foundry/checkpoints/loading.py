@@ -1,6 +1,7 @@
 """The checkpoint as Sentence Transformers loads it: once, on the CPU, with what transformers says of its weights."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ def output(model: Any, role: Role | None = None) -> Any:
     transformer, task = sides.transformer(model), {} if role is None else {"task": role}
     length = sides.max_seq_length(model)
     with failures("the model loads, and does not embed a text"), without_warnings(up_to=logging.ERROR):
-        if length is not None and length > checkpoint_folder.NO_LIMIT:
+        # A table of words says infinity, and takes no other length.
+        if length is not None and checkpoint_folder.NO_LIMIT < length < math.inf:
             transformer.max_seq_length = (
                 FEW_TOKENS  # tokenizers do not take a number that large, which download replaces
             )

@@ -16,8 +16,8 @@ from foundry.variants import checkpoint_folder
 OURS = "sentence_transformers."
 KNOWN_TABLE_SETTINGS = {"frozen"}
 SAVED_APART = (
-    "Save each side as a model of its own, and build both: for name, route in model[0].sub_modules.items(): "
-    "{kind}(modules=[*route, *list(model)[1:]]).save_pretrained(name)"
+    "Build each side as a model of its own: two rows of the same source, one with `side: query` and one with "
+    "`side: document`"
 )
 
 
@@ -54,7 +54,7 @@ def check(folder: Path, kind: str | None) -> None:
     if sides.query_table is not None:
         _check_table(folder, sides, sides.query_table)
     elif sides.query[0] != sides.document[0]:
-        raise FoundryError(f"{folder} has a Router. {_two_graphs(sides, kind)}")
+        raise FoundryError(f"{folder} has a Router. {_two_graphs(sides)}")
 
 
 def _check_table(folder: Path, sides: Sides, path: str) -> None:
@@ -69,6 +69,15 @@ def _check_table(folder: Path, sides: Sides, path: str) -> None:
             f"{folder} has a Router that looks queries up in a table of sparse weights, and its documents go through "
             "no SpladePooling: they have nothing to be compared by"
         )
+    check_table_settings(folder, path)
+
+
+def check_table_settings(folder: Path, path: str) -> None:
+    """Check that a table of weights in the folder `path` of a checkpoint loads nothing from elsewhere.
+
+    Raises:
+        FoundryError: naming the setting.
+    """
     config = folder / path / "config.json"
     settings: dict[str, Any] = integrity.read_json(config) if config.is_file() else {}
     # `path` would load a file from anywhere, or from the Hub.
@@ -79,17 +88,15 @@ def _check_table(folder: Path, sides: Sides, path: str) -> None:
         )
 
 
-def _two_graphs(sides: Sides, kind: str | None) -> str:
+def _two_graphs(sides: Sides) -> str:
     """Why a Router's two sides are not built, and what can be done instead."""
     query, document = class_name(sides.query[0]), class_name(sides.document[0])
-    is_sparse = any(class_name(row) == "SpladePooling" for row in sides.document)
-    apart = SAVED_APART.format(kind=kind or ("SparseEncoder" if is_sparse else "SentenceTransformer"))
     if query == document:
         return (
             f"It has a {query} for queries and another for documents, each with a graph of its own, and a variant is "
-            f"one graph. {apart}"
+            f"one graph. {SAVED_APART}"
         )
     return (
         f"Queries go through a {query} and documents through a {document}, and what is built is one transformer for "
-        f"both, or a {TABLE} for queries. {apart}"
+        f"both, or a {TABLE} for queries. A row with `side: document` builds the {document} as a model of its own"
     )

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from foundry_runtime.router import Role
 from pydantic import Field, StringConstraints
 
 from foundry.base.settings import Revision, Section
@@ -22,6 +23,11 @@ class Download(Section):
     adapter: NonEmpty | None = Field(
         default=None,
         description="Where a source ships several adapters (LoRA), each in a folder of its own: that which is merged.",
+    )
+    side: Role | None = Field(
+        default=None,
+        description="Of a checkpoint with a Router, the side that is built as a model of its own: what queries go "
+        "through, or documents. Each side is a row of its own, with the same source.",
     )
     base: Source | None = Field(
         default=None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from foundry_runtime.router import Role
 
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
@@ -33,6 +34,9 @@ def main(
     adapter: Annotated[
         str | None, typer.Option(help="The folder of an adapter, where SOURCE ships several; it is merged.")
     ] = None,
+    side: Annotated[
+        Role | None, typer.Option(help="Of a SOURCE with a Router, the side that is built: query or document.")
+    ] = None,
     repo: Annotated[str | None, typer.Option(help="Where on the Hub to publish it: needed with `to: hub`.")] = None,
 ) -> None:
     from foundry.base import files
@@ -44,7 +48,7 @@ def main(
         raise FoundryError(f"--base-revision {base_revision} is of a base, and there is no --base")
     of_base = None if base is None else adding.resolve(base, base_revision, "--base-revision")
     origin = adding.resolve(source, revision)
-    model = adding.NewModel(name, origin, kind, trust_remote_code, skip or [], repo, of_base, adapter)
+    model = adding.NewModel(name, origin, kind, trust_remote_code, skip or [], repo, of_base, adapter, side)
     # As bytes, so that line breaks stay as they are. Both are edited and checked before either is written.
     edited: dict[Path, str] = {reading.PARAMS: adding.with_model(reading.PARAMS.read_bytes().decode(), model)}
     if artifacts.PIPELINE.is_file():

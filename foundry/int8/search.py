@@ -155,7 +155,8 @@ class _Trials:
         recall = closeness.recall_of_neighbours(similarity, token_rows.similarities(expected, counts))
         ratio = None
         if self._tasks and every == 1:
-            scores = scoring.score_tasks(loaded, self._expected.batch_size, self._tasks, self._texts, embeddings)
+            other, batch_size = self._expected.other_side, self._expected.batch_size
+            scores = scoring.score_tasks(loaded, batch_size, self._tasks, self._texts, embeddings, other)
             ratio = min((score / self._expected.scores[name] for name, score in scores.items()), default=None)
         return {
             "mean_cosine": float(cosine.mean()),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foundry_runtime.router import Role
 from pydantic import TypeAdapter, ValidationError
 
 from foundry.base import yaml_editing
@@ -30,12 +31,15 @@ class NewModel(NamedTuple):
     repo: str | None  # where `publish` sends it
     base: HubSource | PathSource | PackageSource | None = None  # of an adapter
     adapter: str | None = None  # of several that the source ships
+    side: Role | None = None  # of the source's Router
 
     def row(self) -> dict[str, Any]:
         """Its row in params.yaml: what is not the default."""
         row: dict[str, Any] = {"source": self.source.model_dump()}
         if self.adapter is not None:
             row["adapter"] = self.adapter
+        if self.side is not None:
+            row["side"] = self.side
         if self.base is not None:
             row["base"] = self.base.model_dump()
         if self.kind is not None:

@@ -62,6 +62,16 @@ def references_to_variants(params: Params) -> list[str]:
     return lines
 
 
+def sides(params: Params) -> list[str]:
+    """A side of a Router is taken from a whole checkpoint: not from an adapter, which belongs to one transformer."""
+    return [
+        f"models.{model}.side: {row.side} does not go with {key}, which is of one transformer"
+        for model, row in params.models.items()
+        for key in ("adapter", "base")
+        if row.side is not None and getattr(row, key) is not None
+    ]
+
+
 def repositories(params: Params) -> list[str]:
     """A repository belongs to a model that exists, and to no other; with `to: hub` every model has a repository."""
     lines = []
@@ -81,4 +91,6 @@ def repositories(params: Params) -> list[str]:
     return lines
 
 
-RULES: tuple[Callable[[Params], list[str]], ...] = (variant_names, merged_rows, references_to_variants, repositories)
+RULES: tuple[Callable[[Params], list[str]], ...] = (
+    variant_names, merged_rows, references_to_variants, sides, repositories,
+)  # fmt: skip

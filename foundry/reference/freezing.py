@@ -12,6 +12,7 @@ from foundry.data.labelled import Task
 from foundry.loading import loader
 from foundry.loading.variant import LoadedVariant, PairVariant
 from foundry.reference import (
+    between_sides,
     coverage,
     lengths,
     memory_needed,
@@ -21,15 +22,21 @@ from foundry.reference import (
     scripts,
     token_rows,
 )
+from foundry.reference.between_sides import OtherSide
 from foundry.reference.hard_texts import make_hard_texts
 from foundry.reference.reference import Reference, less_offsets
 
 
 def freeze_reference(
-    torch: LoadedVariant, folder: Path, texts: list[str], tasks: dict[str, Task], batch_size: int
+    torch: LoadedVariant,
+    folder: Path,
+    texts: list[str],
+    tasks: dict[str, Task],
+    batch_size: int,
+    other: OtherSide | None = None,
 ) -> Reference:
     """The reference that a torch model gives on the validation texts and tasks. Of the hard texts and lengths, those
-    are left out for which there is no memory.
+    are left out for which there is no memory. `other` is the other side, where the model is one side of a Router.
 
     Raises:
         FoundryError: when torch itself gives NaN or infinity, scores nothing on a task, or would not have the memory
@@ -50,7 +57,7 @@ def freeze_reference(
     if bad := [text for text, rows in zip(texts, rows_of_texts, strict=True) if not np.isfinite(rows).all()]:
         raise FoundryError(f"torch itself gives NaN or infinity for {len(bad)} texts, such as {bad[0][:80]!r}")
     offsets = label_offsets(torch, embeddings)
-    scores = scoring.score_tasks(torch, batch_size, tasks, texts, embeddings)
+    scores = scoring.score_tasks(torch, batch_size, tasks, texts, embeddings, other)
     for name, score in scores.items():
         if not score > 0:
             raise FoundryError(
@@ -72,6 +79,7 @@ def freeze_reference(
         hard_texts_left_out=left_out,
         counts=counts,
         hard_counts=hard_counts,
+        other_side=other,
         coverage=coverage.freeze(
             torch,
             texts,
@@ -100,8 +108,10 @@ def label_offsets(torch: LoadedVariant, rows: np.ndarray) -> list[float]:
     return [float(mean) for mean in rows.reshape(-1, torch.model.num_labels).mean(axis=0, dtype=np.float64)]
 
 
-def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out: Path) -> None:
+def build(torch: Path, other_side: Path, validation_texts: Path, tasks: Path, batch_size: int, out: Path) -> None:
     """Write the reference of the model in `torch` to the folder `out`.
+
+    `other_side` holds the other side, where the model is one side of a Router.
 
     Raises:
         FoundryError: when Sentence Transformers cannot load the model, and as `freeze_reference` does.
@@ -112,7 +122,8 @@ def build(torch: Path, validation_texts: Path, tasks: Path, batch_size: int, out
     except loader.load_errors() as error:
         raise FoundryError(f"{torch} does not load with Sentence Transformers: {error}") from error
     labelled: dict[str, Task] = files.read_json(tasks)
-    result = freeze_reference(model, torch, texts, labelled, batch_size)
+    other = between_sides.freeze(other_side, texts, labelled, batch_size)
+    result = freeze_reference(model, torch, texts, labelled, batch_size, other)
     with files.replacing_folder(out) as partial:
         reference.write(partial, result)
     width = result.embeddings.shape[1]

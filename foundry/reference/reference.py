@@ -9,7 +9,8 @@ import numpy as np
 
 from foundry.base import files
 from foundry.loading.items import first_tokenizer_input, make_items
-from foundry.reference import closeness, coverage, queries, token_rows
+from foundry.reference import between_sides, closeness, coverage, queries, token_rows
+from foundry.reference.between_sides import OtherSide
 from foundry.reference.coverage import Coverage
 from foundry.reference.queries import Queries
 from foundry.reference.scripts import Scripts
@@ -38,6 +39,7 @@ class Reference:
     # How many rows each text has of `embeddings`, and each hard text of `hard_embeddings`; empty where each has one.
     counts: list[int] = field(default_factory=list)
     hard_counts: list[int] = field(default_factory=list)
+    other_side: OtherSide | None = None  # where the model is one side of a Router
 
     def rows_of(self, places: Sequence[int]) -> np.ndarray:
         """Torch's rows of the validation texts at these places, (rows, dimensions)."""
@@ -124,6 +126,8 @@ def write(folder: Path, reference: Reference) -> None:
         record |= {"counts": reference.counts, "hard_counts": reference.hard_counts}
     files.write_json(folder / "reference.json", record)
     coverage.write(folder, reference.coverage)
+    if reference.other_side is not None:
+        between_sides.write(folder, reference.other_side)
 
 
 def read(folder: Path) -> Reference:
@@ -137,5 +141,6 @@ def read(folder: Path) -> Reference:
             hard_embeddings=arrays["hard"],
             coverage=coverage.read(folder),
             queries=queries.read(folder),
+            other_side=between_sides.read(folder),
             **record,
         )

@@ -9,6 +9,8 @@ from foundry.data.labelled import Task
 from foundry.loading.multi_vector import MultiVectorVariant
 from foundry.loading.prompts import Method
 from foundry.loading.variant import EmbeddingVariant, LoadedVariant, PairVariant
+from foundry.reference import between_sides
+from foundry.reference.between_sides import OtherSide
 
 
 class CachedEncoder:
@@ -20,6 +22,7 @@ class CachedEncoder:
     def __init__(self, variant: EmbeddingVariant, batch_size: int) -> None:
         self._variant, self._batch_size = variant, batch_size
         self._embeddings: dict[tuple[str, str | None, str], np.ndarray] = {}
+        self._of_other_side: dict[tuple[str, str], np.ndarray] = {}
         # All else that evaluators ask a model for.
         self.similarity_fn_name = variant.model.similarity_fn_name
         self.similarity = variant.model.similarity
@@ -28,6 +31,11 @@ class CachedEncoder:
     def remember(self, texts: Sequence[str], embeddings: np.ndarray) -> None:
         """Take embeddings (texts, dimensions) that `encode` gave for these texts without a prompt."""
         self._embeddings |= {("encode", None, text): row for text, row in zip(texts, embeddings, strict=True)}
+
+    def remember_other_side(self, task: Task, name: str, other: OtherSide) -> None:
+        """Take what the other side of a Router gave for its part of a retrieval task."""
+        method, texts = f"encode_{other.role}", between_sides.task_texts(task, other.role)
+        self._of_other_side = {(method, text): row for text, row in zip(texts, other.tasks[name], strict=True)}
 
     def encode(self, sentences: Sequence[str], **options: Any) -> Any:
         """As SentenceTransformer.encode, of whose options `prompt` and `convert_to_tensor` count."""
@@ -44,6 +52,9 @@ class CachedEncoder:
     def _embed(self, method: Method, sentences: Sequence[str], options: dict[str, Any]) -> Any:
         import torch
 
+        if any(method == of_other for of_other, _ in self._of_other_side):
+            given = np.stack([self._of_other_side[method, text] for text in sentences])
+            return torch.from_numpy(given) if options.get("convert_to_tensor") else given
         prompt = options.get("prompt")
         # Without prompts a model embeds queries and documents alike, and what is known of one serves all.
         group = method if prompt or self._variant.has_prompts else "encode"
@@ -56,11 +67,17 @@ class CachedEncoder:
 
 
 def score_tasks(
-    variant: LoadedVariant, batch_size: int, tasks: Mapping[str, Task], texts: Sequence[str], embeddings: np.ndarray
+    variant: LoadedVariant,
+    batch_size: int,
+    tasks: Mapping[str, Task],
+    texts: Sequence[str],
+    embeddings: np.ndarray,
+    other: OtherSide | None = None,
 ) -> dict[str, float]:
     """Each task's score by a variant of any kind.
 
-    `embeddings` are those of the `texts`, and are not made again where a task asks for one of these texts.
+    `embeddings` are those of the `texts`, and are not made again where a task asks for one of these texts. `other` is
+    the other side of a Router, which embeds its part of retrieval tasks.
     """
     if isinstance(variant, PairVariant):
         return score_pairs(variant, batch_size, tasks)
@@ -71,7 +88,7 @@ def score_tasks(
     encoder = CachedEncoder(variant, batch_size)
     if not variant.has_prompts:  # With prompts, the evaluators say themselves which text is a query.
         encoder.remember(texts, embeddings)
-    return score_embeddings(encoder, tasks)
+    return score_embeddings(encoder, tasks, other)
 
 
 def score_pairs(variant: PairVariant, batch_size: int, tasks: Mapping[str, Task]) -> dict[str, float]:
@@ -138,7 +155,9 @@ def reranking_samples(task: Task) -> list[dict[str, Any]]:
     return samples
 
 
-def score_embeddings(encoder: CachedEncoder, tasks: Mapping[str, Task]) -> dict[str, float]:
+def score_embeddings(
+    encoder: CachedEncoder, tasks: Mapping[str, Task], other: OtherSide | None = None
+) -> dict[str, float]:
     """Each task's score by embeddings: Spearman correlation for similarity, NDCG@10 for retrieval."""
     from sentence_transformers.sentence_transformer.evaluation import (
         EmbeddingSimilarityEvaluator,
@@ -154,6 +173,8 @@ def score_embeddings(encoder: CachedEncoder, tasks: Mapping[str, Task]) -> dict[
                 task["first"], task["second"], task["scores"], main_similarity=similarity, write_csv=False
             )
         else:
+            if other is not None:
+                encoder.remember_other_side(task, name, other)
             relevant = {query: set(documents) for query, documents in task["relevant"].items()}
             evaluator = InformationRetrievalEvaluator(task["queries"], task["corpus"], relevant, write_csv=False)
         scores[name] = float(evaluator(encoder)[evaluator.primary_metric])

@@ -34,6 +34,7 @@ def all_checks(measured: Measurements, expected: Reference, limits: Thresholds) 
     checks += consistency.batches(measured.batch_cosines, measured.values_changed_on_repeat, limits)
     if np.isfinite(embeddings).all():
         checks += parity.ranking(embeddings, expected.embeddings, limits, expected.counts)
+        checks += parity.between_sides(embeddings, expected, limits)
         checks += parity.task_ratios(measured.scores, expected.scores, limits)
     return checks
 
@@ -48,6 +49,7 @@ def closeness_checks(measured: Closeness, expected: Reference, limits: Threshold
     checks += _of_kind(measured, expected.facts["kind"], expected, limits)
     if np.isfinite(embeddings).all():
         checks += parity.ranking(embeddings, expected.embeddings, limits, expected.counts)
+        checks += parity.between_sides(embeddings, expected, limits)
     return checks
 
 

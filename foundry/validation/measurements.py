@@ -96,7 +96,7 @@ def measure(
             more_batches, sequence_cosines, words = measure_sequences(variant, expected, all_words)
             batch_cosines |= more_batches
         if np.isfinite(embeddings).all():
-            scores = score_tasks(variant, batch_size, tasks, texts, embeddings)
+            scores = score_tasks(variant, batch_size, tasks, texts, embeddings, expected.other_side)
     return Measurements(
         embeddings=embeddings,
         hard_embeddings=closeness.hard_embeddings,

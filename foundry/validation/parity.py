@@ -6,6 +6,7 @@ import numpy as np
 
 from foundry.reference import token_rows
 from foundry.reference.closeness import cosines, mean_rank_correlation, rank_correlation, recall_of_neighbours
+from foundry.reference.reference import Reference
 from foundry.validation.results import Check, at_least, at_most
 from foundry.validation.settings import Thresholds
 
@@ -73,6 +74,20 @@ def ranking(
     return [
         at_least("recall_at_10", recall.mean(), limits.recall_at_10, recall),
         at_least("similarity_spearman", correlation, limits.similarity_spearman),
+    ]
+
+
+def between_sides(embeddings: np.ndarray, expected: Reference, limits: Thresholds) -> list[Check]:
+    """Of one side of a Router, that each query keeps its nearest documents, and all documents their order: the variant
+    embeds one of the two, and torch's other side the other. A text is not looked for by itself."""
+    if expected.other_side is None:
+        return []
+    name = expected.facts["similarity"]
+    similarity, torchs = (expected.other_side.similarities(rows, name) for rows in (embeddings, expected.embeddings))
+    recall = recall_of_neighbours(similarity, torchs)
+    return [
+        at_least("between_sides_recall_at_10", recall.mean(), limits.recall_at_10, recall),
+        at_least("between_sides_order", mean_rank_correlation(similarity, torchs), limits.similarity_spearman),
     ]
 
 

@@ -45,6 +45,8 @@ def losses(checks: Sequence[Check]) -> dict[str, float]:
         measured["order of passages"] = _loss(values["passage_order"])
     elif "recall_at_10" in values:
         measured["neighbours"] = _loss(values["recall_at_10"]) ** 2
+    if "between_sides_recall_at_10" in values:
+        measured["documents of queries"] = _loss(values["between_sides_recall_at_10"]) ** 2
     for check, value in values.items():
         if check.startswith("task_ratio_"):
             measured[f"task {check.removeprefix('task_ratio_')}"] = _loss(value)

@@ -96,6 +96,7 @@ class Model:
         cache_dir: str | Path | None = None,
     ) -> None:
         folder = model if isinstance(model, ModelFolder) else open_folder(model, verify, revision, token, cache_dir)
+        self.name, self._record = folder.name, folder.record
         self._layout = layout = model_layout.read_layout(folder)
         if layout.kind != self.kind:
             raise UnusableModel(f"{folder.name} is a {layout.kind}: load it with {CLASSES[layout.kind]}")

@@ -22,6 +22,10 @@ class TextModel(Model, Generic[Embeddings]):
 
     def __init__(self, model: str | Path, variant: str | None = None, **options: Any) -> None:
         super().__init__(model, variant, **options)
+        source = self._record.get("source")
+        side = source.get("side") if isinstance(source, dict) else None
+        # Of which Router it is one side, and which: what `RoutedEmbedder` asks.
+        self.side: dict[str, Any] | None = side if isinstance(side, dict) else None
         self.similarity_fn_name = self._layout.model_settings.get("similarity_fn_name") or self._default_similarity
         self._similarity = similarity.by_name(self.similarity_fn_name)
 

@@ -118,11 +118,15 @@ def set_structure(**structure: list[str]) -> Change:
 
 
 REFUSALS: dict[str, tuple[str, Change, str]] = {
-    "two transformers": ("two", lambda _: None, "each with a graph of its own, and a variant is one graph. Save each"),
+    "two transformers": (
+        "two",
+        lambda _: None,
+        "each with a graph of its own, and a variant is one graph. Build each side",
+    ),
     "a table of vectors": (
         "two",
         types(query_0_Transformer=f"{MODULES}StaticEmbedding"),
-        "Queries go through a StaticEmbedding and documents through a Transformer",
+        "Queries go through a StaticEmbedding and documents through a Transformer.*`side: document` builds the",
     ),
     "a table and more": (
         "free",

@@ -65,6 +65,14 @@ def test_an_adapter_of_several_is_named(committed: Path, server: Hub) -> None:
     assert models["separation"].source == models["retrieval_query"].source
 
 
+def test_both_sides_of_a_router_are_rows_of_one_source(committed: Path, server: Hub) -> None:
+    for side in ("query", "document"):
+        add.main(f"mine-{side}", "org/tiny", side=side)
+    models = reading.read().models
+    assert [models[f"mine-{side}"].side for side in ("query", "document")] == ["query", "document"]
+    assert models["mine-query"].source == models["mine-document"].source
+
+
 def test_the_base_of_an_adapter_is_pinned_too(committed: Path, server: Hub, tmp_path: Path) -> None:
     first = server.repos["org/tiny"].refs["main"]
     now = server.push("org/tiny", {"more.txt": b"more"})

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.checkpoints import make_checkpoint, make_kind
+from tests.support.checkpoints import make_checkpoint, make_kind, multilingual_tokenizer
+from tests.support.texts import documents
 
 
 def make_inference_free(folder: Path, default: str | None = "document", prompts: dict[str, str] | None = None) -> Path:
@@ -90,6 +91,62 @@ def make_two_transformers(folder: Path) -> Path:
         for seed in (0, 1)
     ]
     router = Router.for_query_document(*(list(side.children())[:2] for side in sides))
+    return saved(SentenceTransformer(modules=[router]), folder / "saved")
+
+
+def make_two_sides(folder: Path, prompts: dict[str, str] | None = None) -> Path:
+    """A SentenceTransformer whose sides have nothing in common but their dimensions: documents go through a larger
+    transformer with another tokenizer, other lengths, another pooling and a Dense; both are normalized."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Router
+    from transformers import BertConfig, BertModel
+
+    queries = list(SentenceTransformer(str(make_checkpoint(folder / "queries")), device="cpu"))[:2]
+    queries[0].max_seq_length = 24
+    bare = folder / "documents"
+    bare.mkdir()
+    words = sorted({word for text in documents()[:40] for word in text.split()})
+    tokenizer = multilingual_tokenizer(bare, words, "wordpiece")
+    tokenizer.model_max_length = 48
+    tokenizer.save_pretrained(bare)
+    torch.manual_seed(7)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96,
+        max_position_embeddings=48, initializer_range=0.2,
+    )  # fmt: skip
+    BertModel(config).eval().save_pretrained(bare)
+    dense = Dense(48, 32, activation_function=torch.nn.Tanh())
+    router = Router.for_query_document(queries, [Transformer(str(bare)), Pooling(48, "cls"), dense])
+    return saved(SentenceTransformer(modules=[router, Normalize()], prompts=prompts), folder / "saved")
+
+
+def make_two_sparse(folder: Path) -> Path:
+    """A SparseEncoder with a transformer for queries and another one for documents."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import Router
+
+    queries = SparseEncoder(str(make_kind(folder / "queries", "SparseEncoder")), device="cpu")
+    others = SparseEncoder(str(make_kind(folder / "documents", "SparseEncoder")), device="cpu")
+    with torch.no_grad():
+        others[0].auto_model.bert.embeddings.word_embeddings.weight[5:].mul_(-1)
+    router = Router.for_query_document(list(queries), list(others))
+    return saved(SparseEncoder(modules=[router], similarity_fn_name="dot"), folder / "saved")
+
+
+def make_static_queries(folder: Path) -> Path:
+    """A SentenceTransformer that looks queries up in a table of vectors, and whose documents have a transformer."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Router, StaticEmbedding
+
+    encoder = SentenceTransformer(str(make_checkpoint(folder / "documents")), device="cpu")
+    size = len(encoder.tokenizer)
+    vectors = torch.randn(size, 32, generator=torch.Generator().manual_seed(3)).numpy()
+    table = StaticEmbedding(encoder.tokenizer._tokenizer, embedding_weights=vectors)
+    router = Router.for_query_document([table], list(encoder))
     return saved(SentenceTransformer(modules=[router]), folder / "saved")
 
 

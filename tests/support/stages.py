@@ -51,7 +51,12 @@ def run(cmd: str, item: dict[str, Any]) -> None:
     words = re.sub(r"\$\{item\.(\w+)\}", lambda match: str(item[match[1]]), cmd).split()
     main = importlib.import_module(words[2]).main
     parameters = inspect.signature(main).parameters.values()
-    main(*(Path(word) if kind.annotation is Path else word for kind, word in zip(parameters, words[3:], strict=True)))
+    main(
+        *(
+            Path(word) if "Path" in str(kind.annotation) else word
+            for kind, word in zip(parameters, words[3:], strict=True)
+        )
+    )
 
 
 def validate_in(

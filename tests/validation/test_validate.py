@@ -13,6 +13,7 @@ import yaml
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.reference.between_sides import OtherSide
 from foundry.reference.closeness import directions
 from foundry.reference.reference import Reference
 from foundry.validation import checks, consistency, parity, quality, results, verdict
@@ -217,6 +218,24 @@ def test_the_same_embeddings_pass_every_check() -> None:
     assert {"different_tokens", "mean_cosine", "hard_min_cosine", "recall_at_10", "task_ratio_sts"} <= {
         check["check"] for check in check_results
     }
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_one_side_of_a_router_is_compared_with_the_other(role: Any) -> None:
+    measured, expected = measured_and_expected(RANDOM)
+    names = {"between_sides_recall_at_10", "between_sides_order"}
+    assert not names & {check["check"] for check in checks.all_checks(measured, expected, LOOSE)}
+    # The other side's texts lie along one direction, on which the own side's hardly differ.
+    along = np.outer(np.linspace(-1, 1, 40), np.eye(RANDOM.shape[1])[0]).astype(np.float32)
+    expected = dataclasses.replace(expected, other_side=OtherSide(role, RANDOM[::-1][:40] * 0.1 + along, {}))
+    same = {check["check"]: check for check in checks.all_checks(measured, expected, LOOSE)}
+    assert [same[name]["value"] for name in sorted(names)] == pytest.approx([1.0, 1.0])
+    other = np.random.default_rng(5).normal(size=RANDOM.shape).astype(np.float32)
+    lost = checks.all_checks(dataclasses.replace(measured, embeddings=other[:40]), expected, LOOSE)
+    assert names <= failed(lost)
+    closeness_alone = checks.closeness_checks(measured, expected, LOOSE)
+    assert names <= {check["check"] for check in closeness_alone}
+    assert quality.losses(lost)["documents of queries"] > 0.1
 
 
 def test_embeddings_of_another_width_are_compared_no_further() -> None:
