@@ -16,4 +16,5 @@ def main(format: Format, settings_file: Path, torch: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    command.fix_hashes()
     command.run(main)

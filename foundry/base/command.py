@@ -35,6 +35,16 @@ COLLECT_AFTER_OBJECTS = 200_000
 RUNS = Path("artifacts/runs.jsonl")
 
 
+def fix_hashes() -> None:
+    """Start this process again with a fixed seed for the hashes of text, unless it has it.
+
+    A model's code may walk over a set of names: transformers' ModernBERT computes its rotary angles in the order of
+    one, and a graph that is traced from it has its operators in that order.
+    """
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+
+
 def run(main: Callable[..., Any], libraries: Sequence[str] = ()) -> None:
     """Run `main` with its typed parameters as the command line; see `run_app`.
 

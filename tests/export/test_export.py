@@ -1,5 +1,8 @@
 """export: the graph is the model, and a graph that is not is refused on the spot."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,9 @@ from foundry.export import exporting, torch_model
 from foundry.loading import loader
 from foundry.variants import variant_folder
 from stages import export
+from tests.support.architectures import make_embedder
 from tests.support.checkpoints import make_checkpoint
+from tests.support.projects import ROOT
 from tests.support.stages import settings_file
 
 
@@ -58,3 +63,16 @@ def test_a_full_disk_is_noticed_before_the_export(
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(OSError, match="No space left"):
         export.main("onnx", settings_file("build/onnx"), tiny / "torch", project() / "onnx")
+
+
+def test_the_same_checkpoint_gives_the_same_bytes_whatever_the_seed_of_hashes(tmp_path: Path) -> None:
+    """ModernBERT computes its rotary angles in the order of a set of names; seeds 1 and 3 give two orders."""
+    checkpoint = make_embedder(tmp_path, "modernbert")
+    settings, graphs = tmp_path / "settings.json", []
+    files.write_json(settings, {"skip": False, "row": {}})
+    for seed in ("1", "3"):
+        out = tmp_path / seed
+        command = [sys.executable, "-m", "stages.export", "onnx", str(settings), str(checkpoint), str(out)]
+        subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, check=True)
+        graphs.append(variant_folder.weights_path(out, "onnx").read_bytes())
+    assert graphs[0] == graphs[1]
