@@ -25,7 +25,9 @@ def build(shared: bool) -> Controls:
             "floating point where that is needed. It takes its minutes at the next build."
         )
         with gr.Row():
-            kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="What runs it", elem_id="budget-kind")
+            kind = gr.Dropdown(
+                list(KINDS), value=next(iter(KINDS)), label="What runs it", filterable=False, elem_id="budget-kind"
+            )
             ending = gr.Textbox(value="999", label="How its name ends", elem_id="budget-ending")
         sliders = [
             gr.Slider(low, high, value=proposed, step=0.001, label=f"{key}: {meaning}", elem_id=f"budget-{key}")

@@ -51,7 +51,9 @@ def build(context: Context) -> Refreshing:
             texts_name = gr.Textbox(label="What these texts are called", elem_id="texts-name")
             use = gr.Button("Use these texts", elem_id="use-texts")
     with gr.Accordion("Thresholds: what a variant must hold to pass", open=False):
-        family = gr.Dropdown(list(choosing.FAMILIES), value="int8_dynamic", label="Of which variants", elem_id="family")
+        family = gr.Dropdown(
+            list(choosing.FAMILIES), value="int8_dynamic", label="Of which variants", filterable=False, elem_id="family"
+        )
         explained = gr.HTML()
         sliders = [
             gr.Slider(low, high, step=step, label=f"{key}: {meaning}", elem_id=f"slider-{key}")
@@ -62,7 +64,7 @@ def build(context: Context) -> Refreshing:
     with gr.Accordion("params.yaml, and models to remove", open=False):
         params_text = gr.Code(language="yaml", label="params.yaml", interactive=False, max_lines=24, elem_id="params")
         with gr.Row():
-            model = gr.Dropdown(label="A model", elem_id="remove-model")
+            model = gr.Dropdown(label="A model", filterable=False, elem_id="remove-model")
             remove = gr.Button("Remove it from the project", variant="stop", elem_id="remove")
 
     refreshed = [models, variants, cost, params_text, model, explained, *sliders]

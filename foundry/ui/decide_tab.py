@@ -25,27 +25,27 @@ def build(context: Context) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
     message = gr.HTML(elem_id="decide-message")
     with gr.Row():
-        model = gr.Dropdown(label="Model", elem_id="decide-model")
+        model = gr.Dropdown(label="Model", filterable=False, elem_id="decide-model")
         show = gr.Button("Show what was found", variant="primary", elem_id="show")
     found = gr.HTML(elem_id="verdicts")
     gr.Markdown("### What to deploy")
     with gr.Row():
         use = gr.Radio(list(USES), value=next(iter(USES)), label="What counts", elem_id="use")
-        group = gr.Dropdown(label="Texts like", elem_id="group")
+        group = gr.Dropdown(label="Texts like", filterable=False, elem_id="group")
         budget = gr.Slider(0, 0.05, value=0.004, step=0.001, elem_id="budget",
                            label="Budget: how much quality may be lost, as a share; 0.004 is 0.4%")  # fmt: skip
     advice = gr.HTML(elem_id="advice")
     with gr.Accordion("Two variants on your own sentences", open=False):
         with gr.Row():
-            left = gr.Dropdown(label="One variant", elem_id="left")
-            right = gr.Dropdown(label="The other", elem_id="right")
+            left = gr.Dropdown(label="One variant", filterable=False, elem_id="left")
+            right = gr.Dropdown(label="The other", filterable=False, elem_id="right")
         text = gr.Textbox(value=EXAMPLE, lines=5, label="Sentences, one a line", elem_id="sentences")
         compare = gr.Button("Compare them", elem_id="compare")
         compared = gr.HTML(elem_id="compared")
     with gr.Accordion("Two versions", open=False):
         with gr.Row():
-            before = gr.Dropdown(label="Before", elem_id="before")
-            after = gr.Dropdown(label="After", elem_id="after")
+            before = gr.Dropdown(label="Before", filterable=False, elem_id="before")
+            after = gr.Dropdown(label="After", filterable=False, elem_id="after")
         versions = gr.Button("Compare these versions", elem_id="versions")
         differences = gr.HTML(elem_id="differences")
 

@@ -19,7 +19,7 @@ def build(context: Context) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
     message = gr.HTML(elem_id="publish-message")
     with gr.Row():
-        model = gr.Dropdown(label="Model", elem_id="publish-model")
+        model = gr.Dropdown(label="Model", filterable=False, elem_id="publish-model")
         folder = gr.Button("Publish to a folder", elem_id="to-folder")
     with gr.Row():
         repo = gr.Textbox(label="Repository on the Hub", placeholder="org/name", elem_id="repo")
