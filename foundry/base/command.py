@@ -41,8 +41,10 @@ def fix_hashes() -> None:
     A model's code may walk over a set of names: transformers' ModernBERT computes its rotary angles in the order of
     one, and a graph that is traced from it has its operators in that order.
     """
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+    stage = sys.modules["__main__"].__spec__
+    if stage is not None and os.environ.get("PYTHONHASHSEED") != "0":
+        words = [sys.executable, "-m", stage.name, *sys.argv[1:]]
+        os.execve(sys.executable, words, {**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def run(main: Callable[..., Any], libraries: Sequence[str] = ()) -> None:

@@ -105,7 +105,8 @@ class ForkServer:
             shim = Path(self._folder.name) / name
             shim.write_text(SHIM.format(python=sys.executable, address=address, first=first))
             shim.chmod(0o755)
-        single = {"OPENBLAS_NUM_THREADS": "1"}  # or it starts threads as it is loaded
+        # One thread, or it starts more as it is loaded; and the seed with which the export would start itself again.
+        single = {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         self._process = subprocess.Popen(
             [sys.executable, __file__, address], env={**os.environ, **self.variables, **single}, cwd=self._folder.name
         )
@@ -198,6 +199,7 @@ def run(words: list[str], _: list[int], folder: str, environment: dict[str, str]
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
+    os.environ.setdefault("PYTHONHASHSEED", "0")
     names = {name for name in {**before, **environment} if name.startswith(READ_ON_IMPORT)} - SET_BY_STAGES
     if any(before.get(name) != environment.get(name) for name in names):
         os.execve(sys.executable, [sys.executable, *words], environment)
