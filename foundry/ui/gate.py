@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from foundry.ui import asking, uploads
 from foundry.ui.asking import RefusedError
+from foundry.ui.click_rates import ClickRates
 from foundry.ui.login_sessions import LOGIN, LoginSessions
 from foundry.ui.upload_limits import Upload, UploadLimits
 
@@ -33,7 +34,10 @@ WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
 HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 MOST_BYTES_SENT = uploads.MOST_BYTES + 1_000_000
-MOST_BYTES_OF_JSON = 2_000_000
+MOST_BYTES_OF_JSON = 1_000_000
+MOST_BYTES_OF_QUERY = 2000  # a login keeps it in memory
+# A body that does not come holds memory: so many seconds, and so many clicks whose bodies are on their way.
+CLICK_SECONDS, UPLOAD_SECONDS, MOST_CLICKS_AT_ONCE = 20.0, 600.0, 64
 MOST_SESSIONS = 10_000
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -86,6 +90,8 @@ class Gate:
         self.identity = identity or (self.logins.identity if self.logins else lambda headers: "")
         self.limits = UploadLimits(uploaded, for_each=shared)
         self.at_end = at_end
+        self.rates = ClickRates()
+        self.clicks_on_their_way = 0
         self.owners: dict[str, str] = {}  # of each session of a browser, the user who opened it
         self.senders: dict[str, str] = {}  # of each upload's random name, the user whose it is
         ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
@@ -142,6 +148,8 @@ class Gate:
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered")
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        if len(scope.get("query_string", b"")) > MOST_BYTES_OF_QUERY:
+            raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "this address is too long")
         query = asking.query(scope.get("query_string", b""))
         if path.startswith(LOGIN) and "error" in query:  # which Gradio would answer with an error of its own
             raise RefusedError(HTTPStatus.FORBIDDEN, "the Hub did not log you in: go back to the page, and try again")
@@ -165,9 +173,11 @@ class Gate:
         """
         origin = asked.headers.get("origin")
         hosts = {host.lower(), *(space_hosts() if self.shared else ())}
-        if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
+        if origin is not None and host_of(origin) not in hosts:
             raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
         self.check_login(asked)
+        if self.shared and not asked.is_upload and not self.rates.take(asked.user):
+            raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many clicks at once: wait a few seconds")
         most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
         if asking.length(asked.headers.get("content-length")) > most:
             raise RefusedError(
@@ -214,28 +224,36 @@ class Gate:
         """
         if not asked.headers.get("content-type", "application/json").lower().startswith("application/json"):
             raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "JSON is expected")
-        content = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise RefusedError(HTTPStatus.BAD_REQUEST, "the request was broken off, or is too long")
-            content += message.get("body", b"")
-            more = bool(message.get("more_body"))
-        value = asking.body(bytes(content))
+        if self.clicks_on_their_way >= MOST_CLICKS_AT_ONCE:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "too many clicks are on their way: wait a few seconds")
+        self.clicks_on_their_way += 1
+        try:
+            async with asyncio.timeout(CLICK_SECONDS):
+                content = await whole_body(receive)
+        except TimeoutError as error:
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time") from error
+        finally:
+            self.clicks_on_their_way -= 1
+        value = asking.body(content)
         if not asked.path.startswith(f"{API}/reset"):
             self.check_session(asked, value.get("session_hash"))
         if not all(self.limits.is_own(asked.user, path) for path in asking.file_paths(value)):
             raise RefusedError(HTTPStatus.FORBIDDEN, "this is no file that you uploaded here: choose it again")
-        return replayed(bytes(content), receive)
+        return replayed(content, receive)
 
     def limited(self, receive: Receive, asked: Asked, upload: Upload | None) -> Receive:
         """The request's body, cut off where it is longer than it may be, whatever its header said."""
-        total, is_cut = 0, False
+        total, is_cut, ends = 0, False, None
 
         async def receive_limited() -> Message:
-            nonlocal total, is_cut
-            message = await receive()
+            nonlocal total, is_cut, ends
+            if upload is not None and ends is None:
+                ends = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+            try:
+                async with asyncio.timeout_at(ends):
+                    message = await receive()
+            except TimeoutError:
+                return {"type": "http.disconnect"}
             body = message.get("body", b"")
             total += len(body)
             is_good = self.limits.arrived(upload, body) if upload is not None else total <= asked.most_bytes
@@ -263,6 +281,30 @@ class Gate:
             await send(message)
 
         return send_answer
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The whole body of a request.
+
+    Raises:
+        RefusedError: when it is broken off.
+    """
+    content, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request was broken off, or is too long")
+        content += message.get("body", b"")
+        more = bool(message.get("more_body"))
+    return bytes(content)
+
+
+def host_of(origin: str) -> str | None:
+    """The host and port that an Origin header names; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def space_hosts() -> list[str]:

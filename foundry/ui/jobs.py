@@ -267,7 +267,7 @@ def run_command(workspace: Workspace, arguments: Sequence[str], given: Any = Non
         FoundryError: with the one line that the command ends with; on a shared host also while another one of the same
             user goes on.
     """
-    with _locked(workspace, ASKING) if workspace.shared else contextlib.nullcontext(0) as lock:
+    with _locked(workspace, ASKING, seconds=0.0) if workspace.shared else contextlib.nullcontext(0) as lock:
         if lock is None:
             raise FoundryError("what you asked for before is not done yet: wait for it")
         return _output(workspace, arguments, given, seconds)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from foundry.ui import upload_limits
+from foundry.ui import click_rates, upload_limits
+from foundry.ui import gate as gate_module
 from foundry.ui.asking import RefusedError
 from foundry.ui.gate import MOST_BYTES_OF_JSON, MOST_BYTES_SENT, Asked, Gate
 from foundry.ui.upload_limits import Upload, UploadLimits
@@ -359,3 +360,75 @@ def test_the_uploads_are_gone_when_the_server_ends(tmp_path: Path) -> None:
 
     asyncio.run(gate({"type": "lifespan"}, nothing, nothing))
     assert ended == [1]
+
+
+# --- What keeps others waiting ---------------------------------------------------------------------------
+
+
+def test_an_origin_that_is_no_address_is_refused_in_a_line(gate: Gate) -> None:
+    assert ask(gate, JOIN, "POST", origin="http://[")[0] == 403
+
+
+def test_a_long_address_is_refused(gate: Gate) -> None:
+    assert ask(gate, "/login/huggingface", query="_target_url=/?" + "a" * 1900)[0] == REACHED
+    assert ask(gate, "/login/huggingface", query="_target_url=/?" + "a" * 2000)[0] == 414
+
+
+def test_a_click_of_very_many_parts_is_refused_before_it_is_read(gate: Gate) -> None:
+    body = b'{"session_hash": "a", "data": [' + b"{}," * 30_000 + b"0]}"
+    assert ask(gate, JOIN, "POST", body=body)[0] == 400
+    assert ask(gate, JOIN, "POST", body={"session_hash": "a", "data": ["{[" * 5000]})[0] == REACHED
+
+
+def test_a_user_who_clicks_without_end_is_told_to_wait_and_others_are_not(shared: Gate) -> None:
+    now = [0.0]
+    shared.rates.clock = lambda: now[0]
+
+    def clicks(user: str, count: int) -> list[int]:
+        return [ask(shared, JOIN, "POST", body={"session_hash": f"{user}s", "data": []}, x_user=user)[0]
+                for _ in range(count)]  # fmt: skip
+
+    assert clicks("ada", click_rates.AT_ONCE) == [REACHED] * click_rates.AT_ONCE
+    assert clicks("ada", 2) == [429, 429]
+    assert clicks("ben", 1) == [REACHED]
+    now[0] += 1.0
+    assert clicks("ada", 6) == [REACHED] * 5 + [429]
+    now[0] += 3600.0  # never more than a bucket
+    assert clicks("ada", click_rates.AT_ONCE + 1)[-2:] == [REACHED, 429]
+
+
+def test_on_one_machine_nobody_waits(gate: Gate) -> None:
+    assert {ask(gate, JOIN, "POST")[0] for _ in range(2 * click_rates.AT_ONCE)} == {REACHED}
+
+
+def test_a_body_that_does_not_come_is_given_up(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "CLICK_SECONDS", 0.05)
+    monkeypatch.setattr(gate_module, "UPLOAD_SECONDS", 0.05)
+    seen: list[str] = []
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((await receive())["type"])
+        await behind(scope, receive, send)
+
+    async def silent() -> Any:
+        await asyncio.sleep(3600)
+
+    async def status(path: str, kind: str) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"127.0.0.1"), (b"x-user", b"ada"), (b"content-type", kind.encode())]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+        await shared(scope, silent, send)
+        code: int = sent[0]["status"]
+        return code
+
+    shared.app = reading
+    assert asyncio.run(status(JOIN, "application/json")) == 408
+    assert shared.clicks_on_their_way == 0
+    assert asyncio.run(status(UPLOAD, FORM)) == REACHED
+    assert seen == ["http.disconnect"]
+    monkeypatch.setattr(gate_module, "MOST_CLICKS_AT_ONCE", 0)
+    assert asyncio.run(status(JOIN, "application/json")) == 503
