@@ -117,12 +117,9 @@ def go(page: Any, tab: str) -> None:
 
 
 def choose(page: Any, element: str, value: str) -> None:
-    """Choose a value of a dropdown, by the keyboard."""
-    box = page.locator(f"#{element} input")
-    box.click()
-    box.fill(value)
-    page.get_by_role("option", name=value, exact=True).first.wait_for()
-    box.press("Enter")
+    """Choose a value of a dropdown, by clicks."""
+    page.locator(f"#{element} input").click()
+    page.get_by_role("option", name=value, exact=True).first.click()
 
 
 def fill(page: Any, element: str, value: str) -> None:

@@ -300,7 +300,7 @@ def test_a_budget_is_set_by_clicking(project: Path) -> None:
         says(page, "choose-message", "is no name")
         assert (project / "params.yaml").read_bytes() == written
         page.get_by_text("Thresholds: what a variant must hold").click()
-        click_option(page, "family", "int8_static")
+        choose(page, "family", "int8_static")
         before = raw["validate"]["thresholds"]["int8_static"]["min_cosine"]
         expect(page.locator("#slider-min_cosine input[type=number]")).to_have_value(f"{before:g}", timeout=60_000)
         slide(page, "slider-min_cosine", "0.875")
@@ -312,12 +312,6 @@ def test_a_budget_is_set_by_clicking(project: Path) -> None:
         go(page, "Watch")
         page.locator("[data-stage='validate@minilm-onnx_qint8_static_995']").wait_for()
     assert not app.limits.folder.exists()  # what was uploaded goes with the server
-
-
-def click_option(page: Any, element: str, value: str) -> None:
-    """Choose a value of a dropdown, by clicks."""
-    page.locator(f"#{element} input").click()
-    page.get_by_role("option", name=value, exact=True).first.click()
 
 
 def slide(page: Any, element: str, value: str) -> None:
