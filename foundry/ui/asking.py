@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 # What decides over a request; a second one of the same name is no request of a browser.
 ONCE = ("host", "origin", "content-length", "content-type", "cookie", "transfer-encoding")
@@ -68,6 +68,14 @@ def length(text: str | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):  # `²` is a digit, and no number to int()
         raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "its length is no number")
     return int(text)
+
+
+def host_of(origin: str) -> str | None:
+    """The host and port that an Origin header names; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def session(value: object) -> str:

@@ -7,20 +7,18 @@ what the page itself asks for is let through, so that whatever these do is no do
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
-from foundry.ui import asking, uploads
+from foundry.ui import asking, bodies, uploads
 from foundry.ui.asking import RefusedError
+from foundry.ui.bodies import ClickBodies, Message, Receive
 from foundry.ui.click_rates import ClickRates
 from foundry.ui.login_sessions import LOGIN, LoginSessions
 from foundry.ui.upload_limits import Upload, UploadLimits
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -36,8 +34,7 @@ LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 MOST_BYTES_SENT = uploads.MOST_BYTES + 1_000_000
 MOST_BYTES_OF_JSON = 1_000_000
 MOST_BYTES_OF_QUERY = 2000  # a login keeps it in memory
-# A body that does not come holds memory: so many seconds, and so many clicks whose bodies are on their way.
-CLICK_SECONDS, UPLOAD_SECONDS, MOST_CLICKS_AT_ONCE = 20.0, 600.0, 64
+UPLOAD_SECONDS = 600.0  # an upload that does not come holds its place among all
 MOST_SESSIONS = 10_000
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -91,7 +88,7 @@ class Gate:
         self.limits = UploadLimits(uploaded, for_each=shared)
         self.at_end = at_end
         self.rates = ClickRates()
-        self.clicks_on_their_way = 0
+        self.bodies = ClickBodies()
         self.owners: dict[str, str] = {}  # of each session of a browser, the user who opened it
         self.senders: dict[str, str] = {}  # of each upload's random name, the user whose it is
         ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
@@ -173,7 +170,7 @@ class Gate:
         """
         origin = asked.headers.get("origin")
         hosts = {host.lower(), *(space_hosts() if self.shared else ())}
-        if origin is not None and host_of(origin) not in hosts:
+        if origin is not None and asking.host_of(origin) not in hosts:
             raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
         self.check_login(asked)
         if self.shared and not asked.is_upload and not self.rates.take(asked.user):
@@ -224,22 +221,13 @@ class Gate:
         """
         if not asked.headers.get("content-type", "application/json").lower().startswith("application/json"):
             raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "JSON is expected")
-        if self.clicks_on_their_way >= MOST_CLICKS_AT_ONCE:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "too many clicks are on their way: wait a few seconds")
-        self.clicks_on_their_way += 1
-        try:
-            async with asyncio.timeout(CLICK_SECONDS):
-                content = await whole_body(receive)
-        except TimeoutError as error:
-            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time") from error
-        finally:
-            self.clicks_on_their_way -= 1
+        content = await self.bodies.read(asked.user, receive)
         value = asking.body(content)
         if not asked.path.startswith(f"{API}/reset"):
             self.check_session(asked, value.get("session_hash"))
         if not all(self.limits.is_own(asked.user, path) for path in asking.file_paths(value)):
             raise RefusedError(HTTPStatus.FORBIDDEN, "this is no file that you uploaded here: choose it again")
-        return replayed(content, receive)
+        return bodies.replayed(content, receive)
 
     def limited(self, receive: Receive, asked: Asked, upload: Upload | None) -> Receive:
         """The request's body, cut off where it is longer than it may be, whatever its header said."""
@@ -283,30 +271,6 @@ class Gate:
         return send_answer
 
 
-async def whole_body(receive: Receive) -> bytes:
-    """The whole body of a request.
-
-    Raises:
-        RefusedError: when it is broken off.
-    """
-    content, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request was broken off, or is too long")
-        content += message.get("body", b"")
-        more = bool(message.get("more_body"))
-    return bytes(content)
-
-
-def host_of(origin: str) -> str | None:
-    """The host and port that an Origin header names; None where it is no address."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return None
-
-
 def space_hosts() -> list[str]:
     """The names of a Space, which the Hub sets: several where it has a domain of its own. What stands in front of it
     may ask for another one than the browser did."""
@@ -318,17 +282,3 @@ def claimed(owners: dict[str, str], name: str, user: str) -> str:
     if name not in owners and len(owners) >= MOST_SESSIONS:
         owners.pop(next(iter(owners)))
     return owners.setdefault(name, user)
-
-
-def replayed(content: bytes, receive: Receive) -> Receive:
-    """What hands on a body that was read, and then whatever follows it."""
-    is_read = False
-
-    async def receive_again() -> Message:
-        nonlocal is_read
-        if is_read:
-            return await receive()
-        is_read = True
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    return receive_again

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foundry.ui import click_rates, upload_limits
+from foundry.ui import bodies, click_rates, upload_limits
 from foundry.ui import gate as gate_module
 from foundry.ui.asking import RefusedError
 from foundry.ui.gate import MOST_BYTES_OF_JSON, MOST_BYTES_SENT, Asked, Gate
@@ -402,7 +402,7 @@ def test_on_one_machine_nobody_waits(gate: Gate) -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "CLICK_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "CLICK_SECONDS", 0.05)
     monkeypatch.setattr(gate_module, "UPLOAD_SECONDS", 0.05)
     seen: list[str] = []
 
@@ -427,8 +427,30 @@ def test_a_body_that_does_not_come_is_given_up(shared: Gate, monkeypatch: pytest
 
     shared.app = reading
     assert asyncio.run(status(JOIN, "application/json")) == 408
-    assert shared.clicks_on_their_way == 0
+    assert shared.bodies.on_their_way.total() == 0
     assert asyncio.run(status(UPLOAD, FORM)) == REACHED
     assert seen == ["http.disconnect"]
-    monkeypatch.setattr(gate_module, "MOST_CLICKS_AT_ONCE", 0)
+    monkeypatch.setattr(bodies, "MOST_AT_ONCE", 0)
     assert asyncio.run(status(JOIN, "application/json")) == 503
+
+
+def test_the_bodies_that_one_user_holds_back_keep_no_other_waiting() -> None:
+    async def silent() -> Any:
+        await asyncio.sleep(3600)
+
+    async def arriving() -> Any:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def held_back() -> None:
+        clicks = bodies.ClickBodies()
+        waiting = [asyncio.create_task(clicks.read("", silent)) for _ in range(bodies.MOST_OF_EACH)]
+        await asyncio.sleep(0)
+        with pytest.raises(RefusedError, match="too many"):
+            await clicks.read("", arriving)
+        assert await clicks.read("ben", arriving) == b"{}"
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert await clicks.read("", arriving) == b"{}"
+
+    asyncio.run(held_back())
