@@ -25,3 +25,18 @@ def fetch(project: Callable[..., Path], checkpoint: Path, tmp_path: Path) -> Fet
         return root / "torch"
 
     return run
+
+
+@pytest.fixture
+def changed(saved: dict[str, Path]) -> Callable[..., Change]:
+    """What makes a folder one of the models that a file of tests has `saved`, by name, and changes it."""
+
+    def make(name: str, change: Change = lambda _folder: None) -> Change:
+        def replace(folder: Path) -> None:
+            shutil.rmtree(folder)
+            shutil.copytree(saved[name], folder)
+            change(folder)
+
+        return replace
+
+    return make

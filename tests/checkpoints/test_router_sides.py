@@ -40,21 +40,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in MAKERS.items()}
 
 
-@pytest.fixture
-def changed(saved: dict[str, Path]) -> Callable[..., Change]:
-    """What makes a folder one of these models, changed."""
-
-    def make(name: str, change: Change = lambda _folder: None) -> Change:
-        def replace(folder: Path) -> None:
-            shutil.rmtree(folder)
-            shutil.copytree(saved[name], folder)
-            change(folder)
-
-        return replace
-
-    return make
-
-
 def rows_of(model: Any, method: str) -> np.ndarray:
     rows = getattr(model, method)(TEXTS)
     return np.asarray(rows.to_dense() if hasattr(rows, "to_dense") else rows)

@@ -32,21 +32,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-@pytest.fixture
-def changed(saved: dict[str, Path]) -> Callable[..., Change]:
-    """What makes a folder one of these models, changed."""
-
-    def make(name: str, change: Change = lambda _folder: None) -> Change:
-        def replace(folder: Path) -> None:
-            shutil.rmtree(folder)
-            shutil.copytree(saved[name], folder)
-            change(folder)
-
-        return replace
-
-    return make
-
-
 def router(folder: Path) -> Path:
     return next(folder.rglob("router_config.json"))
 
