@@ -52,9 +52,13 @@ class OpenVinoGraph:
 
     def score_sources(self) -> list[str]:
         """The queries and keys of attention, in running order; none where its scores stay as they are."""
+        return [projection.tensor for projection in self._projections(self._model)]
+
+    def _projections(self, model: Any) -> list[attention_scores.Projection]:
+        """The queries and keys of a copy of the model, where their products are to be on integers."""
         if not self._attention_scores:
             return []
-        return [projection.tensor for pair in attention_scores.pairs(self._model) for projection in pair]
+        return [projection for pair in attention_scores.pairs(model) for projection in pair]
 
     def run(self, inputs: Sequence[dict[str, np.ndarray]], sources: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """For each input, the values of the source tensors, (tokens, channels)."""
@@ -62,9 +66,7 @@ class OpenVinoGraph:
 
         watched = self._model.clone()
         outputs = {product.source: node.input_value(0) for node, product in _products(watched)}
-        outputs |= {
-            projection.tensor: projection.values for pair in attention_scores.pairs(watched) for projection in pair
-        }
+        outputs |= {projection.tensor: projection.values for projection in self._projections(watched)}
         before = len(watched.outputs)
         watched.add_outputs([outputs[source] for source in sources])
         request = openvino.Core().compile_model(watched, "CPU", naming.EXACT).create_infer_request()
@@ -178,7 +180,7 @@ def _replace_product(node: Any, name: str, quantized: Any, weight: QuantizedWeig
 
 
 def _weight(constant: Any, transposed: bool) -> np.ndarray:
-    """A product's weight, (outputs, channels), from a constant that `_matrix` accepts."""
+    """A product's weight, (outputs, channels), from a constant that `matrix_of` accepts."""
     matrix = matrix_of(constant)
     if matrix is None:
         raise TypeError(f"{constant} holds no matrix")
