@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from foundry_runtime import machine, run_settings
 from foundry_runtime.batches import TOKENS_PER_BATCH
-from foundry_runtime.model import TEXTS_AT_ONCE_ON_GPU
+from foundry_runtime.model import TEXTS_AT_ONCE
 
 from foundry.loading.by_foundry_runtime import open_model, rows_of
 from foundry.loading.items import Item, make_items
@@ -16,8 +16,8 @@ from foundry.reference import tokenizer_files
 from foundry.variants import checkpoint_folder, variant_folder
 from foundry.variants.precisions import Device, InferencePrecision
 
-# As many for each stream, because the last batches of a measurement must not find most streams without work.
-BATCHES_PER_STREAM = 2
+# As many for each stream: with fewer, what is measured is the beginning and the end, where streams have no work.
+BATCHES_PER_STREAM = 4
 LARGEST_BULK = 16
 PARTS_ON_GPU = 8  # each is tokenized while the one before is computed
 Chosen = Mapping[str, Mapping[str, Mapping[str, int]]]  # settings of foundry_runtime by use, group of texts, and name
@@ -112,7 +112,7 @@ def bulk(
     Never fewer than the group has, nor more than `LARGEST_BULK` times as many.
     """
     if device == "cuda":
-        wanted = PARTS_ON_GPU * TEXTS_AT_ONCE_ON_GPU
+        wanted = PARTS_ON_GPU * TEXTS_AT_ONCE
     else:
         wanted = round(BATCHES_PER_STREAM * machine.threads() * batch_tokens / max(tokens_per_text, 1))
     return min(max(texts_in_group, wanted), LARGEST_BULK * texts_in_group)

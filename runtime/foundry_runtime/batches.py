@@ -4,6 +4,7 @@ What a stream computes at a time should stay in its core's cache. About 500 toke
 as 32 texts of 16 tokens, or 2 of 256.
 """
 
+import math
 from collections.abc import Sequence
 
 TOKENS_PER_BATCH = 512
@@ -18,14 +19,16 @@ def cut(
 
     Args:
         lengths: Tokens of each text.
-        streams: How many batches run at once: where there is little to do, batches are so small that each has one.
+        streams: How many batches run at once: batches are so much smaller that every stream has as many.
         batch_size: Texts in a batch; by default as many as have `tokens` tokens, padding counted.
         tokens: See `batch_size`.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     if batch_size is not None:
         return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    tokens = min(tokens, max(sum(lengths) // streams, 1))
+    if streams > 1:
+        turns = math.ceil(sum(lengths) / (tokens * streams))
+        tokens = max(sum(lengths) // (max(turns, 1) * streams), 1)
     batches: list[list[int]] = []
     start = 0
     while start < len(order):

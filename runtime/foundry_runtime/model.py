@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,9 +22,9 @@ from foundry_runtime.run_settings import Layout
 from foundry_runtime.streams import Streams
 from foundry_runtime.tokens import Encoded, Text, Tokens
 
-# So many texts are tokenized, sorted and run before the next: a million do not all lie in memory as tokens.
-TEXTS_AT_ONCE = 8192
-TEXTS_AT_ONCE_ON_GPU = 1024  # so that it soon has work, while the next are tokenized
+# So many texts are tokenized and sorted together, while those before them are computed: the first are soon at work, and
+# a million do not all lie in memory as tokens.
+TEXTS_AT_ONCE = 1024
 CLASSES = {
     "SentenceTransformer": "Embedder", "SparseEncoder": "SparseEmbedder", "CrossEncoder": "Reranker",
     "MultiVectorEncoder": "MultiVectorEmbedder",
@@ -32,6 +32,13 @@ CLASSES = {
 # The outputs that hold a vector for each token, or for a CrossEncoder what its head gives, the first that there is.
 TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings", "logits")
 Rows = tuple[list[int], Any]  # the places of texts, and a row for each
+
+
+class Batch(NamedTuple):
+    """What goes through the graph at once."""
+
+    places: list[int]  # of the texts among all
+    encoded: list[Encoded]
 
 
 class Reader(Protocol):
@@ -123,7 +130,6 @@ class Model:
         # Nor which of two heads a text is for.
         is_whole = is_whole and self._head is self._query_head
         may_be_finished = self._finished_output is not None and is_whole
-        self._texts_at_once = TEXTS_AT_ONCE_ON_GPU if device == "cuda" else TEXTS_AT_ONCE
         layouts = settings.single, settings.many(chosen.runtime)
         self._streams = Streams(_opener(folder, chosen, may_be_finished, device), *layouts)
         outputs = self._streams.single.outputs
@@ -196,46 +202,26 @@ class Model:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         progress = Progress(len(texts), show_progress)
         reader = reader or self._tokens
-        for start, encoded in self._encoded(texts, reader):
+        work = partial(self._run_batch, prompt_length=prompt_length, role=role, reader=reader)
+        for places, rows in self._streams.run(work, self._batches(texts, reader, batch_size)):
+            yield places, rows
+            progress.add(len(places))
+
+    def _batches(self, texts: Sequence[Text], reader: Reader, batch_size: int | None) -> Iterator[Batch]:
+        """What goes through the graph at a time; the last texts in batches of which every stream has as many."""
+        tokens, streams = self.run_settings.batch_tokens, self._streams.count
+        for start, encoded in _encoded(texts, reader):
             lengths = [len(entry) for entry in encoded]
-            tokens = self.run_settings.batch_tokens
-            fits_one = batch_size is None and len(lengths) * max(lengths) <= tokens
-            cut = batches.cut(lengths, 1 if fits_one else self._streams.count, batch_size, tokens)
-            work = partial(self._run_batch, encoded=encoded, prompt_length=prompt_length, role=role, reader=reader)
-            for batch, rows in zip(cut, self._streams.run(work, cut), strict=True):
-                yield [start + index for index in batch], rows
-                progress.add(len(batch))
-
-    def _encoded(self, texts: Sequence[Text], reader: Reader) -> Iterator[tuple[int, list[Encoded]]]:
-        """The tokens of all texts, some texts at a time, and the place of the first of them.
-
-        On a GPU the next texts are tokenized while these are computed, for which the processor has nothing else to do.
-        """
-        parts = range(0, len(texts), self._texts_at_once)
-        if self.device == "cpu" or len(parts) < 2:
-            for start in parts:
-                yield start, reader.encode(texts[start : start + self._texts_at_once])
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="foundry-tokens") as pool:
-            coming = pool.submit(reader.encode, texts[: self._texts_at_once])
-            for start in parts:
-                encoded, after = coming.result(), start + self._texts_at_once
-                if after < len(texts):
-                    coming = pool.submit(reader.encode, texts[after : after + self._texts_at_once])
-                yield start, encoded
+            fits_one = len(encoded) == len(texts) and len(texts) * max(lengths) <= tokens
+            is_last = start + len(encoded) == len(texts)
+            for batch in batches.cut(lengths, streams if is_last and not fits_one else 1, batch_size, tokens):
+                yield Batch([start + index for index in batch], [encoded[index] for index in batch])
 
     def _run_batch(
-        self,
-        graph: Graph,
-        batch: Sequence[int],
-        *,
-        encoded: Sequence[Encoded],
-        prompt_length: int | None,
-        role: Role | None,
-        reader: Reader,
-    ) -> Any:
-        inputs = reader.pad([encoded[index] for index in batch])
-        return self._finish(graph.run(inputs, self._outputs), inputs, prompt_length, role)
+        self, graph: Graph, batch: Batch, *, prompt_length: int | None, role: Role | None, reader: Reader
+    ) -> Rows:
+        inputs = reader.pad(batch.encoded)
+        return batch.places, self._finish(graph.run(inputs, self._outputs), inputs, prompt_length, role)
 
     def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None, role: Role | None) -> Any:
         """The model's rows of a batch, (texts, ...) in float32, from what the graph gave."""
@@ -247,6 +233,24 @@ class Model:
         if prompt_length is not None:
             values["prompt_length"] = np.array(prompt_length)
         return self._head_of(role).compute(values, self._output)
+
+
+def _encoded(texts: Sequence[Text], reader: Reader) -> Iterator[tuple[int, list[Encoded]]]:
+    """The tokens of all texts, some texts at a time, and the place of the first of them.
+
+    The next are made while these are computed.
+    """
+    parts = range(0, len(texts), TEXTS_AT_ONCE)
+    if len(parts) < 2:
+        yield from ((start, reader.encode(texts)) for start in parts)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="foundry-tokens") as pool:
+        coming = pool.submit(reader.encode, texts[:TEXTS_AT_ONCE])
+        for start in parts:
+            encoded, after = coming.result(), start + TEXTS_AT_ONCE
+            if after < len(texts):
+                coming = pool.submit(reader.encode, texts[after : after + TEXTS_AT_ONCE])
+            yield start, encoded
 
 
 def _query_table(folder: ModelFolder, layout: model_layout.Layout) -> QueryTable | None:

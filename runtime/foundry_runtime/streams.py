@@ -1,7 +1,9 @@
 """Run batches of a graph: one at a time with every thread, or as many at once as there are streams."""
 
+import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,6 +13,7 @@ from foundry_runtime.run_settings import Layout
 T = TypeVar("T")
 R = TypeVar("R")
 OpenGraph = Callable[[Layout], Graph]
+WAITING = 4  # batches for each stream, so that none is without work while the next are made
 
 
 class Streams:
@@ -29,26 +32,32 @@ class Streams:
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def run(self, work: Callable[[Graph, T], R], batches: Sequence[T]) -> Iterator[R]:
-        """What `work` gives for each batch, in the order of the batches.
+    def run(self, work: Callable[[Graph, T], R], batches: Iterable[T]) -> Iterator[R]:
+        """What `work` gives for each batch, in the order of the batches, which are asked for as streams come free.
 
         Raises:
-            Exception: what `work` raises; batches that have not begun are then left.
+            Exception: what `work` or `batches` raises; batches that have not begun are then left.
         """
-        if len(batches) == 1:
-            yield work(self.single, batches[0])
+        coming = iter(batches)
+        first = list(itertools.islice(coming, 2))
+        if len(first) < 2:
+            yield from (work(self.single, batch) for batch in first)
             return
+        coming = itertools.chain(first, coming)
         graph, pool = self._for_many()
         if pool is None:
-            for batch in batches:
-                yield work(graph, batch)
+            yield from (work(graph, batch) for batch in coming)
             return
-        futures: list[Future[R]] = [pool.submit(work, graph, batch) for batch in batches]
+        begun: deque[Future[R]] = deque()
         try:
-            for future in futures:
-                yield future.result()
+            for batch in coming:
+                begun.append(pool.submit(work, graph, batch))
+                if len(begun) > self.count * WAITING:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
         finally:
-            for future in futures:
+            for future in begun:
                 future.cancel()
 
     def _for_many(self) -> tuple[Graph, ThreadPoolExecutor | None]:

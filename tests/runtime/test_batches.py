@@ -26,6 +26,14 @@ def test_every_stream_has_work() -> None:
     assert cut([0, 0], streams=4) != []
 
 
+def test_every_stream_has_as_many_batches() -> None:
+    assert len(cut([11] * 3200)) == 69
+    assert len(cut([11] * 3200, streams=16)) == 80
+    assert {len(batch) for batch in cut([11] * 3200, streams=16)} == {40}
+    assert len(cut([256] * 480, streams=16)) == 240
+    assert len(cut([11] * 3200, streams=16, batch_size=100)) == 32
+
+
 def test_a_batch_has_the_number_of_texts_that_is_nearest_to_512_tokens() -> None:
     assert [len(batch) for batch in cut([129] * 8)] == [4, 4]
     assert [len(batch) for batch in cut([200] * 6)] == [3, 3]

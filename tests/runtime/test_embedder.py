@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,18 +43,31 @@ def test_rows_are_in_the_order_of_the_texts_however_they_are_cut(folder: Path) -
             assert abs(rows - alone).max() < 1e-6, (batch_size, streams)
 
 
-def test_more_texts_than_are_tokenized_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = Embedder(folder).encode(TEXTS)
-    monkeypatch.setattr(model, "TEXTS_AT_ONCE", 7)
-    assert abs(Embedder(folder, threads=3).encode(TEXTS) - expected).max() < 1e-6
-
-
-def test_on_a_gpu_the_next_texts_are_tokenized_meanwhile_in_the_same_order(folder: Path) -> None:
-    embedder = Embedder(folder)
+@pytest.mark.parametrize("streams", [1, 3])
+def test_more_texts_than_are_tokenized_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch, streams: int) -> None:
+    embedder = Embedder(folder, threads=3, streams=streams)
     expected = embedder.encode(TEXTS)
-    embedder.device, embedder._texts_at_once = "cuda", 7  # the processor plays its part
+    monkeypatch.setattr(model, "TEXTS_AT_ONCE", 7)
     assert abs(embedder.encode(TEXTS) - expected).max() < 1e-6
+    assert abs(embedder.encode(TEXTS[:7]) - expected[:7]).max() < 1e-6
     assert embedder.encode(TEXTS[:1]).shape == (1, graph_models.WIDTH)
+
+
+def test_a_tokenizer_that_fails_on_later_texts_ends_the_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = Embedder(folder, threads=2)
+    expected = embedder.encode(TEXTS)
+    monkeypatch.setattr(model, "TEXTS_AT_ONCE", 7)
+    encode = embedder._tokens.encode
+
+    def failing(texts: list[str]) -> Any:
+        if TEXTS[-1] in texts:
+            raise MemoryError("as a tokenizer may")
+        return encode(texts)
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError, match="as a tokenizer may"):
+        patched.setattr(embedder._tokens, "encode", failing)
+        embedder.encode(TEXTS)
+    assert abs(embedder.encode(TEXTS) - expected).max() < 1e-6
 
 
 def test_a_text_alone_several_and_none(folder: Path) -> None:
