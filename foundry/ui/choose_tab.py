@@ -7,7 +7,7 @@ import gradio as gr
 
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
-from foundry.ui import budget_rows, choosing, editing, estimates, jobs, markup, uploads
+from foundry.ui import budget_rows, choosing, editing, estimates, jobs, markup, upload_reading, uploads
 from foundry.ui.choosing import SLIDERS
 from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
 from foundry.ui.looking import Look
@@ -42,9 +42,9 @@ def build(context: Context) -> Refreshing:
     with gr.Accordion("Own texts", open=False):
         gr.Markdown(
             "Variants are calibrated and checked on texts. Bring your own: CSV or JSON Lines with a column of texts, "
-            f"or plain text with one a line; up to {uploads.MOST_BYTES // 1_000_000} MB."
+            f"or plain text with one a line; up to {upload_reading.MOST_BYTES // 1_000_000} MB."
         )
-        upload = gr.File(label="A file of texts", file_types=list(uploads.ENDINGS), elem_id="upload")
+        upload = gr.File(label="A file of texts", file_types=list(upload_reading.ENDINGS), elem_id="upload")
         column = gr.Dropdown(label="The column with the texts", allow_custom_value=True, value="text", elem_id="column")
         preview = gr.HTML(elem_id="preview")
         with gr.Row():
@@ -118,13 +118,10 @@ def build(context: Context) -> Refreshing:
             if path is None:
                 return gr.skip(), "", gr.skip(), gr.skip()
             file = Path(path)
-            uploads.require_kind(file)
-            names = uploads.columns(file)
-            chosen = wanted if wanted in names else uploads.likely_column(file, names)
-            read = uploads.read(file, chosen)
+            names, read = upload_reading.ask(workspace, file, str(wanted or "text"), is_fixed=False)
             said = f"{read.number:,} texts were read, the longest of {read.longest:,} characters"
             return (
-                markup.message(said), preview_html(read), gr.Dropdown(choices=names, value=chosen),
+                markup.message(said), preview_html(read), gr.Dropdown(choices=names, value=read.column),
                 uploads.slug_of(file.name),
             )  # fmt: skip
 
@@ -181,12 +178,14 @@ def build(context: Context) -> Refreshing:
 
     quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
     slow: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 4}
+    # Each is a process with up to half a gigabyte.
+    reading: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, "concurrency_id": "reading"}
     look.click(on_look, [where, source, revision], [message, seen, variants, cost, weights, name], **slow)
     variants.input(on_variants, [variants, weights], [message, cost], **quick)
     add.click(on_add, [where, source, revision, name, variants, family], [message, *refreshed], **slow)
-    upload.change(on_upload, [upload, column], [message, preview, column, texts_name], **slow)
-    column.input(on_upload, [upload, column], [message, preview, column, texts_name], **slow)
-    use.click(on_use, [upload, texts_name, column, family], [message, upload, preview, *refreshed], **slow)
+    upload.change(on_upload, [upload, column], [message, preview, column, texts_name], **reading)
+    column.input(on_upload, [upload, column], [message, preview, column, texts_name], **reading)
+    use.click(on_use, [upload, texts_name, column, family], [message, upload, preview, *refreshed], **reading)
     family.input(on_family, [family], [message, explained, *sliders], **quick)
     save.click(on_save_4, [family, *sliders], [message, *refreshed], **slow)
     budget.add.click(on_budget, [*budget.inputs, family], [message, *refreshed], **slow)
@@ -240,7 +239,7 @@ def cost_html(params: Params, names: list[str], weights_mb: float) -> str:
     )
 
 
-def preview_html(read: uploads.Preview) -> str:
+def preview_html(read: upload_reading.Preview) -> str:
     """The first texts of a file."""
     rows = [[str(number), markup.escaped(text)] for number, text in enumerate(read.texts, 1)]
     return markup.table(f"The first texts of the column {read.column}", ["", "text"], rows)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from foundry.ui import asking, bodies, uploads
+from foundry.ui import asking, bodies, upload_reading
 from foundry.ui.asking import RefusedError
 from foundry.ui.bodies import ClickBodies, Message, Receive
 from foundry.ui.click_rates import ClickRates
@@ -31,7 +31,7 @@ READ = re.compile(
 WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
 HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
-MOST_BYTES_SENT = uploads.MOST_BYTES + 1_000_000
+MOST_BYTES_SENT = upload_reading.MOST_BYTES + 1_000_000
 MOST_BYTES_OF_JSON = 1_000_000
 MOST_BYTES_OF_QUERY = 2000  # a login keeps it in memory
 UPLOAD_SECONDS = 600.0  # an upload that does not come holds its place among all
@@ -178,7 +178,7 @@ class Gate:
         most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
         if asking.length(asked.headers.get("content-length")) > most:
             raise RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {uploads.MOST_BYTES // 1_000_000} MB are taken"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {upload_reading.MOST_BYTES // 1_000_000} MB are taken"
             )
 
     def check_login(self, asked: Asked) -> None:

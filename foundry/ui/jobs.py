@@ -256,12 +256,15 @@ def history(workspace: Workspace) -> dict[str, float]:
     return seconds
 
 
-def run_command(workspace: Workspace, arguments: Sequence[str], given: Any = None, seconds: float = 300) -> str:
+def run_command(
+    workspace: Workspace, arguments: Sequence[str], given: Any = None, seconds: float = 300, late: str = ""
+) -> str:
     """Run a short command of `foundry`, or a module of it, in the workspace; what it prints.
 
     Args:
         arguments: After `python -m`.
         given: Is handed over as JSON on standard input.
+        late: What is said where it takes longer than `seconds`.
 
     Raises:
         FoundryError: with the one line that the command ends with; on a shared host also while another one of the same
@@ -270,10 +273,10 @@ def run_command(workspace: Workspace, arguments: Sequence[str], given: Any = Non
     with _locked(workspace, ASKING, seconds=0.0) if workspace.shared else contextlib.nullcontext(0) as lock:
         if lock is None:
             raise FoundryError("what you asked for before is not done yet: wait for it")
-        return _output(workspace, arguments, given, seconds)
+        return _output(workspace, arguments, given, seconds, late)
 
 
-def _output(workspace: Workspace, arguments: Sequence[str], given: Any, seconds: float) -> str:
+def _output(workspace: Workspace, arguments: Sequence[str], given: Any, seconds: float, late: str) -> str:
     try:
         done = subprocess.run(
             [sys.executable, "-m", *arguments], cwd=workspace.root, env=workspace.environment(),
@@ -281,7 +284,8 @@ def _output(workspace: Workspace, arguments: Sequence[str], given: Any, seconds:
             capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise FoundryError(f"`{arguments[0]}` took more than {seconds:.0f} seconds and was ended") from error
+        why = late or f"`{arguments[0]}` took more than {seconds:.0f} seconds and was ended"
+        raise FoundryError(why) from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]

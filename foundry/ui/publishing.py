@@ -15,7 +15,10 @@ from foundry.ui import editing, jobs
 from foundry.ui.jobs import Job
 from foundry.ui.workspaces import Workspace
 
-CARD_CHARACTERS = 200_000
+# Of a card, so much is shown, as often as the page looks; and no more is read, whatever front matter it has.
+CARD_CHARACTERS = 50_000
+CARD_BYTES = 400_000
+CUT = "\n\n… The rest of this card is in the README.md of the folder."
 RECEIPT = "receipt.json"
 
 
@@ -68,11 +71,17 @@ def published_folder(workspace: Workspace, model: str) -> Path:
 
 
 def card(workspace: Workspace, model: str) -> str:
-    """The card of the published folder, without its front matter; empty where there is none."""
+    """The beginning of the card of the published folder, without its front matter; empty where there is none."""
     from foundry.variants import model_card
 
     path = published_folder(workspace, model) / "README.md"
-    return model_card.parse(model_card.read(path)).text[:CARD_CHARACTERS]
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        content = file.read(CARD_BYTES)
+    # The front matter is not shown, and so not read: a hostile one takes YAML seconds.
+    text = model_card.FRONT_MATTER.sub("", content.decode("utf-8-sig", errors="replace"), count=1)
+    return text if len(text) <= CARD_CHARACTERS else text[:CARD_CHARACTERS] + CUT
 
 
 def charts(workspace: Workspace, model: str) -> list[Path]:

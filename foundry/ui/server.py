@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.ui import uploads, workspaces
+from foundry.ui import upload_reading, workspaces
 from foundry.ui.gate import Gate
 from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import User, Workspace
@@ -59,7 +59,7 @@ def make(
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mounted = gr.mount_gradio_app(
         app, blocks, path="/", theme=page.theme(), css_paths=page.STYLE, show_error=False, ssr_mode=False,
-        max_file_size=uploads.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
+        max_file_size=upload_reading.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
         mcp_server=False, pwa=False, allowed_paths=[], blocked_paths=["/"],
     )  # fmt: skip
     return Gate(mounted, shared, uploaded.path, identity, at_end=uploaded.remove)

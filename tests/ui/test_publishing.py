@@ -1,5 +1,6 @@
 """What the page does with the Hub is in the arguments of one run, and never in params.yaml."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, jobs, publishing, runner
+from foundry.ui import card_view, editing, jobs, publishing, runner
 from foundry.ui.workspaces import Workspace
 
 
@@ -89,3 +90,19 @@ def test_a_sending_that_is_at_work_may_be_stopped() -> None:
     import foundry.ui.sending
 
     assert foundry.ui.sending.__name__ == runner.SENDING
+
+
+def test_a_hostile_card_keeps_nobody_waiting(workspace: Workspace) -> None:
+    """Of a long card its beginning is shown, and its front matter is not read."""
+    path = workspace.root / "artifacts/hub/tiny/README.md"
+    assert publishing.card(workspace, "tiny") == ""
+    path.parent.mkdir(parents=True)
+    path.write_text("---\nlicense: mit\n---\n# Own words ä\n", encoding="utf-8")
+    assert publishing.card(workspace, "tiny") == "# Own words ä\n"
+    path.write_text("---\nx: " + "[" * 100_000 + "\n---\n" + "![a](" * 1_000_000, encoding="utf-8")
+    start = time.perf_counter()
+    shown = publishing.card(workspace, "tiny")
+    assert card_view.safe(shown, {}).endswith(publishing.CUT)
+    assert shown.startswith("![a](![a](")
+    assert len(shown) < publishing.CARD_CHARACTERS + 100
+    assert time.perf_counter() - start < 5  # a fifth of a second on a machine at rest

@@ -1,12 +1,14 @@
 """Own texts: read as the pipeline reads them before anything is changed, under a name that is no path."""
 
+import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, uploads
+from foundry.ui import editing, upload_reading, uploads
 from foundry.ui.workspaces import Workspace
 
 
@@ -18,21 +20,21 @@ def workspace(project: Callable[..., Path]) -> Workspace:
 def test_what_is_read_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text("id;text\n1;one\n2;\n3;" + "x" * 500 + "\n")
-    read = uploads.read(path)
+    read = upload_reading.read(path)
     assert (read.number, read.longest) == (2, 500)
     assert read.texts == ["one", "x" * 200 + "…"]
-    assert uploads.columns(path) == ["id", "text"]
-    assert uploads.likely_column(path, ["id", "text"]) == "text"
+    assert upload_reading.columns(path) == ["id", "text"]
+    assert upload_reading.likely_column(path, ["id", "text"]) == "text"
     other = tmp_path / "other.csv"
     other.write_text("id,body\n1,a whole sentence\n")
-    assert uploads.likely_column(other, uploads.columns(other)) == "body"
+    assert upload_reading.likely_column(other, upload_reading.columns(other)) == "body"
     lines = tmp_path / "own.jsonl"
     lines.write_text('{"body": "a", "n": 1}\n')
-    assert uploads.columns(lines) == ["body"]
-    assert uploads.read(lines, "body").texts == ["a"]
+    assert upload_reading.columns(lines) == ["body"]
+    assert upload_reading.read(lines, "body").texts == ["a"]
     plain = tmp_path / "own.txt"
     plain.write_text("a\n\nb\n")
-    assert uploads.read(plain).texts == ["a", "b"]
+    assert upload_reading.read(plain).texts == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -49,21 +51,21 @@ def test_what_cannot_be_read_is_one_line_without_a_path(
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(FoundryError, match=message) as caught:
-        uploads.read(path)
+        upload_reading.read(path)
     assert str(tmp_path) not in str(caught.value)
 
 
 def test_what_is_too_much_is_refused(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "own.txt"
     path.write_text("a\nb\nc\n")
-    monkeypatch.setattr(uploads, "MOST_TEXTS", 2)
+    monkeypatch.setattr(upload_reading, "MOST_TEXTS", 2)
     with pytest.raises(FoundryError, match="more than 2 texts"):
-        uploads.read(path)
-    monkeypatch.setattr(uploads, "MOST_BYTES", 3)
+        upload_reading.read(path)
+    monkeypatch.setattr(upload_reading, "MOST_BYTES", 3)
     with pytest.raises(FoundryError, match="are allowed"):
-        uploads.columns(path)  # which is looked at before the rest
+        upload_reading.columns(path)  # which is looked at before the rest
     with pytest.raises(FoundryError, match="are allowed"):
-        uploads.read(path)
+        upload_reading.read(path)
 
 
 def test_texts_become_a_source_once(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +92,7 @@ def test_texts_become_a_source_once(tmp_path: Path, workspace: Workspace, monkey
 def test_a_column_is_a_short_name(tmp_path: Path, workspace: Workspace) -> None:
     path = tmp_path / "own.csv"
     path.write_text(",".join(f"c{number}" for number in range(1000)) + f",{'x' * 1000}\n")
-    assert len(uploads.columns(path)) == uploads.MOST_COLUMNS
+    assert len(upload_reading.columns(path)) == upload_reading.MOST_COLUMNS
     before = workspace.params.read_bytes()
     for column in ("x" * 1000, "a\n  b: c"):
         path.write_text(f'"{column}"\na text\n')
@@ -104,3 +106,28 @@ def test_a_name_is_made_of_a_files_name() -> None:
     assert uploads.slug_of("ä b.csv") == "b"
     assert uploads.slug_of("--x.txt") == "x"
     assert uploads.slug_of("….txt") == "own"
+
+
+def test_an_upload_is_read_by_a_process_with_a_limit(tmp_path: Path, workspace: Workspace) -> None:
+    """The server neither grows nor waits, and who sent it is told what to do."""
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"body": "a sentence", "n": "1"}\n')
+    names, preview = upload_reading.ask(workspace, own, "text", is_fixed=False)
+    assert (names, preview.column, preview.texts) == (["body", "n"], "body", ["a sentence"])
+    with pytest.raises(FoundryError, match=r"own\.jsonl, line 1 has no column 'text'"):
+        upload_reading.ask(workspace, own, "text", is_fixed=True)
+    hostile = tmp_path / "hostile.json"
+    hostile.write_text("[" + "[]," * 6_600_000 + "0]")
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FoundryError, match=r"hostile\.json is too large to read: it takes more than 500 MB"):
+        upload_reading.ask(workspace, hostile, "text", is_fixed=False)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+    assert time.monotonic() - start < upload_reading.READING_SECONDS
+
+
+def test_reading_an_upload_ends_in_time(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_reading, "READING_SECONDS", 0.01)
+    own = tmp_path / "own.txt"
+    own.write_text("a")
+    with pytest.raises(FoundryError, match=r"own\.txt took more than 0 seconds to read"):
+        upload_reading.ask(workspace, own, "text", is_fixed=False)
