@@ -12,6 +12,7 @@ from foundry.ui.upload_reading import LONGEST_SHOWN, Preview
 from foundry.ui.workspaces import Workspace
 
 FOLDER = "texts"
+ADDING = "adding.json"  # names the file that is put there now: a kill between the two writes leaves it behind
 MOST_FILES = 10
 # Of a user's texts, the share that each set may use; the benchmark stays with the texts that it has.
 SHARES = {"calibration": 0.4, "validation": 0.6}
@@ -40,6 +41,7 @@ def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Previe
 def _add_source(workspace: Workspace, uploaded: Path, slug: str, column: str) -> None:
     folder = workspace.root / FOLDER
     folder.mkdir(exist_ok=True)
+    _remove_unfinished(workspace)
     if len([path for path in folder.iterdir() if path.is_file()]) >= MOST_FILES:
         raise FoundryError(f"{FOLDER}/ holds {MOST_FILES} files, and no more are allowed")
     target = folder / f"{slug}{uploaded.suffix.lower()}"
@@ -50,13 +52,27 @@ def _add_source(workspace: Workspace, uploaded: Path, slug: str, column: str) ->
     text = yaml_editing.with_entry(text, ["sample", "sources"], slug, row)
     for part, share in SHARES.items():
         text = yaml_editing.with_entry(text, ["sample", part, "share"], slug, share)
-    with files.replacing(target) as partial:
-        shutil.copyfile(uploaded, partial)
+    files.write_json(workspace.state / ADDING, {"file": target.name})
     try:
+        with files.replacing(target) as partial:
+            shutil.copyfile(uploaded, partial)
         editing.write(workspace, text)
-    except FoundryError:
-        target.unlink()
-        raise
+    finally:
+        _remove_unfinished(workspace)
+
+
+def _remove_unfinished(workspace: Workspace) -> None:
+    """Remove the file of an upload that no source in params.yaml names, because it was ended between the two. Files
+    that the page did not put there stay."""
+    record = workspace.state / ADDING
+    if not record.is_file():
+        return
+    path = workspace.root / FOLDER / Path(str(files.read_json(record)["file"])).name
+    sources = editing.read(workspace).sample.sources.values()
+    if f"{FOLDER}/{path.name}" not in {getattr(source, "path", None) for source in sources}:
+        for leftover in (path, *path.parent.glob(f".partial-{path.name}-*")):
+            leftover.unlink(missing_ok=True)
+    record.unlink()
 
 
 def slug_of(name: str) -> str:

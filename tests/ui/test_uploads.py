@@ -1,6 +1,8 @@
 """Own texts: read as the pipeline reads them before anything is changed, under a name that is no path."""
 
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,3 +133,43 @@ def test_reading_an_upload_ends_in_time(tmp_path: Path, workspace: Workspace, mo
     own.write_text("a")
     with pytest.raises(FoundryError, match=r"own\.txt took more than 0 seconds to read"):
         upload_reading.ask(workspace, own, "text", is_fixed=False)
+
+
+@pytest.mark.parametrize("moment", ["while it is copied", "before params.yaml", "after params.yaml"])
+def test_a_kill_between_the_two_writes_takes_no_name(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """What no source names is removed by the next upload; files that a person put there stay."""
+    folder = workspace.root / "texts"
+    folder.mkdir()
+    (folder / "by_hand.txt").write_text("mine\n")
+    path = tmp_path / "own.txt"
+    path.write_text("a\n")
+    code = f"""
+import os, shutil
+from pathlib import Path
+from foundry.ui import editing, uploads
+from foundry.ui.workspaces import Workspace
+end, write, copy = lambda *given: os._exit(9), editing.write, shutil.copyfile
+if {moment!r} == "while it is copied":
+    shutil.copyfile = lambda *given: (copy(*given), end())
+else:
+    editing.write = lambda *given: ({moment!r} == "after params.yaml" and write(*given), end())
+uploads.keep(Workspace(Path({str(workspace.root)!r})), Path({str(path)!r}), "own", "text")
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    is_whole = moment == "after params.yaml"
+    assert ("own" in editing.read(workspace).sample.sources) is is_whole
+    monkeypatch.setattr(uploads, "MOST_FILES", 4 if is_whole else 3)
+    uploads.keep(workspace, path, "other", "text")
+    if is_whole:
+        with pytest.raises(FoundryError, match="take another name"):
+            uploads.keep(workspace, path, "own", "text")
+    else:
+        uploads.keep(workspace, path, "own", "text")
+    with pytest.raises(FoundryError, match="take another name"):
+        monkeypatch.setattr(uploads, "MOST_FILES", 9)
+        uploads.keep(workspace, path, "by_hand", "text")
+    assert sorted(path.name for path in folder.iterdir()) == ["by_hand.txt", "other.txt", "own.txt"]
+    assert (folder / "by_hand.txt").read_text() == "mine\n"
+    assert not (workspace.state / uploads.ADDING).exists()
