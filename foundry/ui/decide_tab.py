@@ -7,7 +7,7 @@ import gradio as gr
 from foundry.base.errors import FoundryError
 from foundry.reporting.rendering import lost, short
 from foundry.reporting.rows import Row, ratio_to_torch
-from foundry.ui import deciding, editing, markup, sentences
+from foundry.ui import deciding, editing, markup, sentences, version_history
 from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
 from foundry.ui.deciding import Results
 from foundry.ui.sentences import Comparison
@@ -60,7 +60,7 @@ def build(context: Context) -> Refreshing:
                  if row["verdict"] != "skipped"]  # fmt: skip
         groups = deciding.groups(results) if results else []
         chosen = texts if texts in groups else next(iter(groups), None)
-        known = deciding.versions(workspace)
+        known = version_history.versions(workspace)
         return [
             gr.Dropdown(choices=list(params.models), value=name),
             results_html(results, chosen),

@@ -10,13 +10,11 @@ from foundry.params.schema import Params
 from foundry.reporting import advice, recommendation
 from foundry.reporting.charts import as_file, closeness, svg
 from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
-from foundry.ui import editing, jobs
+from foundry.ui import editing, jobs, version_history
 from foundry.ui.workspaces import Workspace
 from foundry.validation.results import Validation, WorstText
 
 USES = ("latency", "requests", "throughput", "size")
-VERSIONS_SHOWN = 30
-REVISION_CHARACTERS = 100
 
 
 class Results(NamedTuple):
@@ -100,18 +98,6 @@ def recommend(results: Results, model: str, use: str, budget: float, group: str 
     return [*lines, *advice.advise(answer, f"artifacts/hub/{model}", validations[BASELINE]["facts"])]
 
 
-def versions(workspace: Workspace) -> list[tuple[str, str]]:
-    """Commits in which dvc.lock changed, the latest first: what a reader is shown, and the revision."""
-    import subprocess
-
-    listed = subprocess.run(
-        ["git", "log", f"-{VERSIONS_SHOWN}", "--format=%h%x00%cs %s", "--", "dvc.lock"],
-        cwd=workspace.root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    rows = [line.split("\0", 1) for line in listed.stdout.splitlines() if "\0" in line]
-    return [(f"{revision}: {subject[:REVISION_CHARACTERS]}", revision) for revision, subject in rows]
-
-
 def compare_versions(workspace: Workspace, model: Any, before: Any, after: Any) -> list[dict[str, str]]:
     """What `foundry compare` says of two versions.
 
@@ -119,7 +105,7 @@ def compare_versions(workspace: Workspace, model: Any, before: Any, after: Any) 
         FoundryError: when one of them is none that was offered.
     """
     name = editing.require_model(workspace, model)
-    known = [revision for _, revision in versions(workspace)]
+    known = [revision for _, revision in version_history.versions(workspace)]
     for revision in (before, after):
         if revision not in known:
             raise FoundryError(f"{revision!r} is no version of this project")
@@ -130,14 +116,3 @@ def compare_versions(workspace: Workspace, model: Any, before: Any, after: Any) 
     )
     rows: list[dict[str, str]] = files.read_json(out)
     return rows
-
-
-def remember(workspace: Workspace, what: str) -> None:
-    """Commit dvc.lock and params.yaml of a user's folder, so that versions can be compared; no other project's."""
-    import subprocess
-
-    from foundry.ui.workspaces import GIT_USER
-
-    if workspace.shared and (workspace.root / "dvc.lock").is_file():
-        for command in (("add", "dvc.lock", "params.yaml"), (*GIT_USER, "commit", "-qm", what)):
-            subprocess.run(["git", *command], cwd=workspace.root, capture_output=True, check=False)

@@ -47,6 +47,8 @@ class Record(TypedDict, total=False):
     most_bytes: int | None  # that the workspace's folder may hold while it runs; None: as many as there is room for
     most_seconds: float | None  # that it may take; None: as many as it needs
     why_stopped: str  # a line for people, where nobody asked for the stop
+    shared: bool  # on a host that others use, too: its end is recorded as a version
+    not_recorded: str  # why it could not be
 
 
 class Job(NamedTuple):
@@ -82,12 +84,14 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
             raise FoundryError("something runs here already: wait until it has ended, or stop it")
         _require_turn(workspace)
         prepare()
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        now = datetime.now(UTC)
+        # Two runs of one second are sorted, too, by their microseconds.
+        name = f"{now:%Y%m%dT%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[1:]}"
         folder = workspace.state / "jobs" / name
         record: Record = {
             "command": list(command), "what": what, "started": time.time(), "ended": None, "exit_code": None,
             "stopped": False, "most_bytes": workspaces.QUOTA_BYTES if workspace.shared else None,
-            "most_seconds": workspace.most_seconds,
+            "most_seconds": workspace.most_seconds, "shared": workspace.shared,
         }  # fmt: skip
         files.write_json(folder / RECORD, record)
         (folder / LOG).touch()

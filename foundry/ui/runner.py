@@ -18,8 +18,9 @@ from typing import IO
 
 from foundry.base import files, lock_copy
 from foundry.base.credentials import hidden
-from foundry.ui import workspaces
+from foundry.ui import version_history, workspaces
 from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
+from foundry.ui.workspaces import Workspace
 
 # What DVC says of a stage, in any part of a line: what the stage before wrote may stand in front of it.
 SAYS = {
@@ -69,6 +70,8 @@ def main(folder: Path, *locks: int) -> None:
     if why := record.get("why_stopped"):
         with (folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"error: stopped: {why}\n")
+    if why := version_history.remember(Workspace(Path.cwd(), shared=record.get("shared", False)), record["what"]):
+        record["not_recorded"] = why
     files.write_json(folder / RECORD, {**record, "ended": time.time(), "exit_code": code})
 
 

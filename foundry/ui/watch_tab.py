@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from foundry.ui import deciding, editing, estimates, jobs, markup, progress
+from foundry.ui import editing, estimates, jobs, markup, progress
 from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
 from foundry.ui.progress import MEANINGS, Progress
 from foundry.ui.workspaces import Workspace
@@ -43,16 +43,6 @@ def build(context: Context) -> Refreshing:
     timer = gr.Timer(RUNNING_SECONDS)
     refreshed = [summary, picture, log, timer]
 
-    def refresh(workspace: Workspace, stage: str) -> list[Any]:
-        now = progress.read(workspace)
-        running = now.job is not None and now.job.running
-        if not running and now.job is not None and now.job.record["ended"]:
-            deciding.remember(workspace, now.job.record["what"])
-        return [
-            summary_html(now), dag_html(now), log_html(workspace, now, stage),
-            gr.Timer(RUNNING_SECONDS if running else IDLE_SECONDS),
-        ]  # fmt: skip
-
     def on_look(stage: str, request: gr.Request) -> Any:
         nothing = [markup.empty("Nobody is logged in", "Log in above to see your project."), "", "", gr.skip()]
         return shown_or_empty(context, request, lambda workspace: refresh(workspace, stage), nothing)
@@ -88,6 +78,16 @@ def build(context: Context) -> Refreshing:
     return on_look, [chosen], refreshed
 
 
+def refresh(workspace: Workspace, stage: str) -> list[Any]:
+    """How far it is, the picture, and the log of a stage. It looks, and writes nothing."""
+    now = progress.read(workspace)
+    running = now.job is not None and now.job.running
+    return [
+        summary_html(now), dag_html(now), log_html(workspace, now, stage),
+        gr.Timer(RUNNING_SECONDS if running else IDLE_SECONDS),
+    ]  # fmt: skip
+
+
 def summary_html(now: Progress) -> str:
     """What goes on, in a line, and how far it is."""
     job, total = now.job, len(now.rows)
@@ -108,7 +108,9 @@ def summary_html(now: Progress) -> str:
         text = f"{ending(now)} {text}"
     failed = [row.stage.name for row in now.rows if row.state == "failed"]
     more = f" What failed: {', '.join(failed)}; a click on it shows its log." if failed else ""
-    return f'{bar(done, total)}<p role="status">{markup.escaped(text + more)}</p>'
+    why = job.record.get("not_recorded") if job is not None else None
+    unrecorded = markup.message(f"this version is not recorded, and cannot be compared: {why}", "note") if why else ""
+    return f'{bar(done, total)}<p role="status">{markup.escaped(text + more)}</p>{unrecorded}'
 
 
 def ending(now: Progress) -> str:
