@@ -12,7 +12,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 # A body that does not come holds memory: so many seconds, and so many clicks whose bodies are on their way, of all
-# users and of each; whoever is not logged in is one of them.
+# users and of each.
 CLICK_SECONDS, MOST_AT_ONCE, MOST_OF_EACH = 20.0, 64, 16
 
 

@@ -9,7 +9,7 @@ MOST_USERS = 10_000
 
 
 class ClickRates:
-    """A bucket of clicks for each user, which fills again; whoever is not logged in shares one."""
+    """A bucket of clicks for each user, which fills again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock

@@ -12,11 +12,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from foundry.ui import asking, bodies, upload_reading
+from foundry.ui import asking, bodies, login_page, upload_reading
 from foundry.ui.asking import RefusedError
 from foundry.ui.bodies import ClickBodies, Message, Receive
 from foundry.ui.click_rates import ClickRates
 from foundry.ui.login_sessions import LOGIN, LoginSessions
+from foundry.ui.own_names import OwnNames
 from foundry.ui.upload_limits import Upload, UploadLimits
 
 Send = Callable[[Message], Awaitable[None]]
@@ -28,6 +29,8 @@ READ = re.compile(
     r"|/(assets|static|svelte)/[\w./-]+"
     rf"|{API}/(startup-events|theme\.css|app_id|upload_progress|queue/data|heartbeat/\w+)/?"
 )
+# What somebody is answered on a shared page who is not logged in.
+OPEN = re.compile(r"/|/robots\.txt|/logout/?|/login/(huggingface|callback)/?")
 WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
 HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -35,7 +38,6 @@ MOST_BYTES_SENT = upload_reading.MOST_BYTES + 1_000_000
 MOST_BYTES_OF_JSON = 1_000_000
 MOST_BYTES_OF_QUERY = 2000  # a login keeps it in memory
 UPLOAD_SECONDS = 600.0  # an upload that does not come holds its place among all
-MOST_SESSIONS = 10_000
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
@@ -76,21 +78,21 @@ class Gate:
         identity: On a shared page, the user who is logged in, by the headers of a request; empty where nobody is. By
             default, it is who the Hub said.
         at_end: Is called when the server ends.
+        forget: Is called with each session of a browser that is forgotten, so that nothing is kept of it.
     """
 
     def __init__(
         self, app: App, shared: bool, uploaded: Path, identity: Callable[[dict[str, str]], str] | None = None,
-        at_end: Callable[[], None] = lambda: None,
+        at_end: Callable[[], None] = lambda: None, forget: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         self.app, self.shared = app, shared
         self.logins = LoginSessions() if shared and identity is None else None
         self.identity = identity or (self.logins.identity if self.logins else lambda headers: "")
         self.limits = UploadLimits(uploaded, for_each=shared)
-        self.at_end = at_end
+        self.at_end, self.forget = at_end, forget
         self.rates = ClickRates()
         self.bodies = ClickBodies()
-        self.owners: dict[str, str] = {}  # of each session of a browser, the user who opened it
-        self.senders: dict[str, str] = {}  # of each upload's random name, the user whose it is
+        self.sessions, self.uploads = OwnNames(), OwnNames()
         ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
         self.headers = [
             (b"content-security-policy", (POLICY + ancestors).encode()),
@@ -111,16 +113,22 @@ class Gate:
         upload = None
         try:
             asked = self.read(scope)
+            if self.shared and not asked.user and asked.path == "/":
+                await self.answer(
+                    send, HTTPStatus.OK, "text/html", login_page.page(scope["query_string"].decode("latin-1"))
+                )
+                return
             if asked.is_upload:
                 upload = await self.limits.begin(asked.user, asked.most_bytes, asked.headers.get("content-type", ""))
             receive = self.limited(receive, asked, upload)
             if asked.method == "POST" and not asked.is_upload:
                 receive = await self.checked_body(asked, receive)
         except RefusedError as error:
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), *self.headers]
-            await send({"type": "http.response.start", "status": error.status, "headers": headers})
-            await send({"type": "http.response.body", "body": error.why.encode()})
+            await self.answer(send, error.status, "text/plain", error.why.encode())
             return
+        for session in self.sessions.take_forgotten():
+            if self.forget is not None:
+                await self.forget(session)
         if self.logins is not None:
             scope = {**scope, "headers": self.logins.inward(scope["headers"], asked.headers)}
         try:
@@ -128,6 +136,12 @@ class Gate:
         finally:
             if upload is not None:
                 self.limits.end(upload)
+
+    async def answer(self, send: Send, status: int, kind: str, content: bytes) -> None:
+        """Answer without asking what is behind the gate."""
+        headers = [(b"content-type", f"{kind}; charset=utf-8".encode()), *self.headers]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
 
     def read(self, scope: Message) -> Asked:
         """What a request asks for, when its head may be answered.
@@ -145,12 +159,14 @@ class Gate:
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered")
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        user = self.identity(headers) if self.shared else ""
+        if self.shared and not user and not OPEN.fullmatch(path):
+            raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in first: open the page again")
         if len(scope.get("query_string", b"")) > MOST_BYTES_OF_QUERY:
             raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "this address is too long")
         query = asking.query(scope.get("query_string", b""))
         if path.startswith(LOGIN) and "error" in query:  # which Gradio would answer with an error of its own
             raise RefusedError(HTTPStatus.FORBIDDEN, "the Hub did not log you in: go back to the page, and try again")
-        user = self.identity(headers) if self.shared else ""
         asked = Asked(method, path, headers, query, user)
         if method == "POST":
             self.check_write(asked, host)
@@ -172,7 +188,6 @@ class Gate:
         hosts = {host.lower(), *(space_hosts() if self.shared else ())}
         if origin is not None and asking.host_of(origin) not in hosts:
             raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
-        self.check_login(asked)
         if self.shared and not asked.is_upload and not self.rates.take(asked.user):
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many clicks at once: wait a few seconds")
         most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
@@ -181,26 +196,16 @@ class Gate:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {upload_reading.MOST_BYTES // 1_000_000} MB are taken"
             )
 
-    def check_login(self, asked: Asked) -> None:
-        """Check that an upload on a shared page is a user's.
-
-        Raises:
-            RefusedError: when nobody is logged in.
-        """
-        if asked.path.startswith(f"{API}/upload") and self.shared and not asked.user:
-            raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in before you upload something")
-
     def check_upload(self, asked: Asked) -> None:
         """Check that who follows an upload is who sends it: whoever names it first.
 
         Raises:
             RefusedError: when it is another user's, or one is to be followed and none is named.
         """
-        self.check_login(asked)
         if asked.is_upload and "upload_id" not in asked.query:  # which nobody can follow
             return
         name = asking.session(asked.query.get("upload_id"))
-        if self.shared and claimed(self.senders, name, asked.user) != asked.user:
+        if self.shared and self.uploads.claim(name, asked.user) != asked.user:
             raise RefusedError(HTTPStatus.FORBIDDEN, "this is the upload of another user")
 
     def check_session(self, asked: Asked, named: object) -> None:
@@ -210,7 +215,7 @@ class Gate:
             RefusedError: when it is another user's, or none is named.
         """
         session = asking.session(named)
-        if self.shared and claimed(self.owners, session, asked.user) != asked.user:
+        if self.shared and self.sessions.claim(session, asked.user) != asked.user:
             raise RefusedError(HTTPStatus.FORBIDDEN, "this is the session of another browser")
 
     async def checked_body(self, asked: Asked, receive: Receive) -> Receive:
@@ -275,10 +280,3 @@ def space_hosts() -> list[str]:
     """The names of a Space, which the Hub sets: several where it has a domain of its own. What stands in front of it
     may ask for another one than the browser did."""
     return [name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()]
-
-
-def claimed(owners: dict[str, str], name: str, user: str) -> str:
-    """Whose a random name is: the user's, where nobody has used it before."""
-    if name not in owners and len(owners) >= MOST_SESSIONS:
-        owners.pop(next(iter(owners)))
-    return owners.setdefault(name, user)

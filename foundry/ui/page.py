@@ -8,6 +8,7 @@ import gradio as gr
 
 from foundry.ui import choose_tab, decide_tab, publish_tab, sessions, watch_tab
 from foundry.ui.context import Context
+from foundry.ui.login_page import LOG_IN
 from foundry.ui.workspaces import Workspace
 
 TABS = {
@@ -16,7 +17,6 @@ TABS = {
 STYLE = Path(__file__).parent / "style.css"
 TITLE = "Embedding Foundry"
 KEPT_SECONDS = (600, 3600)  # Gradio looks so often for uploads, and removes those that are so old
-LOG_IN = "Log in with Hugging Face"
 INTRODUCTION = (
     "# Embedding Foundry\n"
     "One Sentence Transformers checkpoint in; every deployable form of it out, each one checked against the original."

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.ui import upload_reading, workspaces
+from foundry.ui import login_page, upload_reading, workspaces
 from foundry.ui.gate import Gate
 from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import User, Workspace
@@ -61,8 +61,15 @@ def make(
         app, blocks, path="/", theme=page.theme(), css_paths=page.STYLE, show_error=False, ssr_mode=False,
         max_file_size=upload_reading.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
         mcp_server=False, pwa=False, allowed_paths=[], blocked_paths=["/"],
+        head=login_page.RELOADING if shared else None,
     )  # fmt: skip
-    return Gate(mounted, shared, uploaded.path, identity, at_end=uploaded.remove)
+
+    async def forget(session: str) -> None:
+        await blocks._queue.clean_events(session_hash=session)
+        blocks._queue.pending_messages_per_session.pop(session, None)
+        blocks._queue.pending_event_ids_session.pop(session, None)
+
+    return Gate(mounted, shared, uploaded.path, identity, at_end=uploaded.remove, forget=forget)
 
 
 def _local(root: Path) -> Callable[[Any], Workspace]:

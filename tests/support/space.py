@@ -76,16 +76,24 @@ def serve_hub(paths: tuple[Path, Path] | None) -> int:
 
 
 def visit(chromium: Any, app: Any) -> dict[str, Any]:
-    """Log in within the Hub's page, look at a model, and log out; what was seen."""
+    """Log in within the Hub's page, look at a model, and log out; then log in again, and lose the login; what was
+    seen."""
     from tests.support.web_page import SECONDS
 
     context = chromium.new_context(ignore_https_errors=True)
     context.set_default_timeout(1000 * SECONDS)
     page = context.new_page()
     missing: list[str] = []
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.goto(f"https://{HUB}/spaces/org/space")
     space = page.frame_locator("#space")
+    space.locator("#login").wait_for()
+    page.wait_for_timeout(3000)  # in which Gradio's page would click by itself
+    before = {"asked": [*asked], "complaints": [*complaints], "sessions": len(app.sessions.owners)}
     space.locator("#login").click()
     space.get_by_text("Logout (ada)").wait_for()
     space.locator("#models table").wait_for()
@@ -97,8 +105,14 @@ def visit(chromium: Any, app: Any) -> dict[str, Any]:
     space.locator("#login").click()
     space.get_by_text("Log in with Hugging Face").wait_for()
     users.append(app.identity({"cookie": f"session={cookie['value']}"}))
+    seen = {"missing": [*missing], "users": users, "cookie": {**cookie, "value": ""}, "content": content}
+    space.locator("#login").click()
+    space.locator("#models table").wait_for()
+    app.logins.kept.clear()  # as when it is over: the next click finds out
+    space.locator("#look").click()
+    space.get_by_text("Log in to see your project").wait_for()
     context.close()
-    return {"missing": missing, "users": users, "cookie": {**cookie, "value": ""}, "content": content}
+    return {"before": before, **seen}
 
 
 def main(project: Path, state: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foundry.ui import bodies, click_rates, upload_limits
+from foundry.ui import bodies, click_rates, login_page, own_names, upload_limits
 from foundry.ui import gate as gate_module
 from foundry.ui.asking import RefusedError
 from foundry.ui.gate import MOST_BYTES_OF_JSON, MOST_BYTES_SENT, Asked, Gate
@@ -71,12 +71,12 @@ def test_another_page_may_not_click_here(gate: Gate) -> None:
 def test_a_space_is_clicked_by_all_its_names(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     origins = ("https://org-space.hf.space", "https://foundry.example")
     for origin in (*origins, "https://evil.example"):
-        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == 403
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin, x_user="ada")[0] == 403
     monkeypatch.setenv("SPACE_HOST", "org-space.hf.space, Foundry.example")
     for origin in origins:
-        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == REACHED
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin, x_user="ada")[0] == REACHED
     for origin in ("https://evil.example", "https://evil.hf.space", "null"):
-        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin)[0] == 403
+        assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin, x_user="ada")[0] == 403
     alone = Gate(behind, False, Path("x"))
     assert ask(alone, JOIN, "POST", origin=origins[0])[0] == 403
 
@@ -110,11 +110,11 @@ def test_a_session_belongs_to_who_opened_it(shared: Gate) -> None:
     assert ask(shared, DATA, query="session_hash=a", x_user="ada")[0] == REACHED
     assert ask(shared, DATA, query="session_hash=a", x_user="ada")[0] == REACHED
     assert ask(shared, DATA, query="session_hash=b", x_user="ben")[0] == REACHED
-    for stranger in ("ben", ""):
-        assert ask(shared, DATA, query="session_hash=a", x_user=stranger)[0] == 403
-        assert ask(shared, "/gradio_api/heartbeat/a", x_user=stranger)[0] == 403
-        assert ask(shared, JOIN, "POST", x_user=stranger)[0] == 403
-        assert ask(shared, "/gradio_api/cancel", "POST", x_user=stranger)[0] == 403
+    for stranger, status in (("ben", 403), ("", 401)):
+        assert ask(shared, DATA, query="session_hash=a", x_user=stranger)[0] == status
+        assert ask(shared, "/gradio_api/heartbeat/a", x_user=stranger)[0] == status
+        assert ask(shared, JOIN, "POST", x_user=stranger)[0] == status
+        assert ask(shared, "/gradio_api/cancel", "POST", x_user=stranger)[0] == status
 
 
 @pytest.mark.parametrize("query", ["session_hash=b&session_hash=a", "session_hash=a&session_hash=a", "", "x=1&x=2",
@@ -145,6 +145,65 @@ def test_a_header_that_decides_is_there_once(gate: Gate, name: str) -> None:
     assert ask(gate, JOIN, "POST", twice=((name, values[name]),), **headers)[0] == 400  # type: ignore[arg-type]
     assert ask(gate, JOIN, "POST", cookie="session=a; session=b")[0] == 400
     assert ask(gate, JOIN, "POST", content_type="text/plain")[0] == 415
+
+
+@pytest.mark.parametrize(
+    "path",
+    [DATA, "/config", "/theme.css", "/assets/index-x.js", "/gradio_api/heartbeat/a", "/gradio_api/startup-events"],
+)
+def test_who_is_not_logged_in_gets_a_page_that_asks_for_it_and_nothing_else(shared: Gate, path: str) -> None:
+    reached: list[str] = []
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+        await behind(scope, receive, send)
+
+    shared.app = noting
+    assert ask(shared, path, query="session_hash=a")[0] == 401
+    for written in (JOIN, UPLOAD, "/gradio_api/reset", "/gradio_api/cancel"):
+        assert ask(shared, written, "POST")[0] == 401
+    status, headers = ask(shared, "/", query="__theme=dark")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert not reached
+    assert not shared.sessions.owners
+    assert ask(shared, "/login/huggingface")[0] == REACHED
+    assert ask(shared, path, query="session_hash=a", x_user="ada")[0] == REACHED
+    assert ask(shared, "/", x_user="ada")[0] == REACHED
+    assert reached == ["/login/huggingface", path, "/"]
+
+
+def test_the_page_that_asks_for_a_login_comes_back_to_its_address() -> None:
+    shown = login_page.page('__theme=dark&x="><script>').decode()
+    assert 'href="/login/huggingface?_target_url=/%3F__theme%3Ddark%26x%3D%22%3E%3Cscript%3E"' in shown
+    assert 'content="dark"' in shown
+    assert shown.count("<script") == 0
+    assert 'href="/login/huggingface?_target_url=/"' in login_page.page("").decode()
+
+
+def test_sessions_of_one_user_push_out_nobody_elses(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_names, "MOST_NAMES", 5)
+    monkeypatch.setattr(own_names, "MOST_OF_EACH", 3)
+    forgotten: list[str] = []
+
+    async def forget(session: str) -> None:
+        forgotten.append(session)
+
+    shared.forget = forget
+
+    def opened(user: str, session: str) -> int:
+        return ask(shared, DATA, query=f"session_hash={session}", x_user=user)[0]
+
+    assert opened("ben", "b1") == opened("ada", "a1") == REACHED
+    for session in ("a2", "a1", "a3", "a4"):  # the first of them is used again
+        assert opened("ada", session) == REACHED
+    assert forgotten == ["a2"]
+    assert opened("cy", "c1") == opened("cy", "c2") == REACHED  # too many of all: ada has the most
+    assert forgotten == ["a2", "a1"]
+    assert opened("ada", "b1") == 403
+    assert {*shared.sessions.owners} == {"b1", "a3", "a4", "c1", "c2"}
+    assert opened("ada", "a5") == REACHED
+    assert forgotten == ["a2", "a1", "a3"]
 
 
 def test_nobody_uploads_without_a_login(shared: Gate) -> None:

@@ -111,6 +111,6 @@ def test_the_gate_hands_no_token_to_a_browser_and_keeps_none(tmp_path: Path) -> 
     name = headers["set-cookie"].partition(";")[0]
     assert ask(gate, "/gradio_api/queue/data", query="session_hash=a", cookie=name)[0] == 200
     assert cookies == [f"session={content('ada')}".encode()]
-    assert ask(gate, "/gradio_api/queue/data", query="session_hash=a", cookie=f"session={content('ada')}")[0] == 403
-    assert content("ada") not in str(gate.owners)
-    assert set(gate.owners.values()) == {workspaces.key("ada")}
+    assert ask(gate, "/gradio_api/queue/data", query="session_hash=a", cookie=f"session={content('ada')}")[0] == 401
+    assert content("ada") not in str(gate.sessions.owners)
+    assert set(gate.sessions.owners.values()) == {workspaces.key("ada")}

@@ -17,7 +17,7 @@ import yaml
 from benchmarks import projects
 from foundry.base import files
 from foundry.tracking import lock, recovery
-from foundry.ui import jobs, server, workspaces
+from foundry.ui import jobs, own_names, server, workspaces
 from foundry.ui.workspaces import User
 from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
@@ -411,6 +411,7 @@ def test_two_users_on_one_server_see_nothing_of_each_other(
         ada.locator("#stop").click()
         wait_for_end_of(hers)
         check_no_door(address, hers)
+        check_a_flood_of_sessions(app, address, monkeypatch)
         for page in (ada, ben):
             assert "hf_" + "a" * 34 not in page.content()
         no_token_below(state, "hf_" + "a" * 34)
@@ -434,6 +435,23 @@ def wait_for_end_of(root: Path) -> None:
     while jobs.is_running(workspaces.Workspace(root)):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def check_a_flood_of_sessions(app: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio keeps the answers of a user's latest sessions, and forgets those of no other user's."""
+    monkeypatch.setattr(own_names, "MOST_OF_EACH", 3)
+    [gradio] = [route.app for route in app.app.routes if hasattr(getattr(route, "app", None), "get_blocks")]
+    kept = gradio.get_blocks()._queue.pending_messages_per_session
+    before = {*kept}
+    for number in range(8):
+        joined = {"fn_index": 0, "data": [], "session_hash": f"flood{number}"}
+        assert ask(address, "/gradio_api/queue/join", "cy", joined)[0] == 200
+    assert {*kept} == before | {"flood5", "flood6", "flood7"}
+    assert ask(address, "/gradio_api/queue/data?session_hash=flood7", "cy")[0] == 200
+    joined = {"fn_index": 0, "data": [], "session_hash": "nobodys"}
+    assert ask(address, "/gradio_api/queue/join", "", joined)[0] == 401
+    assert ask(address, "/gradio_api/queue/data?session_hash=nobodys", "")[0] == 401
+    assert "nobodys" not in kept
 
 
 def check_no_door(address: str, hers: Path) -> None:

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from foundry.ui import workspaces
-from tests.support.hub_login import TOKEN, USER
+from tests.support.hub_login import HOST, TOKEN, USER
 from tests.support.projects import ROOT
+from tests.support.space import HUB
 from tests.support.web_page import SECONDS, needs_browser
 
 pytestmark = needs_browser
@@ -21,6 +22,10 @@ def test_a_login_inside_of_the_hubs_page(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
+    # Who is not logged in gets one page, which asks for nothing.
+    assert seen["before"]["asked"] == [f"https://{HUB}/spaces/org/space", f"https://{HOST}/?__theme=dark"]
+    assert seen["before"]["complaints"] == []
+    assert seen["before"]["sessions"] == 0
     key = workspaces.key(str(USER["sub"]))
     assert seen["users"] == [key, ""]
     assert (tmp_path / "users/users" / key / "params.yaml").is_file()
