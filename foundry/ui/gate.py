@@ -92,7 +92,8 @@ class Gate:
         self.at_end, self.forget = at_end, forget
         self.rates = ClickRates()
         self.bodies = ClickBodies()
-        self.sessions, self.uploads = OwnNames(), OwnNames()
+        self.forgotten: list[str] = []  # sessions of browsers
+        self.sessions, self.uploads = OwnNames(self.forgotten.append), OwnNames()
         ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
         self.headers = [
             (b"content-security-policy", (POLICY + ancestors).encode()),
@@ -126,7 +127,8 @@ class Gate:
         except RefusedError as error:
             await self.answer(send, error.status, "text/plain", error.why.encode())
             return
-        for session in self.sessions.take_forgotten():
+        while self.forgotten:
+            session = self.forgotten.pop()
             if self.forget is not None:
                 await self.forget(session)
         if self.logins is not None:

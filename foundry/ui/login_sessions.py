@@ -20,7 +20,11 @@ from foundry.base.errors import FoundryError
 from foundry.ui import asking, sessions, workspaces
 
 LONGEST_SECONDS = 14 * 24 * 3600.0
+BEGUN_SECONDS = 3600.0  # that somebody may take to log in; so long, authlib knows the login that was begun
 MOST = 10_000
+# Anybody can begin logins: they are few, and short (each that one browser begins is added to its content).
+MOST_BEGUN = 1_000
+LONGEST_BEGUN = 20_000  # characters
 NOBODY = ("null", '""', "")  # how Gradio writes that nobody is logged in any more, or that a cookie is to be forgotten
 LOGIN = "/login/callback"
 PARTITIONED = "; Partitioned"
@@ -33,10 +37,16 @@ class Kept(NamedTuple):
 
     content: str
     since: float
+    is_begun: bool  # nobody is logged in yet
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is too old."""
+        return self.since + (BEGUN_SECONDS if self.is_begun else LONGEST_SECONDS) < time.time()
 
     def __repr__(self) -> str:
         """Without the content, which holds a token."""
-        return f"Kept(since={self.since})"
+        return f"Kept(since={self.since}, is_begun={self.is_begun})"
 
 
 def user_of(content: str) -> str:
@@ -57,7 +67,7 @@ class LoginSessions:
         """The name that a request's cookie has, and the content that is kept for it; empty where there is none."""
         name = dict(asking.cookies(headers.get("cookie", ""))).get(asking.COOKIE, "")
         kept = self.kept.get(_digest(name))
-        if kept is None or kept.since + LONGEST_SECONDS < time.time():
+        if kept is None or kept.is_over:
             return "", ""
         return name, kept.content
 
@@ -94,19 +104,27 @@ class LoginSessions:
 
     def replace(self, name: str, content: str, is_login: bool) -> str:
         """Keep another content; the name that the browser is given for it."""
-        if content in NOBODY or is_login:
+        is_begun = not user_of(content)
+        is_empty = content in NOBODY or (is_begun and len(content) > LONGEST_BEGUN)
+        if is_empty or is_login:
             self.kept.pop(_digest(name), None)
             name = ""
-        if content in NOBODY:
-            return content
+        if is_empty:
+            return content if content in NOBODY else NOBODY[0]
         name = name or secrets.token_urlsafe(32)
         self.kept.pop(_digest(name), None)
-        self.kept[_digest(name)] = Kept(content, time.time())
-        if len(self.kept) > MOST:
-            # Anybody can begin a login, and must not push those out who have ended theirs.
-            oldest = next((key for key, kept in self.kept.items() if not user_of(kept.content)), next(iter(self.kept)))
-            del self.kept[oldest]
+        self.kept[_digest(name)] = Kept(content, time.time(), is_begun)
+        self._forget()
         return name
+
+    def _forget(self) -> None:
+        """Forget what is over, and the oldest where there are too many: whoever begins logins pushes out nobody who has
+        ended theirs."""
+        self.kept = {key: kept for key, kept in self.kept.items() if not kept.is_over}
+        for is_begun, most in ((True, MOST_BEGUN), (False, MOST)):
+            keys = [key for key, kept in self.kept.items() if kept.is_begun is is_begun]
+            for key in keys[: max(len(keys) - most, 0)]:
+                del self.kept[key]
 
 
 def _digest(name: str) -> str:

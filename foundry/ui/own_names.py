@@ -1,5 +1,7 @@
 """Random names that browsers choose, of their sessions and uploads: each is of the user who first used it."""
 
+from collections.abc import Callable
+
 # Gradio keeps the answers of 2,000 sessions, the latest ones: of all users, fewer are kept here, and what is forgotten
 # here is forgotten there.
 MOST_NAMES, MOST_OF_EACH = 1_900, 50
@@ -7,12 +9,16 @@ MOST_NAMES, MOST_OF_EACH = 1_900, 50
 
 class OwnNames:
     """Names by user. Of a user with too many, the name is forgotten that was not used for the longest time; where there
-    are too many of all users, one of the user who has the most."""
+    are too many of all users, one of the user who has the most.
 
-    def __init__(self) -> None:
+    Args:
+        forgotten: Is called with each name that is forgotten.
+    """
+
+    def __init__(self, forgotten: Callable[[str], object] = lambda name: None) -> None:
+        self.forgotten = forgotten
         self.owners: dict[str, str] = {}
         self.of_each: dict[str, dict[str, None]] = {}  # the names of each user, the one that was used last at the end
-        self.forgotten: list[str] = []  # since somebody asked for them
 
     def claim(self, name: str, user: str) -> str:
         """Whose a name is: the user's, where nobody has used it before."""
@@ -32,9 +38,4 @@ class OwnNames:
         del self.of_each[user][name], self.owners[name]
         if not self.of_each[user]:
             del self.of_each[user]
-        self.forgotten.append(name)
-
-    def take_forgotten(self) -> list[str]:
-        """The names that were forgotten since this was last asked."""
-        names, self.forgotten = self.forgotten, []
-        return names
+        self.forgotten(name)

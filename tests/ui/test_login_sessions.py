@@ -86,13 +86,40 @@ def test_a_login_ends(monkeypatch: Any) -> None:
 
 
 def test_who_begins_many_logins_ends_nobodys(monkeypatch: Any) -> None:
-    monkeypatch.setattr(login_sessions, "MOST", 3)
+    monkeypatch.setattr(login_sessions, "MOST", 2)
+    monkeypatch.setattr(login_sessions, "MOST_BEGUN", 3)
     logins = LoginSessions()
     name = name_in(logins.outward(answer(content("ada")), {}, "/login/callback"))
     for _ in range(9):
         logins.outward(answer("e30=.x.y"), {}, "/login/huggingface")
-    assert len(logins.kept) == 3
+    assert len(logins.kept) == 1 + 3
     assert logins.identity({"cookie": f"session={name}"}) == workspaces.key("ada")
+    for user in ("ben", "cy"):
+        logins.outward(answer(content(user)), {}, "/login/callback")
+    assert len(logins.kept) == 2 + 3
+    assert logins.identity({"cookie": f"session={name}"}) == ""
+
+
+def test_a_login_that_was_begun_ends_after_an_hour(monkeypatch: Any) -> None:
+    logins, now = LoginSessions(), time.time()
+    name = name_in(logins.outward(answer(content("ada")), {}, "/login/callback"))
+    begun = {"cookie": f"session={name_in(logins.outward(answer('e30=.x.y'), {}, '/login/huggingface'))}"}
+    assert logins.inward([], begun) == [(b"cookie", b"session=e30=.x.y")]
+    monkeypatch.setattr(login_sessions.time, "time", lambda: now + 3700)  # type: ignore[attr-defined]
+    assert logins.inward([], begun) == []
+    logins.outward(answer("e30=.x.z"), {}, "/login/huggingface")
+    assert [kept.content for kept in logins.kept.values()] == [content("ada"), "e30=.x.z"]
+    assert logins.identity({"cookie": f"session={name}"}) == workspaces.key("ada")
+
+
+def test_logins_that_one_browser_begins_without_end_are_forgotten() -> None:
+    """Gradio adds each to the content of its cookie."""
+    logins = LoginSessions()
+    asked = {"cookie": f"session={name_in(logins.outward(answer('e30=.x.y'), {}, '/login/huggingface'))}"}
+    assert logins.find(asked) != ("", "")
+    long = "x" * (login_sessions.LONGEST_BEGUN + 1)
+    assert name_in(logins.outward(answer(long), asked, "/login/huggingface")) == "null"
+    assert not logins.kept
 
 
 def test_the_gate_hands_no_token_to_a_browser_and_keeps_none(tmp_path: Path) -> None:
