@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from foundry.base.progress import say
+from foundry.ui import limits
 
 
 def main(
@@ -32,7 +33,7 @@ def main(
             help="With --shared: how long a run may take, so that others "
             "have their turn; the next one goes on where it stopped.",
         ),
-    ] = 6,
+    ] = limits.RUN_HOURS,
     write_space: Annotated[
         Path | None, typer.Option(help="Write the folder of a Space, which `hf upload` takes, and do nothing else.")
     ] = None,

@@ -8,11 +8,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from foundry.ui import limits
+
 # What decides over a request; a second one of the same name is no request of a browser.
 ONCE = ("host", "origin", "content-length", "content-type", "cookie", "transfer-encoding")
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 COOKIE = "session"
-MOST_PARTS = 20_000  # objects and lists of a body: half a million keep the server busy for a second
 
 
 class RefusedError(Exception):
@@ -95,7 +96,7 @@ def body(content: bytes) -> dict[str, Any]:
     Raises:
         RefusedError: when it is none, has too many parts, or a name is there twice in one object.
     """
-    if content.count(b"{") + content.count(b"[") > MOST_PARTS:
+    if content.count(b"{") + content.count(b"[") > limits.CLICK_PARTS:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "its body has too many parts")
     try:
         value = json.loads(content, object_pairs_hook=_once)

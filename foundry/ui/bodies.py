@@ -6,14 +6,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+from foundry.ui import limits
 from foundry.ui.asking import RefusedError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-
-# A body that does not come holds memory: so many seconds, and so many clicks whose bodies are on their way, of all
-# users and of each.
-CLICK_SECONDS, MOST_AT_ONCE, MOST_OF_EACH = 20.0, 64, 16
 
 
 class ClickBodies:
@@ -28,11 +25,14 @@ class ClickBodies:
         Raises:
             RefusedError: when it is broken off or does not come in time, or too many are on their way.
         """
-        if self.on_their_way.total() >= MOST_AT_ONCE or self.on_their_way[user] >= MOST_OF_EACH:
+        if (
+            self.on_their_way.total() >= limits.CLICKS_ARRIVING
+            or self.on_their_way[user] >= limits.CLICKS_ARRIVING_OF_EACH
+        ):
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "too many clicks are on their way: wait a few seconds")
         self.on_their_way[user] += 1
         try:
-            async with asyncio.timeout(CLICK_SECONDS):
+            async with asyncio.timeout(limits.CLICK_SECONDS):
                 return await whole(receive)
         except TimeoutError as error:
             raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time") from error

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from foundry.ui import budgets
-from foundry.ui.budgets import KINDS, MEASURES, MINUTES, SHARED_MINUTES
+from foundry.ui import budgets, limits
+from foundry.ui.budgets import KINDS, MEASURES, MINUTES
 from foundry.ui.workspaces import Workspace
 
 
@@ -34,7 +34,7 @@ def build(shared: bool) -> Controls:
             for key, (low, high, proposed, meaning) in MEASURES.items()
         ]
         least, most, proposed = MINUTES
-        most = min(most, SHARED_MINUTES) if shared else most
+        most = min(most, limits.SHARED_SEARCH_MINUTES) if shared else most
         minutes = gr.Slider(
             least, most, value=min(proposed, most), step=1, label="Minutes that the search may take",
             elem_id="budget-minutes",

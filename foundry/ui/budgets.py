@@ -8,7 +8,7 @@ from ruamel.yaml.error import YAMLError
 from foundry.base import yaml_editing
 from foundry.base.errors import FoundryError
 from foundry.params import resolving
-from foundry.ui import editing, jobs
+from foundry.ui import editing, jobs, limits
 from foundry.ui.workspaces import Workspace
 
 # What a search may make: the section of params.yaml, and how names of its variants begin.
@@ -21,9 +21,7 @@ MEASURES = {
     "mean_cosine": (0.9, 1.0, 0.999, "how close a text's embedding is to the original's, on average"),
     "min_cosine": (0.0, 1.0, 0.99, "the same for the worst text; 0: not asked for"),
 }
-MINUTES = (1, 240, 60)
-MOST = 4  # variants within a budget, on a shared host
-SHARED_MINUTES = 30  # of a shared host, on which others wait
+MINUTES = (1, limits.SEARCH_MINUTES, 60)
 
 
 class Asked(NamedTuple):
@@ -46,8 +44,8 @@ def asked(kind: Any, ending: Any, values: Mapping[str, Any], minutes: Any) -> As
     budget = {}
     for key, (low, high, _, _) in MEASURES.items():
         budget[key] = number(key, values[key], low, high)
-    limits = {"minutes": number("minutes", minutes, *MINUTES[:2])}
-    row = {"budget": {key: value for key, value in budget.items() if value > 0}, "search": limits}
+    search = {"minutes": number("minutes", minutes, *MINUTES[:2])}
+    row = {"budget": {key: value for key, value in budget.items() if value > 0}, "search": search}
     return Asked(section, editing.require_slug(f"{start}{ending}"), row)
 
 
@@ -70,13 +68,13 @@ def add(workspace: Workspace, kind: Any, ending: Any, values: Mapping[str, Any],
         FoundryError: when there is one of this name, or params.yaml would be wrong.
     """
     row = asked(kind, ending, values, minutes)
-    if workspace.shared and row.row["search"]["minutes"] > SHARED_MINUTES:
-        raise FoundryError(f"a search may take {SHARED_MINUTES} minutes here")
+    if workspace.shared and row.row["search"]["minutes"] > limits.SHARED_SEARCH_MINUTES:
+        raise FoundryError(f"a search may take {limits.SHARED_SEARCH_MINUTES} minutes here")
     with jobs.idle(workspace):
         params = editing.read(workspace)
         count = sum(resolving.budget(params, name) is not None for name in params.variant_names)
-        if workspace.shared and count >= MOST:
-            raise FoundryError(f"{MOST} variants within a budget are allowed in a project here")
+        if workspace.shared and count >= limits.BUDGETS:
+            raise FoundryError(f"{limits.BUDGETS} variants within a budget are allowed in a project here")
         if row.name in params.variant_names:
             raise FoundryError(f"there is a variant called {row.name} already: take another ending")
         editing.write(workspace, with_row(editing.shown(workspace), row))

@@ -7,9 +7,9 @@ import gradio as gr
 
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
-from foundry.ui import budget_rows, choosing, editing, estimates, jobs, markup, upload_reading, uploads
+from foundry.ui import budget_rows, choosing, editing, estimates, jobs, limits, markup, upload_reading, uploads
 from foundry.ui.choosing import SLIDERS
-from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
+from foundry.ui.context import QUICK, READING, SLOW, Context, Refreshing, answered, shown_or_empty
 from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
@@ -42,7 +42,7 @@ def build(context: Context) -> Refreshing:
     with gr.Accordion("Own texts", open=False):
         gr.Markdown(
             "Variants are calibrated and checked on texts. Bring your own: CSV or JSON Lines with a column of texts, "
-            f"or plain text with one a line; up to {upload_reading.MOST_BYTES // 1_000_000} MB."
+            f"or plain text with one a line; up to {limits.UPLOAD_BYTES // 1_000_000} MB."
         )
         upload = gr.File(label="A file of texts", file_types=list(upload_reading.ENDINGS), elem_id="upload")
         column = gr.Dropdown(label="The column with the texts", allow_custom_value=True, value="text", elem_id="column")
@@ -176,20 +176,16 @@ def build(context: Context) -> Refreshing:
 
         return answered(context, request, len(refreshed), action)
 
-    quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
-    slow: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 4}
-    # Each is a process with up to half a gigabyte.
-    reading: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, "concurrency_id": "reading"}
-    look.click(on_look, [where, source, revision], [message, seen, variants, cost, weights, name], **slow)
-    variants.input(on_variants, [variants, weights], [message, cost], **quick)
-    add.click(on_add, [where, source, revision, name, variants, family], [message, *refreshed], **slow)
-    upload.change(on_upload, [upload, column], [message, preview, column, texts_name], **reading)
-    column.input(on_upload, [upload, column], [message, preview, column, texts_name], **reading)
-    use.click(on_use, [upload, texts_name, column, family], [message, upload, preview, *refreshed], **reading)
-    family.input(on_family, [family], [message, explained, *sliders], **quick)
-    save.click(on_save_4, [family, *sliders], [message, *refreshed], **slow)
-    budget.add.click(on_budget, [*budget.inputs, family], [message, *refreshed], **slow)
-    remove.click(on_remove, [model, family], [message, *refreshed], **slow)
+    look.click(on_look, [where, source, revision], [message, seen, variants, cost, weights, name], **SLOW)
+    variants.input(on_variants, [variants, weights], [message, cost], **QUICK)
+    add.click(on_add, [where, source, revision, name, variants, family], [message, *refreshed], **SLOW)
+    upload.change(on_upload, [upload, column], [message, preview, column, texts_name], **READING)
+    column.input(on_upload, [upload, column], [message, preview, column, texts_name], **READING)
+    use.click(on_use, [upload, texts_name, column, family], [message, upload, preview, *refreshed], **READING)
+    family.input(on_family, [family], [message, explained, *sliders], **QUICK)
+    save.click(on_save_4, [family, *sliders], [message, *refreshed], **SLOW)
+    budget.add.click(on_budget, [*budget.inputs, family], [message, *refreshed], **SLOW)
+    remove.click(on_remove, [model, family], [message, *refreshed], **SLOW)
     return on_load, [], refreshed
 
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
-from foundry.ui import editing, estimates, jobs, workspaces
+from foundry.ui import editing, estimates, jobs, limits, workspaces
 from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
-SHARED_DOWNLOAD_MB = 2_500  # of the largest model on a shared host, its weights and all else
-SHARED_MODELS = 20
-MOST_MB = 1_000_000
 # The thresholds that have a slider: from, to, step, and what each means.
 SLIDERS = {
     "mean_cosine": (0.5, 1.0, 0.0001, "how close a text's embedding is to the original's, on average"),
@@ -39,7 +36,7 @@ def look(workspace: Workspace, source: Any, revision: Any) -> Look:
     """
     given = {"source": editing.require_source(workspace, source), "revision": str(revision or "").strip()}
     workspaces.require_quota(workspace)  # what is fetched stands in the user's folder meanwhile
-    printed = jobs.run_command(workspace, ["foundry.ui.looking"], given, seconds=120)
+    printed = jobs.run_command(workspace, ["foundry.ui.looking"], given, limits.LOOK_SECONDS)
     found: Look = json.loads(printed.splitlines()[-1])
     return found
 
@@ -51,8 +48,8 @@ def add(workspace: Workspace, name: Any, source: Any, revision: Any, variants: A
         FoundryError: when it cannot be built, runs code of its own, or is too large for a shared host.
     """
     editing.require_slug(name)
-    if workspace.shared and len(editing.read(workspace).models) >= SHARED_MODELS:
-        raise FoundryError(f"{SHARED_MODELS} models are allowed in a project here: remove one first")
+    if workspace.shared and len(editing.read(workspace).models) >= limits.MODELS:
+        raise FoundryError(f"{limits.MODELS} models are allowed in a project here: remove one first")
     found = look(workspace, source, revision)
     if found["refused"]:
         raise FoundryError(f"this model cannot be built: {found['refused']}")
@@ -61,9 +58,9 @@ def add(workspace: Workspace, name: Any, source: Any, revision: Any, variants: A
             f"{found['source']} runs Python files of its own, which nobody has read: read them, and use "
             "`foundry add --trust-remote-code` on a machine of your own"
         )
-    if workspace.shared and found["download_mb"] > SHARED_DOWNLOAD_MB:
+    if workspace.shared and found["download_mb"] > limits.DOWNLOAD_MB:
         raise FoundryError(
-            f"{found['source']} has {found['download_mb']:,.0f} MB to download; {SHARED_DOWNLOAD_MB:,} are allowed here"
+            f"{found['source']} has {found['download_mb']:,.0f} MB to download; {limits.DOWNLOAD_MB:,} are allowed here"
         )
     # What was looked at is what is added: the commit, and not the branch, which may have moved.
     return editing.add_model(workspace, name, source, found["revision"], variants)
@@ -82,7 +79,7 @@ def choices(params: Params, weights_mb: float) -> list[tuple[str, str]]:
 def weights(value: Any) -> float:
     """Megabytes of weights, whatever the browser sent."""
     is_number = isinstance(value, int | float) and math.isfinite(value)
-    return min(max(float(value), 0.01), MOST_MB) if is_number else estimates.BASE_MB
+    return min(max(float(value), 0.01), limits.WEIGHTS_MB) if is_number else estimates.BASE_MB
 
 
 def name_for(source: str) -> str:
@@ -104,8 +101,8 @@ def family(value: Any) -> str:
 
 def threshold_values(params: Params, of: str) -> list[float]:
     """The thresholds of a family that have a slider."""
-    limits = getattr(params.validate_.thresholds, family(of))
-    return [float(getattr(limits, key)) for key in SLIDERS]
+    thresholds = getattr(params.validate_.thresholds, family(of))
+    return [float(getattr(thresholds, key)) for key in SLIDERS]
 
 
 def save_thresholds(workspace: Workspace, of: Any, values: list[Any]) -> None:

@@ -3,9 +3,7 @@
 import time
 from collections.abc import Callable
 
-AT_ONCE = 40  # clicks, the page's own looks among them: a page that is loaded asks a dozen
-PER_SECOND = 5.0  # and a page that watches a run once each two or three seconds
-MOST_USERS = 10_000
+from foundry.ui import limits
 
 
 class ClickRates:
@@ -18,9 +16,9 @@ class ClickRates:
     def take(self, user: str) -> bool:
         """Whether the user may click now."""
         now = self.clock()
-        left, then = self._left.pop(user, (float(AT_ONCE), now))
-        left = min(left + (now - then) * PER_SECOND, float(AT_ONCE))
-        if len(self._left) >= MOST_USERS:
+        left, then = self._left.pop(user, (float(limits.CLICKS_AT_ONCE), now))
+        left = min(left + (now - then) * limits.CLICKS_PER_SECOND, float(limits.CLICKS_AT_ONCE))
+        if len(self._left) >= limits.RATED_USERS:
             self._left.pop(next(iter(self._left)))  # who clicked longest ago
         self._left[user] = (left - 1 if left >= 1 else left, now)
         return left >= 1

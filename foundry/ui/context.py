@@ -8,14 +8,22 @@ import gradio as gr
 from foundry.base import failing
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.ui import markup
+from foundry.ui import limits, markup
 from foundry.ui.workspaces import Workspace
 
 # What the opening of the page, or of a tab, calls: a function, its inputs, and what it refreshes.
 Refreshing = tuple[Callable[..., Any], list[Any], list[Any]]
 
 
-LONGEST_MESSAGE = 2000  # characters: an error may quote what a user sent
+# How Gradio answers clicks of a kind, so many at once: by no name that others could call.
+QUICK: dict[str, Any] = {
+    "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": limits.CONCURRENT_QUICK,
+}  # fmt: skip
+SLOW: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": limits.CONCURRENT_SLOW}
+READING: dict[str, Any] = {
+    "api_visibility": "private", "concurrency_limit": limits.CONCURRENT_READING, "concurrency_id": "reading",
+}  # fmt: skip
+WITH_MODELS: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": limits.CONCURRENT_MODELS}
 
 
 class Context(NamedTuple):
@@ -37,7 +45,7 @@ def answered(context: Context, request: gr.Request, outputs: int, action: Callab
         text = str(error)
     except Exception as error:  # noqa: BLE001  # the top of what a click calls: nothing else would report it
         text = failing.explain(error)
-    return (markup.message(hidden(text)[:LONGEST_MESSAGE], "bad"), *(gr.skip() for _ in range(outputs)))
+    return (markup.message(hidden(text)[: limits.MESSAGE_CHARACTERS], "bad"), *(gr.skip() for _ in range(outputs)))
 
 
 def shown_or_empty(context: Context, request: gr.Request, action: Callable[[Workspace], Any], empty: Any) -> Any:

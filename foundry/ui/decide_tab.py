@@ -8,7 +8,7 @@ from foundry.base.errors import FoundryError
 from foundry.reporting.rendering import lost, short
 from foundry.reporting.rows import Row, ratio_to_torch
 from foundry.ui import deciding, editing, markup, sentences, version_history
-from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
+from foundry.ui.context import SLOW, WITH_MODELS, Context, Refreshing, answered, shown_or_empty
 from foundry.ui.deciding import Results
 from foundry.ui.sentences import Comparison
 from foundry.ui.workspaces import Workspace
@@ -105,15 +105,13 @@ def build(context: Context) -> Refreshing:
 
         return answered(context, request, 1, action)
 
-    quick: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 4}
-    one_by_one: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}  # each loads models
-    show.click(on_show, [model, *asked], [message, *refreshed], **quick)
-    model.input(on_show, [model, *asked], [message, *refreshed], **quick)
+    show.click(on_show, [model, *asked], [message, *refreshed], **SLOW)
+    model.input(on_show, [model, *asked], [message, *refreshed], **SLOW)
     for control in (use, group):
-        control.input(on_advise, [model, *asked], [message, found, advice], **quick)
-    budget.release(on_advise, [model, *asked], [message, found, advice], **quick)
-    compare.click(on_compare, [model, left, right, text], [message, compared], **one_by_one)
-    versions.click(on_versions, [model, before, after], [message, differences], **one_by_one)
+        control.input(on_advise, [model, *asked], [message, found, advice], **SLOW)
+    budget.release(on_advise, [model, *asked], [message, found, advice], **SLOW)
+    compare.click(on_compare, [model, left, right, text], [message, compared], **WITH_MODELS)
+    versions.click(on_versions, [model, before, after], [message, differences], **WITH_MODELS)
     return on_load, [model, *asked], refreshed
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from foundry.ui import asking, bodies, login_page, upload_reading
+from foundry.ui import asking, bodies, limits, login_page
 from foundry.ui.asking import RefusedError
 from foundry.ui.bodies import ClickBodies, Message, Receive
 from foundry.ui.click_rates import ClickRates
@@ -34,10 +34,6 @@ OPEN = re.compile(r"/|/robots\.txt|/logout/?|/login/(huggingface|callback)/?")
 WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
 HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
-MOST_BYTES_SENT = upload_reading.MOST_BYTES + 1_000_000
-MOST_BYTES_OF_JSON = 1_000_000
-MOST_BYTES_OF_QUERY = 2000  # a login keeps it in memory
-UPLOAD_SECONDS = 600.0  # an upload that does not come holds its place among all
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
@@ -63,9 +59,9 @@ class Asked(NamedTuple):
     def most_bytes(self) -> int:
         """That its body may have: of an upload, what its header says, if it says so."""
         if not self.is_upload:
-            return MOST_BYTES_OF_JSON
+            return limits.CLICK_BYTES
         given = self.headers.get("content-length")
-        return MOST_BYTES_SENT if given is None else asking.length(given)
+        return limits.UPLOAD_BYTES_SENT if given is None else asking.length(given)
 
 
 class Gate:
@@ -164,7 +160,7 @@ class Gate:
         user = self.identity(headers) if self.shared else ""
         if self.shared and not user and not OPEN.fullmatch(path):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in first: open the page again")
-        if len(scope.get("query_string", b"")) > MOST_BYTES_OF_QUERY:
+        if len(scope.get("query_string", b"")) > limits.QUERY_BYTES:
             raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "this address is too long")
         query = asking.query(scope.get("query_string", b""))
         if path.startswith(LOGIN) and "error" in query:  # which Gradio would answer with an error of its own
@@ -192,10 +188,10 @@ class Gate:
             raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
         if self.shared and not asked.is_upload and not self.rates.take(asked.user):
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many clicks at once: wait a few seconds")
-        most = MOST_BYTES_SENT if asked.is_upload else MOST_BYTES_OF_JSON
+        most = limits.UPLOAD_BYTES_SENT if asked.is_upload else limits.CLICK_BYTES
         if asking.length(asked.headers.get("content-length")) > most:
             raise RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {upload_reading.MOST_BYTES // 1_000_000} MB are taken"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {limits.UPLOAD_BYTES // 1_000_000} MB are taken"
             )
 
     def check_upload(self, asked: Asked) -> None:
@@ -243,7 +239,7 @@ class Gate:
         async def receive_limited() -> Message:
             nonlocal total, is_cut, ends
             if upload is not None and ends is None:
-                ends = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+                ends = asyncio.get_running_loop().time() + limits.UPLOAD_SECONDS
             try:
                 async with asyncio.timeout_at(ends):
                     message = await receive()

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import workspaces
+from foundry.ui import limits, workspaces
 from foundry.ui.workspaces import Workspace
 
 LOCK = "lock"
@@ -31,8 +31,6 @@ ASKING = "asking.lock"  # held while a short command runs: one user does not kee
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
 NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
-SHARED_RUNS = 2  # at once on a shared host, of all users
-TAIL_BYTES = 20_000
 
 
 class Record(TypedDict, total=False):
@@ -90,7 +88,7 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
         folder = workspace.state / "jobs" / name
         record: Record = {
             "command": list(command), "what": what, "started": time.time(), "ended": None, "exit_code": None,
-            "stopped": False, "most_bytes": workspaces.QUOTA_BYTES if workspace.shared else None,
+            "stopped": False, "most_bytes": limits.FOLDER_BYTES if workspace.shared else None,
             "most_seconds": workspace.most_seconds, "shared": workspace.shared,
         }  # fmt: skip
         files.write_json(folder / RECORD, record)
@@ -166,7 +164,7 @@ def _require_turn(workspace: Workspace) -> None:
     if not workspace.shared:
         return
     folders = (path for path in workspace.root.parent.iterdir() if path != workspace.root and path.is_dir())
-    if (count := sum(is_running(Workspace(path), RUNS) for path in folders)) >= SHARED_RUNS:
+    if (count := sum(is_running(Workspace(path), RUNS) for path in folders)) >= limits.RUNS:
         raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
 
 
@@ -239,7 +237,7 @@ def read_log(job: Job, stage: str | None = None) -> str:
 
 def _slice(path: Path, start: int, end: int) -> str:
     """The text between two places of a file, its end alone where it is long."""
-    cut = max(start, end - TAIL_BYTES)
+    cut = max(start, end - limits.LOG_BYTES_SHOWN)
     with path.open("rb") as file:
         file.seek(cut)
         text = file.read(max(0, end - cut)).decode(errors="replace")
@@ -261,8 +259,9 @@ def history(workspace: Workspace) -> dict[str, float]:
 
 
 def run_command(
-    workspace: Workspace, arguments: Sequence[str], given: Any = None, seconds: float = 300, late: str = ""
-) -> str:
+    workspace: Workspace, arguments: Sequence[str], given: Any = None, seconds: float = limits.COMMAND_SECONDS,
+    late: str = "",
+) -> str:  # fmt: skip
     """Run a short command of `foundry`, or a module of it, in the workspace; what it prints.
 
     Args:

@@ -17,14 +17,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from foundry.base.errors import FoundryError
-from foundry.ui import asking, sessions, workspaces
+from foundry.ui import asking, limits, sessions, workspaces
 
-LONGEST_SECONDS = 14 * 24 * 3600.0
-BEGUN_SECONDS = 3600.0  # that somebody may take to log in; so long, authlib knows the login that was begun
-MOST = 10_000
-# Anybody can begin logins: they are few, and short (each that one browser begins is added to its content).
-MOST_BEGUN = 1_000
-LONGEST_BEGUN = 20_000  # characters
 NOBODY = ("null", '""', "")  # how Gradio writes that nobody is logged in any more, or that a cookie is to be forgotten
 LOGIN = "/login/callback"
 PARTITIONED = "; Partitioned"
@@ -42,7 +36,7 @@ class Kept(NamedTuple):
     @property
     def is_over(self) -> bool:
         """Whether it is too old."""
-        return self.since + (BEGUN_SECONDS if self.is_begun else LONGEST_SECONDS) < time.time()
+        return self.since + (limits.LOGIN_BEGUN_SECONDS if self.is_begun else limits.LOGIN_SECONDS) < time.time()
 
     def __repr__(self) -> str:
         """Without the content, which holds a token."""
@@ -105,7 +99,7 @@ class LoginSessions:
     def replace(self, name: str, content: str, is_login: bool) -> str:
         """Keep another content; the name that the browser is given for it."""
         is_begun = not user_of(content)
-        is_empty = content in NOBODY or (is_begun and len(content) > LONGEST_BEGUN)
+        is_empty = content in NOBODY or (is_begun and len(content) > limits.LOGIN_BEGUN_CHARACTERS)
         if is_empty or is_login:
             self.kept.pop(_digest(name), None)
             name = ""
@@ -121,7 +115,7 @@ class LoginSessions:
         """Forget what is over, and the oldest where there are too many: whoever begins logins pushes out nobody who has
         ended theirs."""
         self.kept = {key: kept for key, kept in self.kept.items() if not kept.is_over}
-        for is_begun, most in ((True, MOST_BEGUN), (False, MOST)):
+        for is_begun, most in ((True, limits.LOGINS_BEGUN), (False, limits.LOGINS)):
             keys = [key for key, kept in self.kept.items() if kept.is_begun is is_begun]
             for key in keys[: max(len(keys) - most, 0)]:
                 del self.kept[key]

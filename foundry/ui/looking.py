@@ -20,14 +20,11 @@ from foundry.checkpoints import code, contents, structure, unsupported
 from foundry.data import sources
 from foundry.data.settings import HubSource
 from foundry.params import adding
+from foundry.ui import limits
 from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import STATE
 from foundry.variants import checkpoint_folder, model_card
 
-SMALL_BYTES = 2_000_000
-MOST_SETTINGS = 200  # files; a checkpoint has about ten
-MOST_SETTINGS_BYTES = 20_000_000  # of all of them
-MOST_FILES = 20_000  # of the whole repository
 FOLDER = "look-"  # how the name of a look's folder begins
 # The page of the documents that says, for each architecture, which variants it cannot have.
 KNOWN = Path(__file__).parents[2] / "docs/architectures.md"
@@ -85,9 +82,11 @@ def fetch_settings(origin: HubSource, folder: Path) -> dict[str, int]:
     def fetch() -> dict[str, int]:
         with hub_requests.limited():
             tree = HfApi().list_repo_tree(origin.hub, revision=origin.revision, recursive=True)
-            entries = list(itertools.islice(tree, MOST_FILES + 1))
-            if len(entries) > MOST_FILES:
-                raise FoundryError(f"{origin.hub} has more than {MOST_FILES:,} files, and so many are not looked at")
+            entries = list(itertools.islice(tree, limits.REPOSITORY_FILES + 1))
+            if len(entries) > limits.REPOSITORY_FILES:
+                raise FoundryError(
+                    f"{origin.hub} has more than {limits.REPOSITORY_FILES:,} files, and so many are not looked at"
+                )
             sizes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
             for name in settings_in(sizes, origin.hub):
                 hf_hub_download(origin.hub, name, revision=origin.revision, local_dir=folder)
@@ -105,17 +104,17 @@ def settings_in(sizes: Mapping[str, int], repository: str) -> list[str]:
     names = [
         name
         for name, size in sizes.items()
-        if size <= SMALL_BYTES
+        if size <= limits.SETTINGS_FILE_BYTES
         and (
             name == "README.md"
             or (name.endswith(".json") and "tokenizer.json" not in name and not name.startswith("onnx"))
         )
     ]
     total = sum(sizes[name] for name in names)
-    if len(names) > MOST_SETTINGS or total > MOST_SETTINGS_BYTES:
+    if len(names) > limits.SETTINGS_FILES or total > limits.SETTINGS_BYTES:
         raise FoundryError(
-            f"{repository} has {len(names)} files of settings with {total / 1e6:.1f} MB; at most {MOST_SETTINGS} with "
-            f"{MOST_SETTINGS_BYTES / 1e6:.0f} MB are looked at"
+            f"{repository} has {len(names)} files of settings with {total / 1e6:.1f} MB; at most "
+            f"{limits.SETTINGS_FILES} with {limits.SETTINGS_BYTES / 1e6:.0f} MB are looked at"
         )
     return names
 

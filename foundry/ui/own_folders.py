@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-YOUNG_SECONDS = 60.0  # that a folder is left alone: the one who makes it may not hold it yet
+from foundry.ui import limits
 
 
 class OwnFolder:
@@ -52,7 +52,7 @@ def sweep(base: Path, prefix: str) -> None:
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
                 continue
-            if status.st_mtime + YOUNG_SECONDS > time.time():
+            if status.st_mtime + limits.OWN_FOLDER_YOUNG_SECONDS > time.time():
                 continue
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:  # removed meanwhile

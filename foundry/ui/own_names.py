@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-# Gradio keeps the answers of 2,000 sessions, the latest ones: of all users, fewer are kept here, and what is forgotten
-# here is forgotten there.
-MOST_NAMES, MOST_OF_EACH = 1_900, 50
+from foundry.ui import limits
 
 
 class OwnNames:
@@ -27,9 +25,9 @@ class OwnNames:
         names = self.of_each.setdefault(user, {})
         names.pop(name, None)
         names[name] = None
-        if len(names) > MOST_OF_EACH:
+        if len(names) > limits.SESSIONS_OF_EACH:
             self._forget_oldest(user)
-        elif len(self.owners) > MOST_NAMES:
+        elif len(self.owners) > limits.SESSIONS:
             self._forget_oldest(max(self.of_each, key=lambda other: len(self.of_each[other])))
         return user
 

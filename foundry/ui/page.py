@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from foundry.ui import choose_tab, decide_tab, publish_tab, sessions, watch_tab
-from foundry.ui.context import Context
+from foundry.ui import choose_tab, decide_tab, limits, publish_tab, sessions, watch_tab
+from foundry.ui.context import QUICK, Context
 from foundry.ui.login_page import LOG_IN
 from foundry.ui.workspaces import Workspace
 
@@ -16,7 +16,6 @@ TABS = {
 }  # fmt: skip
 STYLE = Path(__file__).parent / "style.css"
 TITLE = "Embedding Foundry"
-KEPT_SECONDS = (600, 3600)  # Gradio looks so often for uploads, and removes those that are so old
 INTRODUCTION = (
     "# Embedding Foundry\n"
     "One Sentence Transformers checkpoint in; every deployable form of it out, each one checked against the original."
@@ -49,17 +48,17 @@ def build(workspace_of: Callable[[gr.Request], Workspace], shared: bool, login: 
     """
     context = Context(workspace_of, shared)
     button = login_button()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False, delete_cache=KEPT_SECONDS) as blocks:
+    kept = limits.UPLOAD_ROUND_SECONDS, limits.UPLOAD_KEPT_SECONDS
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False, delete_cache=kept) as blocks:
         gr.Markdown(INTRODUCTION)
         if login:
             button.render()
             button.activate()
-        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
         with gr.Tabs(elem_id="tabs"):
             for name, build_tab in TABS.items():
                 with gr.Tab(name, id=name.lower()) as tab:
                     function, inputs, refreshed = build_tab(context)
-                blocks.load(function, inputs, refreshed, **quiet)
+                blocks.load(function, inputs, refreshed, **QUICK)
                 if name != "Choose":  # what was built since the page was opened is there when its tab is
-                    tab.select(function, inputs, refreshed, **quiet)
+                    tab.select(function, inputs, refreshed, **QUICK)
     return blocks

@@ -6,13 +6,10 @@ import gradio as gr
 from rich import filesize
 
 from foundry.params.schema import Params
-from foundry.ui import card_view, editing, jobs, markup, progress, publishing
-from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
+from foundry.ui import card_view, editing, jobs, limits, markup, progress, publishing
+from foundry.ui.context import QUICK, Context, Refreshing, answered, shown_or_empty
 from foundry.ui.publishing import Receipt
 from foundry.ui.workspaces import Workspace
-
-SECONDS = 3.0
-LINES_OF_ERROR = 12
 
 
 def build(context: Context) -> Refreshing:
@@ -34,7 +31,7 @@ def build(context: Context) -> Refreshing:
     state = gr.HTML(elem_id="publish-state")
     with gr.Accordion("The model card", open=False):
         card = gr.Markdown(elem_id="card", sanitize_html=True)
-    timer = gr.Timer(SECONDS)
+    timer = gr.Timer(limits.PUBLISH_LOOK_SECONDS)
     refreshed = [state, card]
 
     def refresh(workspace: Workspace, named: str | None) -> list[Any]:
@@ -86,12 +83,11 @@ def build(context: Context) -> Refreshing:
 
         return answered(context, request, len(refreshed), action)
 
-    quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
-    timer.tick(on_look, [model], refreshed, **quick)
-    model.input(on_model, [model], [message, repo, *refreshed], **quick)
-    folder.click(on_folder, [model], [message, *refreshed], **quick)
-    preview.click(on_preview, [model, repo, private], [message, *refreshed], **quick)
-    send.click(on_send, [model, repo, private], [message, *refreshed], **quick)
+    timer.tick(on_look, [model], refreshed, **QUICK)
+    model.input(on_model, [model], [message, repo, *refreshed], **QUICK)
+    folder.click(on_folder, [model], [message, *refreshed], **QUICK)
+    preview.click(on_preview, [model, repo, private], [message, *refreshed], **QUICK)
+    send.click(on_send, [model, repo, private], [message, *refreshed], **QUICK)
     return on_load, [model], [model, repo, *refreshed]
 
 
@@ -109,7 +105,7 @@ def state_html(workspace: Workspace, model: str) -> str:
     elif job is not None and "publish" in " ".join(job.record["command"]) and job.record["exit_code"]:
         lines = [line for line in jobs.read_log(job, f"publish@{model}").splitlines() if line.strip()]
         errors = [number for number, line in enumerate(lines) if line.startswith("error:")]
-        why = "\n".join(lines[errors[-1] :][:LINES_OF_ERROR]) if errors else "its log is in the tab “Watch”"
+        why = "\n".join(lines[errors[-1] :][: limits.ERROR_LINES_SHOWN]) if errors else "its log is in the tab “Watch”"
         parts.append(markup.message(f"{job.record['what']}: it failed. {why.removeprefix('error: ')}", "bad"))
     receipt = publishing.receipt(workspace, model)
     # DVC keeps the receipt of the publishing before; the one of this build is what dvc.lock has.

@@ -11,13 +11,10 @@ from typing import Any, TypedDict
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, jobs
+from foundry.ui import editing, jobs, limits
 from foundry.ui.jobs import Job
 from foundry.ui.workspaces import Workspace
 
-# Of a card, so much is shown, as often as the page looks; and no more is read, whatever front matter it has.
-CARD_CHARACTERS = 50_000
-CARD_BYTES = 400_000
 CUT = "\n\n… The rest of this card is in the README.md of the folder."
 RECEIPT = "receipt.json"
 
@@ -78,10 +75,10 @@ def card(workspace: Workspace, model: str) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as file:
-        content = file.read(CARD_BYTES)
+        content = file.read(limits.CARD_BYTES)
     # The front matter is not shown, and so not read: a hostile one takes YAML seconds.
     text = model_card.FRONT_MATTER.sub("", content.decode("utf-8-sig", errors="replace"), count=1)
-    return text if len(text) <= CARD_CHARACTERS else text[:CARD_CHARACTERS] + CUT
+    return text if len(text) <= limits.CARD_CHARACTERS else text[: limits.CARD_CHARACTERS] + CUT
 
 
 def charts(workspace: Workspace, model: str) -> list[Path]:

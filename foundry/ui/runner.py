@@ -18,7 +18,7 @@ from typing import IO
 
 from foundry.base import files, lock_copy
 from foundry.base.credentials import hidden
-from foundry.ui import version_history, workspaces
+from foundry.ui import limits, version_history, workspaces
 from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
 from foundry.ui.workspaces import Workspace
 
@@ -34,12 +34,12 @@ FAILED = re.compile(r"WARNING: failed to run: python -m stages\.")
 BLOCKED = re.compile(r"Stages? (.+) will be skipped due to this failure")
 NAMES = re.compile(r"'([^']+)'")
 # How long a process may take to end after each signal.
-SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+SIGNALS = (
+    (signal.SIGINT, limits.STOP_INTERRUPT_SECONDS),
+    (signal.SIGTERM, limits.STOP_TERMINATE_SECONDS),
+    (signal.SIGKILL, limits.STOP_KILL_SECONDS),
+)
 SENDING = "foundry.ui.sending"  # what publishes without being a stage of DVC's
-SAFE_SECONDS = 30.0  # how long a stop waits for a moment at which dvc.lock is whole
-POLL_SECONDS = 0.2
-LONGEST_LINE = 200_000  # bytes: of a longer line, its end is kept, in which DVC may name the next stage
-QUOTA_SECONDS = 3.0  # between two looks at the size of a user's folder
 
 
 def main(folder: Path, *locks: int) -> None:
@@ -64,7 +64,7 @@ def main(folder: Path, *locks: int) -> None:
             record["stopped"], record["why_stopped"] = True, why
             end(child)
             break
-        time.sleep(POLL_SECONDS)
+        time.sleep(limits.RUN_LOOK_SECONDS)
     code = child.wait()
     reader.join(timeout=5)  # something that the command left behind may still hold the pipe
     if why := record.get("why_stopped"):
@@ -96,7 +96,7 @@ def quota_watch(root: Path, most_bytes: int | None) -> Callable[[], str | None]:
         if most_bytes is None or start < next_look:
             return None
         why = workspaces.too_full(root, most_bytes)
-        next_look = start + max(QUOTA_SECONDS, 10 * (time.monotonic() - start))
+        next_look = start + max(limits.FOLDER_LOOK_SECONDS, 10 * (time.monotonic() - start))
         return why
 
     return watch
@@ -119,11 +119,11 @@ def keep_log(stream: IO[bytes], folder: Path) -> None:
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
     """The lines of a stream. Of one that is too long, only the end is kept, from where a word begins: half of a token
     would not be known as one."""
-    while raw := stream.readline(LONGEST_LINE):
+    while raw := stream.readline(limits.LOG_LINE_BYTES):
         cut = False
-        while not raw.endswith(b"\n") and (more := stream.readline(LONGEST_LINE)):
-            cut = cut or len(raw) + len(more) > LONGEST_LINE
-            raw = (raw + more)[-LONGEST_LINE:]
+        while not raw.endswith(b"\n") and (more := stream.readline(limits.LOG_LINE_BYTES)):
+            cut = cut or len(raw) + len(more) > limits.LOG_LINE_BYTES
+            raw = (raw + more)[-limits.LOG_LINE_BYTES :]
         yield re.sub(rb"^\S*", "…".encode(), raw, count=1) if cut else raw
 
 
@@ -153,7 +153,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
         if number == signal.SIGINT:  # what the command itself started ends with DVC, and shortly after it
-            time.sleep(POLL_SECONDS)
+            time.sleep(limits.RUN_LOOK_SECONDS)
         _kill_rest(child.pid)
         return
 
@@ -167,7 +167,7 @@ def _kill_rest(group: int) -> None:
 
 def wait_until_safe(child: subprocess.Popen[bytes]) -> None:
     """Wait until a stage is at work: DVC writes dvc.lock between two stages, and never while one runs."""
-    deadline = time.monotonic() + SAFE_SECONDS
+    deadline = time.monotonic() + limits.STOP_SAFE_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         if is_stage_at_work(child.pid) and is_whole():
             return

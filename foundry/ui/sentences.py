@@ -13,11 +13,9 @@ from typing import Any, TypedDict
 
 from foundry.base import command
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, jobs
+from foundry.ui import editing, jobs, limits
 from foundry.ui.workspaces import Workspace
 
-MOST_SENTENCES = 50
-MOST_CHARACTERS = 4000
 NEIGHBOURS = 3
 
 
@@ -51,10 +49,10 @@ def compare(workspace: Workspace, model: Any, left: Any, right: Any, text: Any) 
         if not (workspace.root / "artifacts/models" / name / str(variant)).is_dir():
             raise FoundryError(f"{variant} of {name} is not built yet")
     sentences = [line.strip() for line in str(text).splitlines() if line.strip()]
-    if not 2 <= len(sentences) <= MOST_SENTENCES:
-        raise FoundryError(f"got {len(sentences)} sentences, one a line; 2 to {MOST_SENTENCES} are expected")
-    if max(map(len, sentences)) > MOST_CHARACTERS:
-        raise FoundryError(f"a sentence has at most {MOST_CHARACTERS} characters here")
+    if not 2 <= len(sentences) <= limits.SENTENCES:
+        raise FoundryError(f"got {len(sentences)} sentences, one a line; 2 to {limits.SENTENCES} are expected")
+    if max(map(len, sentences)) > limits.SENTENCE_CHARACTERS:
+        raise FoundryError(f"a sentence has at most {limits.SENTENCE_CHARACTERS} characters here")
     given = {"model": name, "variants": [str(left), str(right)], "sentences": sentences}
     printed = jobs.run_command(workspace, ["foundry.ui.sentences"], given)
     result: Comparison = json.loads(printed.splitlines()[-1])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.base.errors import FoundryError
-from foundry.ui import login_page, upload_reading, workspaces
+from foundry.ui import limits, login_page, workspaces
 from foundry.ui.gate import Gate
 from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import User, Workspace
@@ -55,11 +55,11 @@ def make(
     from foundry.ui import page
 
     blocks = page.build(workspace_of, shared, login=shared and user_of is None)
-    blocks.queue(api_open=False, max_size=200)
+    blocks.queue(api_open=False, max_size=limits.CLICKS_WAITING)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mounted = gr.mount_gradio_app(
         app, blocks, path="/", theme=page.theme(), css_paths=page.STYLE, show_error=False, ssr_mode=False,
-        max_file_size=upload_reading.MOST_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
+        max_file_size=limits.UPLOAD_BYTES, footer_links=[], run_history=False, enable_monitoring=False,
         mcp_server=False, pwa=False, allowed_paths=[], blocked_paths=["/"],
         head=login_page.RELOADING if shared else None,
     )  # fmt: skip

@@ -15,14 +15,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
+from foundry.ui import limits
 from foundry.ui.asking import RefusedError
 
-SECONDS = 3600.0  # that an upload is kept, and over which a user's bytes and files are counted
-MOST_BYTES_EACH = 100_000_000  # that one user sends in that time, whether or not it arrives whole
-MOST_FILES_EACH = 100
-MOST_BYTES_KEPT = 500_000_000  # of all users together
-MOST_FILES_KEPT = 5_000
-MOVING_SECONDS = 60.0  # that an empty folder is left alone: Gradio makes it just before it moves a file there
 # As browsers write it; what could be read in two ways is refused.
 MULTIPART = re.compile(r"multipart/form-data; *boundary=([\w'()+,./:=?-]{8,70})", re.ASCII)
 
@@ -86,14 +81,18 @@ class UploadLimits:
             RefusedError: when there is no room for it.
         """
         upload, now = Upload(user, most_bytes, content_type), time.time()
-        self.received = {name: row for name, row in self.received.items() if row.since + SECONDS > now}
+        self.received = {
+            name: row for name, row in self.received.items() if row.since + limits.UPLOAD_KEPT_SECONDS > now
+        }
         before = self.received.get(user, Received(now, 0, 0))
         if self.for_each:
             expected = sum(max(other.left, 0) for other in self.sending if other.user == user) + most_bytes
-            if before.size + expected > MOST_BYTES_EACH:
-                raise _full(f"{MOST_BYTES_EACH // 1_000_000} MB an hour are taken of each user: try again later")
-            if before.files >= MOST_FILES_EACH:
-                raise _full(f"{MOST_FILES_EACH} files an hour are taken of each user: try again later")
+            if before.size + expected > limits.UPLOADED_BYTES_OF_EACH:
+                raise _full(
+                    f"{limits.UPLOADED_BYTES_OF_EACH // 1_000_000} MB an hour are taken of each user: try again later"
+                )
+            if before.files >= limits.UPLOADED_FILES_OF_EACH:
+                raise _full(f"{limits.UPLOADED_FILES_OF_EACH} files an hour are taken of each user: try again later")
         self.received[user] = before._replace(files=before.files + 1)
         self.sending.add(upload)
         # Taken before the folder is looked at: what ends meanwhile is in one of both, or in both.
@@ -102,7 +101,7 @@ class UploadLimits:
             size, count, gone = await asyncio.to_thread(tidy, self.folder, tuple(self.owners))
             for path in gone:
                 self.owners.pop(path, None)
-            if size + expected > MOST_BYTES_KEPT or count + number > MOST_FILES_KEPT:
+            if size + expected > limits.UPLOADED_BYTES or count + number > limits.UPLOADED_FILES:
                 raise _full("there is no room for uploads now: try again in an hour")
         except BaseException:
             self.end(upload)
@@ -159,13 +158,13 @@ def tidy(folder: Path, known: Sequence[str]) -> tuple[int, int, list[str]]:
             file = Path(path, name)
             try:
                 status = file.lstat()
-                if status.st_mtime + SECONDS < now:
+                if status.st_mtime + limits.UPLOAD_KEPT_SECONDS < now:
                     file.unlink()
                     continue
             except OSError:  # removed meanwhile
                 continue
             size, count = size + status.st_size, count + 1
-        if Path(path) != folder and since + MOVING_SECONDS < now:
+        if Path(path) != folder and since + limits.UPLOAD_MOVING_SECONDS < now:
             with contextlib.suppress(OSError):  # there is something in it
                 Path(path).rmdir()
     return size, count, [path for path in known if not Path(path).is_file()]

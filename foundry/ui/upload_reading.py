@@ -18,18 +18,10 @@ from foundry.base import command
 from foundry.base.errors import FoundryError
 from foundry.data import csv_files, json_files, tables
 from foundry.data.settings import PathTexts
-from foundry.ui import jobs
+from foundry.ui import jobs, limits
 from foundry.ui.workspaces import Workspace
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
-MOST_BYTES = 20_000_000
-MOST_TEXTS = 100_000
-MOST_COLUMNS = 200
-PREVIEW = 8
-ROWS_TRIED = 20
-LONGEST_SHOWN = 200  # characters
-READING_SECONDS = 60.0
-READING_BYTES = 500_000_000  # that reading takes beyond what the process has when it begins
 ADDRESS_SPACE = Path("/proc/self/statm")
 
 
@@ -72,8 +64,8 @@ def ask(workspace: Workspace, path: Path, column: str, is_fixed: bool) -> tuple[
     require_kind(path)
     require_size(path)
     question: Question = {"path": str(path), "column": column, "is_fixed": is_fixed}
-    late = f"{path.name} took more than {READING_SECONDS:.0f} seconds to read, which are allowed"
-    printed = jobs.run_command(workspace, ["foundry.ui.upload_reading"], question, READING_SECONDS, late)
+    late = f"{path.name} took more than {limits.READING_SECONDS:.0f} seconds to read, which are allowed"
+    printed = jobs.run_command(workspace, ["foundry.ui.upload_reading"], question, limits.READING_SECONDS, late)
     answer: Answer = json.loads(printed.splitlines()[-1])
     return answer["columns"], Preview(answer["texts"], answer["number"], answer["longest"], answer["column"])
 
@@ -88,8 +80,8 @@ def main() -> None:
         found = None
     if found is None:  # here, what was read is given back
         raise FoundryError(
-            f"{path.name} is too large to read: it takes more than {READING_BYTES / 1e6:.0f} MB of memory; JSON Lines, "
-            "CSV and plain text take less than one list in JSON"
+            f"{path.name} is too large to read: it takes more than {limits.READING_BYTES / 1e6:.0f} MB of memory; "
+            "JSON Lines, CSV and plain text take less than one list in JSON"
         )
     print(json.dumps(found))
 
@@ -97,7 +89,7 @@ def main() -> None:
 def limit_memory() -> None:
     """Let this process ask for so much memory more, and not for all of the machine's. macOS does not keep to it."""
     pages = int(ADDRESS_SPACE.read_text().split()[0]) if ADDRESS_SPACE.is_file() else 0
-    most = pages * resource.getpagesize() + READING_BYTES
+    most = pages * resource.getpagesize() + limits.READING_BYTES
     with contextlib.suppress(ValueError, OSError):  # there is a lower limit already
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
@@ -134,10 +126,12 @@ def read(path: Path, column: str = "text") -> Preview:
                 continue
             count += 1
             longest = max(longest, len(text))
-            if len(first) < PREVIEW:
-                first.append(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…")
-            if count > MOST_TEXTS:
-                raise FoundryError(f"{path.name} has more than {MOST_TEXTS:,} texts, which are allowed")
+            if len(first) < limits.TEXTS_SHOWN:
+                first.append(
+                    text if len(text) <= limits.TEXT_CHARACTERS_SHOWN else f"{text[: limits.TEXT_CHARACTERS_SHOWN]}…"
+                )
+            if count > limits.TEXTS:
+                raise FoundryError(f"{path.name} has more than {limits.TEXTS:,} texts, which are allowed")
     except FoundryError as error:
         raise FoundryError(str(error).replace(str(path), path.name)) from error
     if count == 0:
@@ -165,8 +159,8 @@ def require_size(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise FoundryError("this file is not here any more: choose it again") from error
-    if size > MOST_BYTES:
-        raise FoundryError(f"{path.name} has {size / 1e6:.1f} MB, and {MOST_BYTES / 1e6:.0f} are allowed")
+    if size > limits.UPLOAD_BYTES:
+        raise FoundryError(f"{path.name} has {size / 1e6:.1f} MB, and {limits.UPLOAD_BYTES / 1e6:.0f} are allowed")
 
 
 def source_of(path: str, column: str) -> PathTexts:
@@ -187,11 +181,15 @@ def columns(path: Path) -> list[str]:
                 header = file.readline(100_000)
             delimiter = max(csv_files.DELIMITERS, key=header.count)
             cells = [cell.strip().strip('"') for cell in header.strip().split(delimiter) if cell.strip()]
-            return [cell for cell in cells if len(cell) <= LONGEST_SHOWN][:MOST_COLUMNS]
+            return [cell for cell in cells if len(cell) <= limits.TEXT_CHARACTERS_SHOWN][: limits.TEXT_COLUMNS]
         if path.suffix.lower() != ".txt":
             _, record = next(json_files.records(path))
-            names = [name for name, value in record.items() if isinstance(value, str) and len(name) <= LONGEST_SHOWN]
-            return names[:MOST_COLUMNS]
+            names = [
+                name
+                for name, value in record.items()
+                if isinstance(value, str) and len(name) <= limits.TEXT_CHARACTERS_SHOWN
+            ]
+            return names[: limits.TEXT_COLUMNS]
     except (FoundryError, OSError, StopIteration):
         return []
     return []
@@ -202,7 +200,10 @@ def likely_column(path: Path, names: Sequence[str]) -> str:
     if not names or "text" in names:
         return "text"
     try:
-        rows = [cells for _, cells in itertools.islice(tables.rows(source_of(str(path), names[0]), names), ROWS_TRIED)]
+        rows = [
+            cells
+            for _, cells in itertools.islice(tables.rows(source_of(str(path), names[0]), names), limits.TEXT_ROWS_TRIED)
+        ]
     except FoundryError:
         return names[0]
     lengths = [sum(len(str(cells[index])) for cells in rows) for index in range(len(names))]

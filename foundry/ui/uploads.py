@@ -7,13 +7,12 @@ from typing import Any
 
 from foundry.base import files, yaml_editing
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, jobs, upload_reading
-from foundry.ui.upload_reading import LONGEST_SHOWN, Preview
+from foundry.ui import editing, jobs, limits, upload_reading
+from foundry.ui.upload_reading import Preview
 from foundry.ui.workspaces import Workspace
 
 FOLDER = "texts"
 ADDING = "adding.json"  # names the file that is put there now: a kill between the two writes leaves it behind
-MOST_FILES = 10
 # Of a user's texts, the share that each set may use; the benchmark stays with the texts that it has.
 SHARES = {"calibration": 0.4, "validation": 0.6}
 
@@ -30,8 +29,10 @@ def keep(workspace: Workspace, uploaded: Path, name: Any, column: Any) -> Previe
     """
     slug = editing.require_slug(name)
     wanted = str(column or "text")
-    if len(wanted) > LONGEST_SHOWN or not wanted.isprintable():
-        raise FoundryError(f"a column's name has at most {LONGEST_SHOWN} characters, and none that cannot be seen")
+    if len(wanted) > limits.TEXT_CHARACTERS_SHOWN or not wanted.isprintable():
+        raise FoundryError(
+            f"a column's name has at most {limits.TEXT_CHARACTERS_SHOWN} characters, and none that cannot be seen"
+        )
     _, preview = upload_reading.ask(workspace, uploaded, wanted, is_fixed=True)
     with jobs.idle(workspace):
         _add_source(workspace, uploaded, slug, wanted)
@@ -42,8 +43,8 @@ def _add_source(workspace: Workspace, uploaded: Path, slug: str, column: str) ->
     folder = workspace.root / FOLDER
     folder.mkdir(exist_ok=True)
     _remove_unfinished(workspace)
-    if len([path for path in folder.iterdir() if path.is_file()]) >= MOST_FILES:
-        raise FoundryError(f"{FOLDER}/ holds {MOST_FILES} files, and no more are allowed")
+    if len([path for path in folder.iterdir() if path.is_file()]) >= limits.TEXT_FILES:
+        raise FoundryError(f"{FOLDER}/ holds {limits.TEXT_FILES} files, and no more are allowed")
     target = folder / f"{slug}{uploaded.suffix.lower()}"
     text = editing.shown(workspace)
     if editing.has_entry(text, ("sample", "sources", slug)) or target.exists():

@@ -5,22 +5,20 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from foundry.ui import workspaces
+from foundry.ui import limits, workspaces
 from foundry.ui.workspaces import GIT_USER, Workspace
 
-VERSIONS_SHOWN = 30
-REVISION_CHARACTERS = 100
 RECORDED = ("dvc.lock", "params.yaml")
 
 
 def versions(workspace: Workspace) -> list[tuple[str, str]]:
     """Commits in which dvc.lock changed, the latest first: what a reader is shown, and the revision."""
     listed = subprocess.run(
-        ["git", "log", f"-{VERSIONS_SHOWN}", "--format=%h%x00%cs %s", "--", "dvc.lock"],
+        ["git", "log", f"-{limits.VERSIONS_SHOWN}", "--format=%h%x00%cs %s", "--", "dvc.lock"],
         cwd=workspace.root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     rows = [line.split("\0", 1) for line in listed.stdout.splitlines() if "\0" in line]
-    return [(f"{revision}: {subject[:REVISION_CHARACTERS]}", revision) for revision, subject in rows]
+    return [(f"{revision}: {subject[: limits.VERSION_CHARACTERS_SHOWN]}", revision) for revision, subject in rows]
 
 
 def remember(workspace: Workspace, what: str) -> str | None:

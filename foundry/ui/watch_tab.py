@@ -4,12 +4,11 @@ from typing import Any
 
 import gradio as gr
 
-from foundry.ui import editing, estimates, jobs, markup, progress
-from foundry.ui.context import Context, Refreshing, answered, shown_or_empty
+from foundry.ui import editing, estimates, jobs, limits, markup, progress
+from foundry.ui.context import QUICK, Context, Refreshing, answered, shown_or_empty
 from foundry.ui.progress import MEANINGS, Progress
 from foundry.ui.workspaces import Workspace
 
-RUNNING_SECONDS, IDLE_SECONDS = 2.0, 8.0  # between two looks
 SYMBOLS = {
     "waiting": "○", "running": "▶", "cached": "◆", "done": "✓", "failed": "✗", "skipped": "–", "blocked": "□",
     "stopped": "■",
@@ -40,7 +39,7 @@ def build(context: Context) -> Refreshing:
     picture = gr.HTML(elem_id="dag", js_on_load=CLICKS)
     chosen = gr.Textbox(visible=False, value="")
     log = gr.HTML(elem_id="log")
-    timer = gr.Timer(RUNNING_SECONDS)
+    timer = gr.Timer(limits.WATCH_RUNNING_SECONDS)
     refreshed = [summary, picture, log, timer]
 
     def on_look(stage: str, request: gr.Request) -> Any:
@@ -70,11 +69,10 @@ def build(context: Context) -> Refreshing:
 
         return answered(context, request, len(refreshed), action)
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
-    timer.tick(on_look, [chosen], refreshed, **quiet)
-    picture.click(on_choose, None, [chosen, *refreshed], **quiet)
-    start.click(on_start, [chosen], [message, *refreshed], **quiet)
-    stop.click(on_stop, [chosen], [message, *refreshed], **quiet)
+    timer.tick(on_look, [chosen], refreshed, **QUICK)
+    picture.click(on_choose, None, [chosen, *refreshed], **QUICK)
+    start.click(on_start, [chosen], [message, *refreshed], **QUICK)
+    stop.click(on_stop, [chosen], [message, *refreshed], **QUICK)
     return on_look, [chosen], refreshed
 
 
@@ -84,7 +82,7 @@ def refresh(workspace: Workspace, stage: str) -> list[Any]:
     running = now.job is not None and now.job.running
     return [
         summary_html(now), dag_html(now), log_html(workspace, now, stage),
-        gr.Timer(RUNNING_SECONDS if running else IDLE_SECONDS),
+        gr.Timer(limits.WATCH_RUNNING_SECONDS if running else limits.WATCH_IDLE_SECONDS),
     ]  # fmt: skip
 
 

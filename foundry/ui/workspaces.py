@@ -16,6 +16,7 @@ from typing import NamedTuple
 from foundry.base import credentials, files
 from foundry.base.errors import FoundryError
 from foundry.params.reading import PARAMS
+from foundry.ui import limits
 
 # What a project consists of. A user's folder has its own copy: DVC hashes the code as a dependency of each stage.
 CODE = ("foundry", "stages", "runtime/foundry_runtime", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
@@ -24,8 +25,6 @@ DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n[cache]\n
 GIT_USER = ("-c", "user.name=foundry", "-c", "user.email=foundry@localhost")
 # Below .dvc/tmp, which git does not look into.
 STATE = Path(".dvc/tmp/ui")
-QUOTA_BYTES = 20_000_000_000
-FREE_BYTES = 2_000_000_000  # of the disk, which runs of a shared host leave free
 TOKEN = "HF_TOKEN"
 _making = threading.Lock()
 
@@ -163,7 +162,7 @@ def too_full(root: Path, most_bytes: int) -> str | None:
             f"your folder holds {size / 1e9:.1f} GB, and {most_bytes / 1e9:.0f} are allowed here: remove a model, "
             "and then what is left over"
         )
-    if shutil.disk_usage(root).free < FREE_BYTES:
+    if shutil.disk_usage(root).free < limits.DISK_FREE_BYTES:
         return "the disk of this host is nearly full: try again later, or use a machine of your own"
     return None
 
@@ -174,5 +173,5 @@ def require_quota(workspace: Workspace) -> None:
     Raises:
         FoundryError: when it may not.
     """
-    if workspace.shared and (why := too_full(workspace.root, QUOTA_BYTES)) is not None:
+    if workspace.shared and (why := too_full(workspace.root, limits.FOLDER_BYTES)) is not None:
         raise FoundryError(why)

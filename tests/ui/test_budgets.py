@@ -8,7 +8,7 @@ import pytest
 
 from foundry.base.errors import FoundryError
 from foundry.params import resolving
-from foundry.ui import budgets, editing
+from foundry.ui import budgets, editing, limits
 from foundry.ui.workspaces import Workspace
 from tests.support.projects import ROOT
 
@@ -65,4 +65,4 @@ def test_what_is_no_budget_changes_nothing(
 
 def test_a_search_on_a_shared_host_is_short(workspace: Workspace) -> None:
     with pytest.raises(FoundryError, match="minutes here"):
-        budgets.add(workspace._replace(shared=True), OPENVINO, "999", BUDGET, budgets.SHARED_MINUTES + 1)
+        budgets.add(workspace._replace(shared=True), OPENVINO, "999", BUDGET, limits.SHARED_SEARCH_MINUTES + 1)

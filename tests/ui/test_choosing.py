@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import choosing, editing, estimates
+from foundry.ui import choosing, editing, estimates, limits
 from foundry.ui.workspaces import Workspace
 
 
@@ -28,7 +28,7 @@ def look(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
 def test_all_that_is_downloaded_counts(shared: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     look(monkeypatch)
     assert choosing.add(shared, "mine", "org/name", "", []) == "added"
-    look(monkeypatch, download_mb=choosing.SHARED_DOWNLOAD_MB + 1)  # of which the weights are little
+    look(monkeypatch, download_mb=limits.DOWNLOAD_MB + 1)  # of which the weights are little
     with pytest.raises(FoundryError, match="MB to download"):
         choosing.add(shared, "mine", "org/name", "", [])
     assert choosing.add(shared._replace(shared=False), "mine", "org/name", "", []) == "added"
@@ -36,7 +36,7 @@ def test_all_that_is_downloaded_counts(shared: Workspace, monkeypatch: pytest.Mo
 
 def test_a_project_has_so_many_models(shared: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     look(monkeypatch)
-    monkeypatch.setattr(choosing, "SHARED_MODELS", 1)
+    monkeypatch.setattr(limits, "MODELS", 1)
     with pytest.raises(FoundryError, match="models are allowed"):
         choosing.add(shared, "mine", "org/name", "", [])
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from foundry.ui import bodies, click_rates, login_page, own_names, upload_limits
-from foundry.ui import gate as gate_module
+from foundry.ui import bodies, limits, login_page, upload_limits
 from foundry.ui.asking import RefusedError
-from foundry.ui.gate import MOST_BYTES_OF_JSON, MOST_BYTES_SENT, Asked, Gate
+from foundry.ui.gate import Asked, Gate
 from foundry.ui.upload_limits import Upload, UploadLimits
 from tests.support.asgi import FORM, ask
 
@@ -87,8 +86,8 @@ def test_a_login_that_the_hub_refused_is_a_line(shared: Gate) -> None:
 
 
 def test_what_is_too_large_is_refused(gate: Gate) -> None:
-    assert ask(gate, UPLOAD, "POST", content_length=str(MOST_BYTES_SENT))[0] == REACHED
-    for length in (str(MOST_BYTES_SENT + 1), "-1", "x", "\u00b2", "1" * 5000):
+    assert ask(gate, UPLOAD, "POST", content_length=str(limits.UPLOAD_BYTES_SENT))[0] == REACHED
+    for length in (str(limits.UPLOAD_BYTES_SENT + 1), "-1", "x", "\u00b2", "1" * 5000):
         assert ask(gate, UPLOAD, "POST", content_length=length)[0] == 413
 
 
@@ -96,7 +95,7 @@ def test_uploads_that_nobody_uses_do_not_fill_the_disk(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x").write_bytes(b"x" * 100)
-    monkeypatch.setattr(upload_limits, "MOST_BYTES_KEPT", 10)
+    monkeypatch.setattr(limits, "UPLOADED_BYTES", 10)
     assert ask(gate, UPLOAD, "POST")[0] == 507
 
 
@@ -182,8 +181,8 @@ def test_the_page_that_asks_for_a_login_comes_back_to_its_address() -> None:
 
 
 def test_sessions_of_one_user_push_out_nobody_elses(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_names, "MOST_NAMES", 5)
-    monkeypatch.setattr(own_names, "MOST_OF_EACH", 3)
+    monkeypatch.setattr(limits, "SESSIONS", 5)
+    monkeypatch.setattr(limits, "SESSIONS_OF_EACH", 3)
     forgotten: list[str] = []
 
     async def forget(session: str) -> None:
@@ -207,7 +206,9 @@ def test_sessions_of_one_user_push_out_nobody_elses(shared: Gate, monkeypatch: p
 
 
 def test_nobody_uploads_without_a_login(shared: Gate) -> None:
-    assert ask(shared, UPLOAD, "POST", content_length=str(MOST_BYTES_SENT + 1))[0] == 401  # the login is asked first
+    assert (
+        ask(shared, UPLOAD, "POST", content_length=str(limits.UPLOAD_BYTES_SENT + 1))[0] == 401
+    )  # the login is asked first
     assert ask(shared, UPLOAD, "POST", x_user="ada")[0] == REACHED
 
 
@@ -261,7 +262,7 @@ def test_a_file_is_one_that_this_user_uploaded(tmp_path: Path) -> None:
 
 def test_one_user_does_not_fill_the_disk_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = uploading(tmp_path, "own.txt")
-    monkeypatch.setattr(upload_limits, "MOST_BYTES_EACH", 10)
+    monkeypatch.setattr(limits, "UPLOADED_BYTES_OF_EACH", 10)
     assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x" * 8, content_length="8")[0] == REACHED
     assert ask(shared, UPLOAD, "POST", x_user="ada", body=b"x" * 3, content_length="3")[0] == 507
     assert ask(shared, UPLOAD, "POST", x_user="ben", body=b"x" * 3, content_length="3")[0] == REACHED
@@ -281,14 +282,14 @@ def test_what_was_broken_off_is_removed_after_an_hour(shared: Gate, tmp_path: Pa
 
 
 def test_a_click_is_small(gate: Gate) -> None:
-    body = {"session_hash": "a", "data": ["x" * MOST_BYTES_OF_JSON]}
+    body = {"session_hash": "a", "data": ["x" * limits.CLICK_BYTES]}
     assert ask(gate, JOIN, "POST", body=body)[0] == 400
-    assert ask(gate, JOIN, "POST", content_length=str(MOST_BYTES_OF_JSON + 1))[0] == 413
+    assert ask(gate, JOIN, "POST", content_length=str(limits.CLICK_BYTES + 1))[0] == 413
 
 
 def test_a_body_is_cut_off_whatever_its_header_said(gate: Gate) -> None:
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"x" * (MOST_BYTES_SENT // 2 + 1), "more_body": True}
+        return {"type": "http.request", "body": b"x" * (limits.UPLOAD_BYTES_SENT // 2 + 1), "more_body": True}
 
     for path, headers, expected in (
         (UPLOAD, {}, ["http.request", "http.disconnect", "http.disconnect"]),
@@ -320,7 +321,7 @@ def test_an_upload_holds_one_file() -> None:
 def test_many_uploads_at_once_hold_no_more_than_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_limits, "MOST_BYTES_EACH", 100)
+    monkeypatch.setattr(limits, "UPLOADED_BYTES_OF_EACH", 100)
 
     async def uploading() -> None:
         limits = UploadLimits(tmp_path, for_each=True)
@@ -339,7 +340,7 @@ def test_many_uploads_at_once_hold_no_more_than_one_after_the_other(
 
 
 def test_many_uploads_at_once_leave_room_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_limits, "MOST_BYTES_KEPT", 100)
+    monkeypatch.setattr(limits, "UPLOADED_BYTES", 100)
 
     async def uploading() -> None:
         limits = UploadLimits(tmp_path, for_each=True)
@@ -352,8 +353,8 @@ def test_many_uploads_at_once_leave_room_for_all(tmp_path: Path, monkeypatch: py
 
 def test_the_number_of_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = uploading(tmp_path, "own.txt")
-    monkeypatch.setattr(upload_limits, "MOST_FILES_EACH", 2)
-    monkeypatch.setattr(upload_limits, "MOST_FILES_KEPT", 3)
+    monkeypatch.setattr(limits, "UPLOADED_FILES_OF_EACH", 2)
+    monkeypatch.setattr(limits, "UPLOADED_FILES", 3)
     assert [ask(shared, UPLOAD, "POST", x_user="ada")[0] for _ in range(3)] == [REACHED, REACHED, 507]
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text("x")
@@ -447,22 +448,22 @@ def test_a_user_who_clicks_without_end_is_told_to_wait_and_others_are_not(shared
         return [ask(shared, JOIN, "POST", body={"session_hash": f"{user}s", "data": []}, x_user=user)[0]
                 for _ in range(count)]  # fmt: skip
 
-    assert clicks("ada", click_rates.AT_ONCE) == [REACHED] * click_rates.AT_ONCE
+    assert clicks("ada", limits.CLICKS_AT_ONCE) == [REACHED] * limits.CLICKS_AT_ONCE
     assert clicks("ada", 2) == [429, 429]
     assert clicks("ben", 1) == [REACHED]
     now[0] += 1.0
     assert clicks("ada", 6) == [REACHED] * 5 + [429]
     now[0] += 3600.0  # never more than a bucket
-    assert clicks("ada", click_rates.AT_ONCE + 1)[-2:] == [REACHED, 429]
+    assert clicks("ada", limits.CLICKS_AT_ONCE + 1)[-2:] == [REACHED, 429]
 
 
 def test_on_one_machine_nobody_waits(gate: Gate) -> None:
-    assert {ask(gate, JOIN, "POST")[0] for _ in range(2 * click_rates.AT_ONCE)} == {REACHED}
+    assert {ask(gate, JOIN, "POST")[0] for _ in range(2 * limits.CLICKS_AT_ONCE)} == {REACHED}
 
 
 def test_a_body_that_does_not_come_is_given_up(shared: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "CLICK_SECONDS", 0.05)
-    monkeypatch.setattr(gate_module, "UPLOAD_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "CLICK_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "UPLOAD_SECONDS", 0.05)
     seen: list[str] = []
 
     async def reading(scope: Any, receive: Any, send: Any) -> None:
@@ -489,7 +490,7 @@ def test_a_body_that_does_not_come_is_given_up(shared: Gate, monkeypatch: pytest
     assert shared.bodies.on_their_way.total() == 0
     assert asyncio.run(status(UPLOAD, FORM)) == REACHED
     assert seen == ["http.disconnect"]
-    monkeypatch.setattr(bodies, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(limits, "CLICKS_ARRIVING", 0)
     assert asyncio.run(status(JOIN, "application/json")) == 503
 
 
@@ -502,7 +503,7 @@ def test_the_bodies_that_one_user_holds_back_keep_no_other_waiting() -> None:
 
     async def held_back() -> None:
         clicks = bodies.ClickBodies()
-        waiting = [asyncio.create_task(clicks.read("", silent)) for _ in range(bodies.MOST_OF_EACH)]
+        waiting = [asyncio.create_task(clicks.read("", silent)) for _ in range(limits.CLICKS_ARRIVING_OF_EACH)]
         await asyncio.sleep(0)
         with pytest.raises(RefusedError, match="too many"):
             await clicks.read("", arriving)

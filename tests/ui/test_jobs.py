@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import jobs, runner, workspaces
+from foundry.ui import jobs, limits, runner
 from foundry.ui.workspaces import Workspace
 
 OUTPUT = """Running stage 'configure':
@@ -90,7 +90,7 @@ def test_a_token_is_in_no_file_of_a_run(workspace: Workspace) -> None:
 def test_on_a_shared_host_only_so_many_run_at_once(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "SHARED_RUNS", 1)
+    monkeypatch.setattr(limits, "RUNS", 1)
     one, other = (Workspace(tmp_path / name, shared=True) for name in ("one", "other"))
     for user in (one, other):
         user.root.mkdir()
@@ -106,7 +106,7 @@ def test_a_change_of_settings_takes_no_place_of_a_run(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`foundry add` is short: it neither waits for runs of others nor keeps them waiting."""
-    monkeypatch.setattr(jobs, "SHARED_RUNS", 1)
+    monkeypatch.setattr(limits, "RUNS", 1)
     adding, running = (Workspace(tmp_path / name, shared=True) for name in ("adding", "running"))
     for user in (adding, running):
         user.root.mkdir()
@@ -167,7 +167,7 @@ def test_what_cannot_be_prepared_is_not_started(workspace: Workspace) -> None:
 def test_a_run_that_fills_its_folder_is_stopped_with_a_line(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspaces, "QUOTA_BYTES", 1_000_000)
+    monkeypatch.setattr(limits, "FOLDER_BYTES", 1_000_000)
     user = Workspace(tmp_path / "user", shared=True)
     user.root.mkdir()
     fill = "open('large', 'wb').write(b'x' * 2_000_000); import time; time.sleep(1000)"
@@ -192,7 +192,7 @@ def test_a_user_asks_for_one_thing_at_a_time(workspace: Workspace) -> None:
 
 
 def test_nothing_starts_on_a_disk_that_is_nearly_full(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspaces, "FREE_BYTES", 10**18)
+    monkeypatch.setattr(limits, "DISK_FREE_BYTES", 10**18)
     with pytest.raises(FoundryError, match="nearly full"):
         jobs.start(workspace._replace(shared=True), ["true"], "a trial")
     assert jobs.every(workspace) == []
@@ -212,7 +212,7 @@ def test_what_dvc_says_of_stages() -> None:
 
 
 def test_of_a_long_line_the_end_is_kept_without_half_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "LONGEST_LINE", 40)
+    monkeypatch.setattr(limits, "LOG_LINE_BYTES", 40)
     token = "hf_" + "t" * 34
     written = f"short\n{'x' * 100} {token} Running stage 'a':\n{'y' * 100}\n{' ' * 50}\nlast"
     kept = [line.decode() for line in runner.lines(io.BytesIO(written.encode()))]

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from foundry.ui import login_sessions, workspaces
+from foundry.ui import limits, login_sessions, workspaces
 from foundry.ui.gate import Gate
 from foundry.ui.login_sessions import LoginSessions
 from tests.support.asgi import ask
@@ -81,13 +81,13 @@ def test_a_login_ends(monkeypatch: Any) -> None:
     over = name_in(logins.outward(answer(content("ada", time.time() - 1)), {}, "/login/callback"))
     assert logins.identity({"cookie": f"session={over}"}) == ""
     name = name_in(logins.outward(answer(content("ada")), {}, "/login/callback"))
-    monkeypatch.setattr(login_sessions, "LONGEST_SECONDS", -1.0)
+    monkeypatch.setattr(limits, "LOGIN_SECONDS", -1.0)
     assert logins.identity({"cookie": f"session={name}"}) == ""
 
 
 def test_who_begins_many_logins_ends_nobodys(monkeypatch: Any) -> None:
-    monkeypatch.setattr(login_sessions, "MOST", 2)
-    monkeypatch.setattr(login_sessions, "MOST_BEGUN", 3)
+    monkeypatch.setattr(limits, "LOGINS", 2)
+    monkeypatch.setattr(limits, "LOGINS_BEGUN", 3)
     logins = LoginSessions()
     name = name_in(logins.outward(answer(content("ada")), {}, "/login/callback"))
     for _ in range(9):
@@ -117,7 +117,7 @@ def test_logins_that_one_browser_begins_without_end_are_forgotten() -> None:
     logins = LoginSessions()
     asked = {"cookie": f"session={name_in(logins.outward(answer('e30=.x.y'), {}, '/login/huggingface'))}"}
     assert logins.find(asked) != ("", "")
-    long = "x" * (login_sessions.LONGEST_BEGUN + 1)
+    long = "x" * (limits.LOGIN_BEGUN_CHARACTERS + 1)
     assert name_in(logins.outward(answer(long), asked, "/login/huggingface")) == "null"
     assert not logins.kept
 

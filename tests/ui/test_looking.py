@@ -50,7 +50,9 @@ def test_only_so_many_settings_are_fetched(checkpoint: Path, tmp_path: Path, mon
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        program = "from foundry.ui import looking; looking.MOST_{} = {}; print(looking.look('ada/mine', None)['kind'])"
+        program = (
+            "from foundry.ui import limits, looking; limits.{} = {}; print(looking.look('ada/mine', None)['kind'])"
+        )
 
         def look(limit: str, most: int) -> str:
             done = subprocess.run(
@@ -60,11 +62,11 @@ def test_only_so_many_settings_are_fetched(checkpoint: Path, tmp_path: Path, mon
             assert list((tmp_path / workspaces.STATE / "looks").iterdir()) == []
             return done.stdout or done.stderr.splitlines()[-1]
 
-        assert look("SETTINGS", 200) == "SentenceTransformer\n"
+        assert look("SETTINGS_FILES", 200) == "SentenceTransformer\n"
         for limit, why in (
-            ("SETTINGS", "at most 3 with"),
+            ("SETTINGS_FILES", "at most 3 with"),
             ("SETTINGS_BYTES", "with 0 MB are"),
-            ("FILES", "than 3 fil"),
+            ("REPOSITORY_FILES", "than 3 fil"),
         ):
             assert (downloads := hub.requests.count("resolve")) > 0
             assert why in look(limit, 3)

@@ -17,7 +17,7 @@ import yaml
 from benchmarks import projects
 from foundry.base import files
 from foundry.tracking import lock, recovery
-from foundry.ui import jobs, own_names, server, workspaces
+from foundry.ui import jobs, limits, server, workspaces
 from foundry.ui.workspaces import User
 from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
@@ -439,7 +439,7 @@ def wait_for_end_of(root: Path) -> None:
 
 def check_a_flood_of_sessions(app: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradio keeps the answers of a user's latest sessions, and forgets those of no other user's."""
-    monkeypatch.setattr(own_names, "MOST_OF_EACH", 3)
+    monkeypatch.setattr(limits, "SESSIONS_OF_EACH", 3)
     [gradio] = [route.app for route in app.app.routes if hasattr(getattr(route, "app", None), "get_blocks")]
     kept = gradio.get_blocks()._queue.pending_messages_per_session
     before = {*kept}

@@ -9,7 +9,7 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import card_view, editing, jobs, publishing, runner
+from foundry.ui import card_view, editing, jobs, limits, publishing, runner
 from foundry.ui.workspaces import Workspace
 
 
@@ -104,5 +104,5 @@ def test_a_hostile_card_keeps_nobody_waiting(workspace: Workspace) -> None:
     shown = publishing.card(workspace, "tiny")
     assert card_view.safe(shown, {}).endswith(publishing.CUT)
     assert shown.startswith("![a](![a](")
-    assert len(shown) < publishing.CARD_CHARACTERS + 100
+    assert len(shown) < limits.CARD_CHARACTERS + 100
     assert time.perf_counter() - start < 5  # a fifth of a second on a machine at rest

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, upload_reading, uploads
+from foundry.ui import editing, limits, upload_reading, uploads
 from foundry.ui.workspaces import Workspace
 
 
@@ -60,10 +60,10 @@ def test_what_cannot_be_read_is_one_line_without_a_path(
 def test_what_is_too_much_is_refused(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "own.txt"
     path.write_text("a\nb\nc\n")
-    monkeypatch.setattr(upload_reading, "MOST_TEXTS", 2)
+    monkeypatch.setattr(limits, "TEXTS", 2)
     with pytest.raises(FoundryError, match="more than 2 texts"):
         upload_reading.read(path)
-    monkeypatch.setattr(upload_reading, "MOST_BYTES", 3)
+    monkeypatch.setattr(limits, "UPLOAD_BYTES", 3)
     with pytest.raises(FoundryError, match="are allowed"):
         upload_reading.columns(path)  # which is looked at before the rest
     with pytest.raises(FoundryError, match="are allowed"):
@@ -84,7 +84,7 @@ def test_texts_become_a_source_once(tmp_path: Path, workspace: Workspace, monkey
     for name in ("../x", "a/b", ".hidden", ""):
         with pytest.raises(FoundryError, match="is no name"):
             uploads.keep(workspace, path, name, "text")
-    monkeypatch.setattr(uploads, "MOST_FILES", 1)
+    monkeypatch.setattr(limits, "TEXT_FILES", 1)
     with pytest.raises(FoundryError, match="no more are allowed"):
         uploads.keep(workspace, path, "more", "text")
     assert workspace.params.read_bytes() == before
@@ -94,7 +94,7 @@ def test_texts_become_a_source_once(tmp_path: Path, workspace: Workspace, monkey
 def test_a_column_is_a_short_name(tmp_path: Path, workspace: Workspace) -> None:
     path = tmp_path / "own.csv"
     path.write_text(",".join(f"c{number}" for number in range(1000)) + f",{'x' * 1000}\n")
-    assert len(upload_reading.columns(path)) == upload_reading.MOST_COLUMNS
+    assert len(upload_reading.columns(path)) == limits.TEXT_COLUMNS
     before = workspace.params.read_bytes()
     for column in ("x" * 1000, "a\n  b: c"):
         path.write_text(f'"{column}"\na text\n')
@@ -124,11 +124,11 @@ def test_an_upload_is_read_by_a_process_with_a_limit(tmp_path: Path, workspace: 
     with pytest.raises(FoundryError, match=r"hostile\.json is too large to read: it takes more than 500 MB"):
         upload_reading.ask(workspace, hostile, "text", is_fixed=False)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
-    assert time.monotonic() - start < upload_reading.READING_SECONDS
+    assert time.monotonic() - start < limits.READING_SECONDS
 
 
 def test_reading_an_upload_ends_in_time(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_reading, "READING_SECONDS", 0.01)
+    monkeypatch.setattr(limits, "READING_SECONDS", 0.01)
     own = tmp_path / "own.txt"
     own.write_text("a")
     with pytest.raises(FoundryError, match=r"own\.txt took more than 0 seconds to read"):
@@ -160,7 +160,7 @@ uploads.keep(Workspace(Path({str(workspace.root)!r})), Path({str(path)!r}), "own
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     is_whole = moment == "after params.yaml"
     assert ("own" in editing.read(workspace).sample.sources) is is_whole
-    monkeypatch.setattr(uploads, "MOST_FILES", 4 if is_whole else 3)
+    monkeypatch.setattr(limits, "TEXT_FILES", 4 if is_whole else 3)
     uploads.keep(workspace, path, "other", "text")
     if is_whole:
         with pytest.raises(FoundryError, match="take another name"):
@@ -168,7 +168,7 @@ uploads.keep(Workspace(Path({str(workspace.root)!r})), Path({str(path)!r}), "own
     else:
         uploads.keep(workspace, path, "own", "text")
     with pytest.raises(FoundryError, match="take another name"):
-        monkeypatch.setattr(uploads, "MOST_FILES", 9)
+        monkeypatch.setattr(limits, "TEXT_FILES", 9)
         uploads.keep(workspace, path, "by_hand", "text")
     assert sorted(path.name for path in folder.iterdir()) == ["by_hand.txt", "other.txt", "own.txt"]
     assert (folder / "by_hand.txt").read_text() == "mine\n"

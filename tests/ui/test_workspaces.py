@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import sessions, workspaces
+from foundry.ui import limits, sessions, workspaces
 from foundry.ui.workspaces import User, Workspace
 from tests.support.projects import ROOT
 
@@ -50,7 +50,7 @@ def test_no_token_is_in_what_is_printed_of_a_user() -> None:
 
 def test_a_full_folder_may_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large").write_bytes(b"x" * 2000)
-    monkeypatch.setattr(workspaces, "QUOTA_BYTES", 1000)
+    monkeypatch.setattr(limits, "FOLDER_BYTES", 1000)
     with pytest.raises(FoundryError, match="are allowed here"):
         workspaces.require_quota(Workspace(tmp_path, shared=True))
     workspaces.require_quota(Workspace(tmp_path))
