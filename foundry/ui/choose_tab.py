@@ -1,88 +1,95 @@
-"""The first tab: a model, its variants, own texts, thresholds; and params.yaml, into which they are written."""
+"""The first tab: a model, its variants, own texts, thresholds; and params.yaml, into which they are written.
 
+Each `connect_…` says what the clicks of one part do.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from foundry.base.errors import FoundryError
-from foundry.params.schema import Params
-from foundry.ui import budget_rows, choosing, editing, estimates, jobs, limits, markup, upload_reading, uploads
-from foundry.ui.choosing import SLIDERS
+from foundry.ui import budget_rows, choosing, editing, estimates, markup, upload_reading, uploads
+from foundry.ui import choose_controls as controls
+from foundry.ui.choose_controls import FAMILY, SAMPLE
+from foundry.ui.choose_html import cost_html, look_html, models_html, preview_html
 from foundry.ui.context import QUICK, READING, SLOW, Context, Refreshing, answered, shown_or_empty
-from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
-SAMPLE, HUB, LOCAL = "The sample: all-MiniLM-L6-v2", "A model on the Hub", "A folder of this machine"
+
+class Tab(NamedTuple):
+    """The controls of the tab."""
+
+    context: Context
+    message: gr.HTML
+    models: gr.HTML
+    model: controls.ModelControls
+    variants: controls.VariantControls
+    texts: controls.TextControls
+    thresholds: controls.ThresholdControls
+    budget: budget_rows.Controls
+    project: controls.ProjectControls
+
+    @property
+    def refreshed(self) -> list[Any]:
+        """What shows the project as it is, in the order of `refresh`."""
+        return [
+            self.models, self.variants.variants, self.variants.cost, self.project.params, self.project.model,
+            self.thresholds.explained, *self.thresholds.sliders,
+        ]  # fmt: skip
 
 
 def build(context: Context) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
-    message = gr.HTML(elem_id="choose-message")
-    models = gr.HTML(elem_id="models")
-    with gr.Group():
-        gr.Markdown("### 1. A model")
-        with gr.Row():
-            where = gr.Radio(
-                [SAMPLE, HUB] + ([] if context.shared else [LOCAL]), value=SAMPLE, label="Where it comes from",
-                elem_id="where",
-            )  # fmt: skip
-            source = gr.Textbox(label="org/name, or a folder", placeholder="org/name", elem_id="source")
-            revision = gr.Textbox(label="Branch, tag or commit (main by default)", elem_id="revision")
-        look = gr.Button("Look at it", elem_id="look")
-        seen = gr.HTML(elem_id="seen")
-    with gr.Group():
-        gr.Markdown("### 2. Its variants")
-        variants = gr.CheckboxGroup(label="What to build of it", elem_id="variants")
-        cost = gr.HTML(elem_id="cost")
-        weights = gr.Number(value=estimates.BASE_MB, visible=False)
-        with gr.Row():
-            name = gr.Textbox(label="What it is called here: letters, digits, - and _", elem_id="name")
-            add = gr.Button("Add it to the project", variant="primary", elem_id="add")
-    with gr.Accordion("Own texts", open=False):
-        gr.Markdown(
-            "Variants are calibrated and checked on texts. Bring your own: CSV or JSON Lines with a column of texts, "
-            f"or plain text with one a line; up to {limits.UPLOAD_BYTES // 1_000_000} MB."
-        )
-        upload = gr.File(label="A file of texts", file_types=list(upload_reading.ENDINGS), elem_id="upload")
-        column = gr.Dropdown(label="The column with the texts", allow_custom_value=True, value="text", elem_id="column")
-        preview = gr.HTML(elem_id="preview")
-        with gr.Row():
-            texts_name = gr.Textbox(label="What these texts are called", elem_id="texts-name")
-            use = gr.Button("Use these texts", elem_id="use-texts")
-    with gr.Accordion("Thresholds: what a variant must hold to pass", open=False):
-        family = gr.Dropdown(
-            list(choosing.FAMILIES), value="int8_dynamic", label="Of which variants", filterable=False, elem_id="family"
-        )
-        explained = gr.HTML()
-        sliders = [
-            gr.Slider(low, high, step=step, label=f"{key}: {meaning}", elem_id=f"slider-{key}")
-            for key, (low, high, step, meaning) in SLIDERS.items()
-        ]
-        save = gr.Button("Save these thresholds", elem_id="save-thresholds")
-    budget = budget_rows.build(context.shared)
-    with gr.Accordion("params.yaml, and models to remove", open=False):
-        params_text = gr.Code(language="yaml", label="params.yaml", interactive=False, max_lines=24, elem_id="params")
-        with gr.Row():
-            model = gr.Dropdown(label="A model", filterable=False, elem_id="remove-model")
-            remove = gr.Button("Remove it from the project", variant="stop", elem_id="remove")
-
-    refreshed = [models, variants, cost, params_text, model, explained, *sliders]
-
-    def refresh(workspace: Workspace, of: str = "int8_dynamic", weights_mb: float = estimates.BASE_MB) -> list[Any]:
-        params = editing.read(workspace)
-        return [
-            models_html(workspace, params),
-            gr.CheckboxGroup(choices=choosing.choices(params, weights_mb), value=params.variant_names),
-            cost_html(params, params.variant_names, weights_mb),
-            editing.shown(workspace),
-            gr.Dropdown(choices=list(params.models), value=next(iter(params.models))),
-            markup.facts([(of, choosing.FAMILIES[of])]),
-            *choosing.threshold_values(params, of),
-        ]
+    tab = Tab(
+        context=context,
+        message=gr.HTML(elem_id="choose-message"),
+        models=gr.HTML(elem_id="models"),
+        model=controls.model_controls(context.shared),
+        variants=controls.variant_controls(),
+        texts=controls.text_controls(),
+        thresholds=controls.threshold_controls(),
+        budget=budget_rows.build(context.shared),
+        project=controls.project_controls(),
+    )
+    connect_model(tab)
+    connect_variants(tab)
+    connect_texts(tab)
+    connect_thresholds(tab)
+    connect_budget(tab)
+    connect_project(tab)
 
     def on_load(request: gr.Request) -> Any:
-        return shown_or_empty(context, request, refresh, [gr.skip()] * len(refreshed))
+        return shown_or_empty(context, request, refresh, [gr.skip()] * len(tab.refreshed))
+
+    return on_load, [], tab.refreshed
+
+
+def refresh(workspace: Workspace, of: str = FAMILY) -> list[Any]:
+    """The project as it is, with the thresholds of a family: the values of `Tab.refreshed`."""
+    params = editing.read(workspace)
+    return [
+        models_html(workspace, params),
+        gr.CheckboxGroup(choices=choosing.choices(params, estimates.BASE_MB), value=params.variant_names),
+        cost_html(params, params.variant_names, estimates.BASE_MB),
+        editing.shown(workspace),
+        gr.Dropdown(choices=list(params.models), value=next(iter(params.models))),
+        markup.facts([(of, choosing.FAMILIES[of])]),
+        *choosing.threshold_values(params, of),
+    ]
+
+
+def changed(tab: Tab, request: gr.Request, of: str, change: Callable[[Workspace], str]) -> Any:
+    """What a click gives that changes the project: what is said of it, and the project as it is then."""
+    return answered(
+        tab.context, request, len(tab.refreshed),
+        lambda workspace: (markup.message(change(workspace)), *refresh(workspace, choosing.family(of))),
+    )  # fmt: skip
+
+
+def connect_model(tab: Tab) -> None:
+    """A look at a model says what it is, and which variants it can have."""
 
     def on_look(kind: str, text: str, at: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -96,22 +103,39 @@ def build(context: Context) -> Refreshing:
                 mb, choosing.name_for(found["source"]),
             )  # fmt: skip
 
-        return answered(context, request, 5, action)
+        return answered(tab.context, request, 5, action)
+
+    shown = [tab.variants.variants, tab.variants.cost, tab.variants.weights, tab.variants.name]
+    asked = [tab.model.where, tab.model.source, tab.model.revision]
+    tab.model.look.click(on_look, asked, [tab.message, tab.model.seen, *shown], **SLOW)
+
+
+def connect_variants(tab: Tab) -> None:
+    """A choice of variants says what they take, and the button adds the model with them."""
 
     def on_variants(names: list[str], mb: float, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             params = editing.read(workspace)
             return "", cost_html(params, editing.require_variants(params, names), choosing.weights(mb))
 
-        return answered(context, request, 1, action)
+        return answered(tab.context, request, 1, action)
 
     def on_add(kind: str, text: str, at: str, named: str, names: list[str], of: str, request: gr.Request) -> Any:
-        def action(workspace: Workspace) -> Any:
+        def change(workspace: Workspace) -> str:
             origin = editing.SAMPLE if kind == SAMPLE else text
             said = choosing.add(workspace, named, origin, "" if kind == SAMPLE else at, names)
-            return (markup.message(f"{said}. Go on with “Watch”."), *refresh(workspace, choosing.family(of)))
+            return f"{said}. Go on with “Watch”."
 
-        return answered(context, request, len(refreshed), action)
+        return changed(tab, request, of, change)
+
+    model, chosen = tab.model, tab.variants
+    chosen.variants.input(on_variants, [chosen.variants, chosen.weights], [tab.message, chosen.cost], **QUICK)
+    asked = [model.where, model.source, model.revision, chosen.name, chosen.variants, tab.thresholds.family]
+    chosen.add.click(on_add, asked, [tab.message, *tab.refreshed], **SLOW)
+
+
+def connect_texts(tab: Tab) -> None:
+    """A file is read and shown, and the button makes it a source of texts."""
 
     def on_upload(path: str | None, wanted: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -125,7 +149,7 @@ def build(context: Context) -> Refreshing:
                 uploads.slug_of(file.name),
             )  # fmt: skip
 
-        return answered(context, request, 3, action)
+        return answered(tab.context, request, 3, action)
 
     def on_use(path: str | None, named: str, wanted: str, of: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -136,7 +160,19 @@ def build(context: Context) -> Refreshing:
             said = f"{read.number:,} texts are a source now, for calibration and validation; the next run uses them"
             return (markup.message(said), None, "", *refresh(workspace, choosing.family(of)))
 
-        return answered(context, request, 2 + len(refreshed), action)
+        return answered(tab.context, request, 2 + len(tab.refreshed), action)
+
+    texts = tab.texts
+    shown = [tab.message, texts.preview, texts.column, texts.name]
+    texts.upload.change(on_upload, [texts.upload, texts.column], shown, **READING)
+    texts.column.input(on_upload, [texts.upload, texts.column], shown, **READING)
+    asked = [texts.upload, texts.name, texts.column, tab.thresholds.family]
+    texts.use.click(on_use, asked, [tab.message, texts.upload, texts.preview, *tab.refreshed], **READING)
+
+
+def connect_thresholds(tab: Tab) -> None:
+    """A family shows its thresholds, and the button saves them."""
+    thresholds = tab.thresholds
 
     def on_family(of: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -144,98 +180,42 @@ def build(context: Context) -> Refreshing:
             meaning = markup.facts([(known, choosing.FAMILIES[known])])
             return "", meaning, *choosing.threshold_values(params, known)
 
-        return answered(context, request, 1 + len(sliders), action)
+        return answered(tab.context, request, 1 + len(thresholds.sliders), action)
 
-    def on_save(of: str, *values: Any) -> Any:
-        *numbers, request = values
+    def on_save(of: str, a: float, b: float, c: float, d: float, request: gr.Request) -> Any:
+        def change(workspace: Workspace) -> str:
+            choosing.save_thresholds(workspace, of, [a, b, c, d])
+            return f"the thresholds of {choosing.family(of)} are saved; the next run judges by them"
 
-        def action(workspace: Workspace) -> Any:
-            choosing.save_thresholds(workspace, of, numbers)
-            said = f"the thresholds of {choosing.family(of)} are saved; the next run judges by them"
-            return (markup.message(said), *refresh(workspace, choosing.family(of)))
+        return changed(tab, request, of, change)
 
-        return answered(context, request, len(refreshed), action)
+    shown = [tab.message, thresholds.explained, *thresholds.sliders]
+    thresholds.family.input(on_family, [thresholds.family], shown, **QUICK)
+    asked = [thresholds.family, *thresholds.sliders]
+    thresholds.save.click(on_save, asked, [tab.message, *tab.refreshed], **SLOW)
 
-    def on_save_4(of: str, a: float, b: float, c: float, d: float, request: gr.Request) -> Any:
-        return on_save(of, a, b, c, d, request)
+
+def connect_budget(tab: Tab) -> None:
+    """The button adds a variant within a budget."""
 
     def on_budget(
         kind: str, ending: str, mean: float, lowest: float, minutes: float, of: str, request: gr.Request
     ) -> Any:
-        def action(workspace: Workspace) -> Any:
-            said = budget_rows.adding(kind, ending, mean, lowest, minutes)(workspace)
-            return (markup.message(said), *refresh(workspace, choosing.family(of)))
+        return changed(tab, request, of, budget_rows.adding(kind, ending, mean, lowest, minutes))
 
-        return answered(context, request, len(refreshed), action)
+    asked = [*tab.budget.inputs, tab.thresholds.family]
+    tab.budget.add.click(on_budget, asked, [tab.message, *tab.refreshed], **SLOW)
+
+
+def connect_project(tab: Tab) -> None:
+    """The button takes a model out of the project."""
 
     def on_remove(named: str, of: str, request: gr.Request) -> Any:
-        def action(workspace: Workspace) -> Any:
+        def change(workspace: Workspace) -> str:
             editing.remove_model(workspace, named)
-            said = f"{named} is out of params.yaml; `foundry prune` removes what was built of it"
-            return (markup.message(said), *refresh(workspace, choosing.family(of)))
+            return f"{named} is out of params.yaml; `foundry prune` removes what was built of it"
 
-        return answered(context, request, len(refreshed), action)
+        return changed(tab, request, of, change)
 
-    look.click(on_look, [where, source, revision], [message, seen, variants, cost, weights, name], **SLOW)
-    variants.input(on_variants, [variants, weights], [message, cost], **QUICK)
-    add.click(on_add, [where, source, revision, name, variants, family], [message, *refreshed], **SLOW)
-    upload.change(on_upload, [upload, column], [message, preview, column, texts_name], **READING)
-    column.input(on_upload, [upload, column], [message, preview, column, texts_name], **READING)
-    use.click(on_use, [upload, texts_name, column, family], [message, upload, preview, *refreshed], **READING)
-    family.input(on_family, [family], [message, explained, *sliders], **QUICK)
-    save.click(on_save_4, [family, *sliders], [message, *refreshed], **SLOW)
-    budget.add.click(on_budget, [*budget.inputs, family], [message, *refreshed], **SLOW)
-    remove.click(on_remove, [model, family], [message, *refreshed], **SLOW)
-    return on_load, [], refreshed
-
-
-def models_html(workspace: Workspace, params: Params) -> str:
-    """The models of the project, and what there is of each."""
-    published = workspace.root / "artifacts/hub"
-    rows = []
-    for name, row in params.models.items():
-        origin = ", ".join(str(value) for value in row.source.model_dump(exclude_none=True).values())
-        built = "published" if (published / name).is_dir() else "not built yet"
-        rows.append([f"<b>{markup.escaped(name)}</b>", markup.escaped(origin), markup.escaped(built)])
-    runs = " Something runs now." if jobs.is_running(workspace) else ""
-    return markup.table(f"The models of this project.{runs}", ["model", "source", ""], rows)
-
-
-def look_html(found: Look) -> str:
-    """What a model is, and what it cannot have."""
-    rows = [
-        ("source", found["source"]), ("revision", found["revision"] or "as it is here"), ("licence", found["licence"]),
-        ("kind", found["kind"]), ("architecture", found["architecture"]),
-        ("longest text", f"{found['max_seq_length']} tokens" if found["max_seq_length"] else "no limit"),
-        ("to download", f"{found['download_mb']:,.1f} MB, of which weights {found['weights_mb']:,.1f} MB"),
-    ]  # fmt: skip
-    parts = [markup.facts(rows)]
-    if found["refused"]:
-        parts.append(markup.message(f"This model cannot be built: {found['refused']}", "bad"))
-    if found["runs_code"]:
-        parts.append(markup.message("It runs Python files of its own: read them, and add it on the command line with "
-                                    "--trust-remote-code. The page does not", "bad"))  # fmt: skip
-    skipped = [[markup.escaped(name), markup.escaped(why)] for name, why in found["skipped"].items()]
-    if skipped:
-        parts.append(markup.table("What will be skipped", ["variant", "why"], skipped))
-    elif not found["refused"]:
-        parts.append("<p>Every variant can be built of such a model, as far as is known.</p>")
-    return "".join(parts)
-
-
-def cost_html(params: Params, names: list[str], weights_mb: float) -> str:
-    """What the chosen variants take."""
-    total = estimates.total_cost(params, names, weights_mb)
-    return markup.facts(
-        [
-            ("time", f"{estimates.duration(total.seconds)} on two cores, an estimate"),
-            ("disk", f"up to {max(total.disk_mb, 1):,.0f} MB"),
-            ("memory", f"up to {total.memory_mb:,.0f} MB"),
-        ]
-    )
-
-
-def preview_html(read: upload_reading.Preview) -> str:
-    """The first texts of a file."""
-    rows = [[str(number), markup.escaped(text)] for number, text in enumerate(read.texts, 1)]
-    return markup.table(f"The first texts of the column {read.column}", ["", "text"], rows)
+    asked = [tab.project.model, tab.thresholds.family]
+    tab.project.remove.click(on_remove, asked, [tab.message, *tab.refreshed], **SLOW)

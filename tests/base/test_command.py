@@ -173,7 +173,7 @@ import foundry, stages
 for package in (foundry, stages):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         # The file that is published as embed.py is for its readers to run; what draws the page is Gradio's.
-        drawn = ("_tab", "ui.budget_rows", "ui.context", "ui.page")
+        drawn = ("_tab", "_controls", "ui.budget_rows", "ui.context", "ui.page")
         if not module.name.endswith(("__main__", "publishing.embed", *drawn)):
             importlib.import_module(module.name)
 after = dict(os.environ), gc.get_threshold(), logging.getLogger().level
