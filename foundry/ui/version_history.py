@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 from foundry.ui import limits, workspaces
+from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import GIT_USER, Workspace
 
 RECORDED = ("dvc.lock", "params.yaml")
@@ -39,9 +39,8 @@ def remember(workspace: Workspace, what: str) -> str | None:
 
 
 def _commit(workspace: Workspace, what: str) -> str | None:
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="index-", dir=workspace.state) as folder:
-        index = Path(folder) / "index"
+    with OwnFolder(workspace.state / "indexes", "index-") as folder:
+        index = folder / "index"
         for command in (("read-tree", "HEAD"), ("add", "--", *RECORDED)):
             if why := _git(workspace, index, *command):
                 return why
