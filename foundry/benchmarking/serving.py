@@ -4,6 +4,7 @@ The arrivals do not wait for what came before them (an open loop), as those of m
 counts from when it was to arrive: one that waits because others are served first is slow, and seen to be.
 """
 
+import itertools
 import queue
 import random
 import threading
@@ -37,15 +38,19 @@ class Served:
     taken: Taken | None  # what other jobs took of the processor meanwhile
 
 
-def arrivals(texts: Sequence[str], per_second: float, seconds: float, seed: int) -> list[Request]:
-    """Requests for texts drawn at random, at the times of a Poisson process; the same for the same seed."""
+def arrivals(groups: Sequence[Sequence[str]], per_second: float, seconds: float, seed: int) -> list[Request]:
+    """Requests at the times of a Poisson process, of which as many arrive as are expected; the same for the same seed.
+
+    As many are of each group of texts, in an order that is drawn, and no text comes again before all of its group have:
+    what chance adds to a measurement is when they arrive.
+    """
     draw = random.Random(seed)
-    requests: list[Request] = []
-    now = draw.expovariate(per_second)
-    while now < seconds or not requests:
-        requests.append(Request(now, draw.choice(texts)))
-        now += draw.expovariate(per_second)
-    return requests
+    count = max(round(per_second * seconds), 1)
+    times = sorted(draw.uniform(0, seconds) for _ in range(count))
+    texts = [itertools.cycle(draw.sample(group, len(group))) for group in groups]
+    numbers = [number % len(groups) for number in range(count)]
+    draw.shuffle(numbers)
+    return [Request(moment, next(texts[number])) for moment, number in zip(times, numbers, strict=True)]
 
 
 def serve(

@@ -27,7 +27,8 @@ from foundry.benchmarking import (
 from foundry.benchmarking.fork_server import ForkServers
 from foundry.benchmarking.interleaving import TIMEOUT_SECONDS, TOO_SLOW_RATIO, Rounds
 from foundry.benchmarking.measuring import Measured
-from foundry.benchmarking.planning import Plan, Row, make_plan, size_mb
+from foundry.benchmarking.planning import LOSSES, Plan, Row, make_plan, size_mb
+from foundry.benchmarking.request_rivals import Competitor
 from foundry.benchmarking.request_rounds import RowRounds, Serving
 from foundry.benchmarking.search import RowSearch
 from foundry.benchmarking.settings import Effort, Requests, Search
@@ -92,14 +93,15 @@ def measure_rounds(
 
 
 def measure_requests(
-    servers: ForkServers, folder: Path, plan: Plan, rounds: Rounds, settings: Requests, seconds: float
+    servers: ForkServers, folder: Path, plan: Plan, rounds: Rounds, effort: Effort, seconds: float
 ) -> tuple[speeds.RequestLoad | None, dict[str, RowRounds]]:
-    """Requests at a load, by torch and the rows that serve single texts fastest."""
+    """Requests at a load, by torch and the rows that may serve them best."""
     competing = {
-        name: request_rounds.Competitor(row.computes_as, row.runner == "foundry_runtime")
+        name: Competitor(row.loss, row.runner == "foundry_runtime")
         for name, row in plan.rows.items()
         if name in plan.measured_names and name not in rounds.errors and name not in rounds.slow
-    }
+        and row.loss < len(LOSSES)  # what nothing validates is never recommended
+    }  # fmt: skip
 
     def measure(name: str, how: Serving, requests: Sequence[serving.Request]) -> serving.Served:
         way = plan.way(folder, name, how.chosen)
@@ -109,7 +111,9 @@ def measure_requests(
         return served
 
     texts = {name: group.texts for name, group in plan.groups.items()}
-    return request_rounds.measure_load(rounds, competing, texts, settings, measure, runtime_machine.threads(), seconds)
+    return request_rounds.measure_load(
+        rounds, competing, texts, effort.requests, measure, runtime_machine.threads(), seconds, effort.busy_share
+    )
 
 
 def without_search(effort: Effort) -> Effort:
@@ -169,8 +173,10 @@ def benchmark(
         minutes = effort.minutes * (1 - effort.requests.share) - (time.perf_counter() - planned) / 60
         of_rounds = effort.model_copy(update={"minutes": minutes})
         rounds, embeddings = measure_rounds(servers, folder, plan, texts, of_rounds, chosen)
+        # The fewest rounds of a slow model may have taken more than their part.
         left = 60 * effort.minutes - (time.perf_counter() - planned)
-        load, served = measure_requests(servers, folder, plan, rounds, effort.requests, left)
+        kept = 60 * effort.minutes * effort.requests.share
+        load, served = measure_requests(servers, folder, plan, rounds, effort, max(left, kept))
     variants = variant_records(folder, plan, rounds, embeddings)
     for name, row in searches.items():
         variants[name]["search"] = search.record(row, runtime_machine.threads())

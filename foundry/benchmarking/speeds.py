@@ -10,7 +10,7 @@ from foundry.base.progress import say
 from foundry.benchmarking import other_load
 from foundry.benchmarking.other_load import OtherLoad
 from foundry.benchmarking.settings import Runner
-from foundry.benchmarking.timings import Ratio, ratio
+from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, ratio, ratio_of_few
 from foundry.variants.precisions import Device, InferencePrecision
 
 BASELINE = "torch"
@@ -83,6 +83,7 @@ class RequestLoad(TypedDict):
     torch_share: float | None  # of what torch serves one after another; None where `per_second` was set
     groups: list[str]  # whose texts they are
     seconds: float  # for which they arrive in a measurement
+    other_load: OtherLoad | None  # what other jobs took of the processor meanwhile; None where it is not known
 
 
 class VariantBenchmark(TypedDict):
@@ -159,6 +160,8 @@ def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
             content.setdefault("other_load", None)  # earlier files do not have it, nor these
             content.setdefault("device", "cpu")
             content.setdefault("requests", None)
+            if content["requests"]:
+                content["requests"].setdefault("other_load", None)
             for record in content["variants"].values():
                 record.setdefault("runner", "sentence_transformers")
                 record.setdefault("settled", False)
@@ -175,9 +178,9 @@ def read(paths: Iterable[Path]) -> dict[str, Benchmark]:
 def best_batch(record: VariantBenchmark, group: str) -> str | None:
     """The batch size at which a variant embeds most texts a second, by the median over the rounds."""
     typical = {
-        size: median(known)
+        size: median(values)
         for size, rounds in record["texts_per_second"].get(group, {}).items()
-        if (known := [value for value in rounds if value is not None])
+        if (values := known(rounds))
     }
     return max(typical, key=lambda size: typical[size]) if typical else None
 
@@ -201,8 +204,7 @@ def rounds_of(record: VariantBenchmark, group: str, batch_size: str | None = Non
 
 def typical(rounds: Rounds) -> float | None:
     """The median of the rounds in which there is a value."""
-    known = [value for value in rounds if value is not None]
-    return median(known) if known else None
+    return median(values) if (values := known(rounds)) else None
 
 
 def versus(benchmark: Benchmark, variant: str, other: str, group: str, batch_size: str | None = None) -> Ratio | None:
@@ -213,12 +215,24 @@ def versus(benchmark: Benchmark, variant: str, other: str, group: str, batch_siz
     return ratio(rounds_of(records[variant], group, batch_size), rounds_of(records[other], group, batch_size))
 
 
-def requests_answered_in_time(record: VariantBenchmark) -> float | None:
-    """How many requests one after another would take the p95 of a row, a second: the higher, the sooner they are
-    answered. None where no requests were measured, or not all were answered."""
-    times = record["requests"]
-    p95_ms = typical(times["p95_ms"]) if times and not times["unanswered"] else None
-    return 1000 / p95_ms if p95_ms else None
+def requests_answered_in_time(records: Mapping[str, VariantBenchmark]) -> dict[str, float]:
+    """For each row that answered all requests, in rounds enough to say so: how many times sooner than a yardstick, in
+    the same rounds. That is the row with most rounds and the lowest p95, because it varies less than torch does."""
+    rounds = {
+        name: times["p95_ms"]
+        for name, record in records.items()
+        if (times := record["requests"]) and not times["unanswered"] and len(known(times["p95_ms"])) >= FEWEST_ROUNDS
+    }
+    if not rounds:
+        return {}
+    yardstick = min(rounds, key=lambda name: (-len(known(rounds[name])), median(known(rounds[name]))))
+    ratios = {name: ratio(rounds[yardstick], series) for name, series in rounds.items()}
+    return {name: value["median"] for name, value in ratios.items() if value}
+
+
+def known(rounds: Rounds) -> list[float]:
+    """The values of the rounds in which there is one."""
+    return [value for value in rounds if value is not None]
 
 
 def rounds_of_requests(records: Mapping[str, VariantBenchmark]) -> int:
@@ -230,7 +244,7 @@ def rounds_of_requests(records: Mapping[str, VariantBenchmark]) -> int:
 def requests_versus(records: Mapping[str, VariantBenchmark], variant: str, other: str) -> Ratio | None:
     """The other's p95 as a ratio to the variant's, in rounds with the same arrivals: above 1, it answers sooner."""
     ours, theirs = (records[name]["requests"] if name in records else None for name in (variant, other))
-    return ratio(theirs["p95_ms"], ours["p95_ms"]) if ours and theirs else None
+    return ratio_of_few(theirs["p95_ms"], ours["p95_ms"]) if ours and theirs else None
 
 
 def chosen_settings(record: VariantBenchmark, use: str, group: str) -> dict[str, int]:

@@ -23,6 +23,7 @@ SAME_SIZE = 1.03  # a file that is larger by less than this is as small
 # Of several that are as fast within noise, a variant whose median is slower by more than this is not recommended for
 # its closeness to torch.
 SEEMS_SLOWER = 1.05
+SEEMS_LATER = 1.1  # the same for the p95 of requests, which differs more between two runs
 # What is slower by more was measured in too few rounds for an interval because it is far behind: it is no equal.
 FAR_BEHIND = 1.1
 
@@ -94,15 +95,15 @@ def by_speed(
     def versus(variant: str, other: str) -> Ratio | None:
         return speeds.versus(benchmark, variant, other, group, size)
 
-    def rate(record: speeds.VariantBenchmark) -> float | None:
-        return speeds.typical(speeds.rounds_of(record, group, size))
+    def rate(variant: str) -> float | None:
+        return speeds.typical(speeds.rounds_of(records[variant], group, size))
 
     answer = _fastest(benchmark, validations, budget, rate, versus)
     answer |= {"use": use, "texts": group, "unit": "ms" if use == "latency" else "texts/s"}
     if (best := answer["variant"]) is not None:
         latency = records[best]["latency"]
         batch_size = size or speeds.best_batch(records[best], group)
-        answer["value"] = latency[group]["median_ms"] if use == "latency" else rate(records[best])
+        answer["value"] = latency[group]["median_ms"] if use == "latency" else rate(best)
         answer["batch_size"] = speeds.texts_in(batch_size)
         answer["settings"] = speeds.chosen_settings(records[best], use, group)
     return _with_ways(answer, benchmark)
@@ -112,7 +113,8 @@ def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], bud
     """What answers requests of one text each soonest: by the latency that 95% of them have at most.
 
     None where no requests were measured. None, and `withheld` says why, by a benchmark of a busy machine, and where
-    there were too few rounds to tell rows apart: the p95 of a single round is mostly chance.
+    there were too few rounds to tell rows apart: the p95 of a single round is mostly chance. A row with too few,
+    because another outran it, is not recommended.
     """
     validations = {**validations, **ways.of_settings(benchmark, validations)}
     records = benchmark["variants"]
@@ -121,12 +123,15 @@ def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], bud
         return speeds.requests_versus(records, variant, other)
 
     rounds = speeds.rounds_of_requests(records)
-    too_few = (
+    withheld = (
         f"requests were measured in {rounds} of at least {FEWEST_ROUNDS} rounds" if rounds < FEWEST_ROUNDS else None
     )
-    answer = _fastest(benchmark, validations, budget, speeds.requests_answered_in_time, versus, too_few)
-    answer |= {"use": "requests", "unit": "ms"}
     load = benchmark["requests"]
+    if load and load["other_load"] and load["other_load"]["busy"]:
+        withheld = other_load.NOT_RELIABLE
+    rates = speeds.requests_answered_in_time(records)
+    answer = _fastest(benchmark, validations, budget, rates.get, versus, withheld, SEEMS_LATER)
+    answer |= {"use": "requests", "unit": "ms"}
     answer["requests_per_second"] = load["per_second"] if load else None
     if (best := answer["variant"]) is not None and (times := records[best]["requests"]) is not None:
         answer["value"] = speeds.typical(times["p95_ms"])
@@ -140,22 +145,19 @@ def _fastest(
     benchmark: Benchmark,
     validations: Mapping[str, Validation],
     budget: float,
-    rate: Callable[[speeds.VariantBenchmark], float | None],
+    rate: Callable[[str], float | None],
     versus: Callable[[str, str], Ratio | None],
     withheld: str | None = None,
+    seems_slower: float = SEEMS_SLOWER,
 ) -> Answer:
     """What `_answer` says of the candidates by their rates; nothing, and `withheld` says so, on a busy machine or where
     there is another reason to withhold it."""
-    rates = {
-        name: value
-        for name in candidates(benchmark, validations, budget)
-        if (value := rate(benchmark["variants"][name])) is not None
-    }
+    rates = {name: value for name in candidates(benchmark, validations, budget) if (value := rate(name)) is not None}
     load = benchmark["other_load"]
     if load is not None and load["busy"]:
         withheld = other_load.NOT_RELIABLE
     names = [] if withheld else sorted(rates, key=lambda name: -rates[name])
-    answer = _answer(benchmark, validations, names, versus, _is_same_speed)
+    answer = _answer(benchmark, validations, names, versus, _is_same_speed, seems_slower)
     answer |= {"budget": budget, "withheld": withheld}
     return answer
 
@@ -187,6 +189,7 @@ def _answer(
     names: Sequence[str],
     versus: Callable[[str, str], Ratio | None],
     is_same: Callable[[Ratio | None], bool],
+    seems_slower: float = SEEMS_SLOWER,
 ) -> Answer:
     """The answer for size; of another use, all but what it is about.
 
@@ -195,9 +198,10 @@ def _answer(
         versus: How many times faster or smaller the first variant is than the second.
         is_same: Whether nobody would care for such a difference. Of the variants that are as good as the first, the
             nearest to torch is recommended.
+        seems_slower: Unless its median is slower by more than this.
     """
     tied = [name for name in names if name == names[0] or is_same(versus(names[0], name))]
-    close = [name for name in tied if name == names[0] or _median(versus(names[0], name)) <= SEEMS_SLOWER]
+    close = [name for name in tied if name == names[0] or _median(versus(names[0], name)) <= seems_slower]
     best = min(close, key=lambda name: quality_loss(validations[name]["checks"]).share, default=None)
     loss = quality_loss(validations[best]["checks"]) if best else None
     runner_up = next((name for name in names if name != best), None)

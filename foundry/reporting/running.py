@@ -19,6 +19,7 @@ class RequestRow(TypedDict):
     p50_ms: float | None
     p95_ms: float | None
     to_torch: Ratio | None  # torch's p95 as a ratio to its own
+    rounds: int  # fewer than of others, where one that loses no more quality outran it
     unanswered: int
 
 
@@ -63,7 +64,7 @@ def scaling(table: Sequence[MergedRow], group: str) -> dict[str, dict[int, float
 
 
 def request_rows(benchmark: Benchmark, table: Sequence[MergedRow]) -> list[RequestRow]:
-    """The rows that requests were measured of, the soonest answers first."""
+    """The rows that requests were measured of, the soonest answers first, compared with torch in the same rounds."""
     records = benchmark["variants"]
     rows: list[RequestRow] = []
     for row in table:
@@ -80,10 +81,11 @@ def request_rows(benchmark: Benchmark, table: Sequence[MergedRow]) -> list[Reque
                 "p50_ms": speeds.typical(times["p50_ms"]),
                 "p95_ms": speeds.typical(times["p95_ms"]),
                 "to_torch": speeds.requests_versus(records, row["variant"], speeds.BASELINE),
+                "rounds": len(speeds.known(times["p95_ms"])),
                 "unanswered": times["unanswered"],
             }
         )
-    return sorted(rows, key=lambda row: row["p95_ms"] or 0.0)
+    return sorted(rows, key=lambda row: -row["to_torch"]["median"] if row["to_torch"] else 0.0)
 
 
 def setting_rows(table: Sequence[MergedRow]) -> list[SettingRow]:

@@ -7,7 +7,7 @@ import pytest
 from foundry_runtime.run_settings import usual
 
 from foundry.base import files
-from foundry.benchmarking import speeds
+from foundry.benchmarking import other_load, speeds
 from foundry.publishing import recommended, report_rows
 from foundry.publishing.published_ways import ways
 from foundry.reporting import advice, charts, recommendation, rows, running, sections, tables
@@ -63,7 +63,8 @@ def measured() -> tuple[Any, Any]:
         "openvino": record(9.0, requests=requests(10, unanswered=3), note="too few"),
         "runtime_onnx": by_runtime,
     }
-    arriving = {"per_second": 35.0, "torch_share": 0.5, "groups": ["short", "long"], "seconds": 2.0}
+    arriving = {"per_second": 35.0, "torch_share": 0.5, "groups": ["short", "long"], "seconds": 2.0,
+                "other_load": None}  # fmt: skip
     return benchmark("here", variants) | {"requests": arriving}, validations
 
 
@@ -127,6 +128,46 @@ def test_of_too_few_rounds_of_requests_nothing_is_recommended(measured: tuple[An
     said = advice.advise(answer, "org/tiny", validations["torch"]["facts"])
     assert said == ["Nothing is recommended: requests were measured in 2 of at least 3 rounds."]
     assert recommendation.by_speed(speeds, validations, "latency", "short", 0.0)["variant"]
+
+
+def test_what_was_outrun_in_the_first_round_is_not_recommended(measured: tuple[Any, Any]) -> None:
+    benchmarked, validations = measured
+    outrun = benchmarked["variants"]["onnx"]["requests"]
+    outrun["p50_ms"], outrun["p95_ms"] = [1.0], [10.0]  # of a round in which all were soon
+    answer = recommendation.by_requests(benchmarked, validations, 0.0)
+    assert (answer["variant"], answer["runner_up"]) == ("onnx by foundry_runtime", "torch")
+    merged = rows.merge_same_bytes(rows.build_rows("tiny", validations, benchmarked))
+    shown = {row["label"]: row["rounds"] for row in running.request_rows(benchmarked, merged)}
+    assert (shown["onnx"], shown["torch"]) == (1, 4)
+
+
+def test_of_requests_the_equals_are_named_and_the_nearest_to_torch_is_recommended(measured: tuple[Any, Any]) -> None:
+    benchmarked, validations = measured
+    for check in validations["onnx"]["checks"]:
+        check["value"] = 0.998
+    validations["openvino"] = validation("openvino", mean=0.999)
+    equal = requests(20)
+    equal["p95_ms"] = [value * factor for value, factor in zip(equal["p95_ms"], (1.1, 0.95, 1.05, 1.0), strict=True)]
+    benchmarked["variants"]["openvino"] |= {"requests": equal, "note": None}
+    answer = recommendation.by_requests(benchmarked, validations, 0.01)
+    assert (answer["variant"], answer["same_within_noise"]) == ("openvino", ["onnx by foundry_runtime"])
+    said = advice.advise(answer, "org/tiny", validations["torch"]["facts"])
+    assert "No difference within noise: onnx by foundry_runtime." in said
+    # One that is certainly later is no equal, however near to torch it is.
+    equal["p95_ms"] = [1.3 * value for value in equal["p95_ms"]]
+    answer = recommendation.by_requests(benchmarked, validations, 0.01)
+    assert (answer["variant"], answer["same_within_noise"]) == ("onnx by foundry_runtime", [])
+
+
+def test_nothing_is_recommended_for_requests_that_others_disturbed(measured: tuple[Any, Any], tmp_path: Path) -> None:
+    benchmarked, validations = measured
+    benchmarked["requests"]["other_load"] = load(0.4)
+    assert recommendation.by_requests(benchmarked, validations, 0.0)["withheld"] == other_load.NOT_RELIABLE
+    assert recommendation.by_speed(benchmarked, validations, "latency", "short", 0.0)["variant"]
+    del benchmarked["requests"]["other_load"]  # as in an earlier file
+    files.write_json(tmp_path / "here.json", benchmarked)
+    earlier = speeds.read([tmp_path / "here.json"])["here"]
+    assert recommendation.by_requests(earlier, validations, 0.0)["variant"] == "onnx by foundry_runtime"
 
 
 def test_requests_stand_in_every_recommendation_only_where_they_were_measured(measured: tuple[Any, Any]) -> None:
