@@ -16,7 +16,7 @@ NEAR = 1.5
 # in f32 is there as well, and while there is time, those that are nearly as fast.
 NEAR_WITHOUT_LOSS = 1.15
 F32, BF16 = 0, 1  # places in the order of losses
-FEWEST_RIVALS = 5
+FEWEST_RIVALS = 4
 # No more rounds are of a row whose p95 is so many times another one's that loses no more quality: in the median of too
 # few rounds for an interval, or afterwards at the interval's lower end.
 FAR_BEHIND, SURELY_BEHIND = 1.5, 1.1

@@ -477,9 +477,11 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
     assert set(by_runtime["texts_per_second"]["short"]) == {"1", speeds.BY_TOKENS}
     assert by_runtime["closeness"]["min_cosine"] > 0.9999
     assert by_runtime["search"]["chosen"].keys() == by_runtime["search"]["rule"].keys() == {"throughput", "latency"}
-    assert result["requests"] == {"per_second": 400, "torch_share": None, "groups": ["short", "long"], "seconds": 0.5}
+    arriving = {"per_second": 400, "torch_share": None, "groups": ["short", "long"], "seconds": 0.5}
+    assert arriving.items() <= result["requests"].items()
     served = {name: row["requests"] for name, row in result["variants"].items() if row["requests"]}
-    assert 1 < len(served) <= 5
+    assert served.keys() >= {"torch", "onnx_runtime"}
+    assert "openvino_f32" not in served  # nothing validates it
     for times in served.values():
         assert times["samples"] >= 100
         assert all(value > 0 for value in times["p95_ms"])
