@@ -17,9 +17,9 @@ NEAR = 1.5
 NEAR_WITHOUT_LOSS = 1.15
 F32, BF16 = 0, 1  # places in the order of losses
 FEWEST_RIVALS = 4
-# No more rounds are of a row whose p95 is so many times another one's that loses no more quality: in the median of too
-# few rounds for an interval, or afterwards at the interval's lower end.
-FAR_BEHIND, SURELY_BEHIND = 1.5, 1.1
+# No more rounds are of a row whose p95 is so many times another one's that loses no more quality: after one round,
+# after two in their median, and then at the interval's lower end.
+FAR_BEHIND, SURELY_BEHIND = (1.5, 1.3), 1.1
 
 
 class Competitor(NamedTuple):
@@ -92,7 +92,9 @@ def _is_behind(own: Sequence[float | None], other: Sequence[float | None]) -> bo
     value = ratio_of_few(own, other)
     if value is None:
         return False
-    return value["median"] >= FAR_BEHIND if value["low"] is None else value["low"] >= SURELY_BEHIND
+    if value["low"] is None:
+        return value["median"] >= FAR_BEHIND[min(len(speeds.known(own)), 2) - 1]
+    return value["low"] >= SURELY_BEHIND
 
 
 def _may_be_equal(value: Ratio | None) -> bool:
