@@ -105,14 +105,19 @@ def cycled(items: Sequence[T], count: int) -> list[T]:
 
 
 def bulk(
-    texts_in_group: int, tokens_per_text: float, batch_tokens: int = TOKENS_PER_BATCH, device: Device = "cpu"
+    texts_in_group: int,
+    affordable: float,
+    tokens_per_text: float,
+    batch_tokens: int = TOKENS_PER_BATCH,
+    device: Device = "cpu",
 ) -> int:
     """How many texts keep every stream busy for several batches: of a slow model fewer, so that a measurement ends.
 
-    Never fewer than the group has, nor more than `LARGEST_BULK` times as many.
+    Never fewer than the group has, nor more than `LARGEST_BULK` times as many as torch embeds in a measurement, which
+    are `affordable`.
     """
     if device == "cuda":
         wanted = PARTS_ON_GPU * TEXTS_AT_ONCE
     else:
         wanted = round(BATCHES_PER_STREAM * machine.threads() * batch_tokens / max(tokens_per_text, 1))
-    return min(max(texts_in_group, wanted), LARGEST_BULK * texts_in_group)
+    return max(texts_in_group, min(wanted, round(LARGEST_BULK * affordable)))

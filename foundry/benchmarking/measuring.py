@@ -272,4 +272,4 @@ def plan_group(
         count = min(len(texts), min(batch_sizes))
     sizes = [size for size in batch_sizes if 1 < size <= count]
     singles = min(count, max(FEWEST_SINGLES, count // 8), MOST_SINGLES)
-    return Group(texts[:count], sizes, singles, bulk(count, tokens_per_text, batch_tokens, device))
+    return Group(texts[:count], sizes, singles, bulk(count, affordable, tokens_per_text, batch_tokens, device))

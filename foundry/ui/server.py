@@ -80,7 +80,7 @@ def _local(root: Path) -> Callable[[Any], Workspace]:
 def _shared(
     root: Path, state: Path | None, user_of: Callable[[Any], User] | None, most_seconds: float | None
 ) -> Callable[[Any], Workspace]:
-    from foundry.ui import sessions
+    from foundry.ui import sessions, user_folders
 
     workspaces.local(root)  # says where there is no project
     if state is None:
@@ -89,7 +89,7 @@ def _shared(
         sessions.require_login()
     find = user_of or sessions.oauth_user
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return lambda request: workspaces.for_user(find(request), state, root, most_seconds)
+    return lambda request: user_folders.for_user(find(request), state, root, most_seconds)
 
 
 def serve(app: Any, host: str, port: int) -> None:

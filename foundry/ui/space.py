@@ -1,11 +1,11 @@
 """The folder of a Space of the Hub: the project as it is, with app.py and the metadata that the Hub reads."""
 
-import shutil
 from pathlib import Path
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import workspaces
+from foundry.params.reading import PARAMS
+from foundry.ui import user_folders, workspaces
 
 HOST = "0.0.0.0"  # what a Space's proxy asks
 DATA = Path("/data")  # a Space's storage that stays, where it has one
@@ -61,12 +61,8 @@ def write(root: Path, target: Path) -> None:
     if target.exists():
         raise FoundryError(f"{target} is there already: name a folder that is not")
     with files.replacing_folder(target) as partial:
-        for name in (*workspaces.CODE, *ALSO):
-            source = root / name
-            if source.is_dir():
-                shutil.copytree(source, partial / name, ignore=workspaces.CACHES)
-            elif source.is_file():
-                files.copy(source, partial / name)
+        for name in (*user_folders.CODE, PARAMS, *ALSO):
+            user_folders.copy(root / name, partial / name)
         (partial / "app.py").write_text(APP, encoding="utf-8")
         version = importlib.metadata.version("gradio")
         (partial / "README.md").write_text(README.format(version=version), encoding="utf-8")

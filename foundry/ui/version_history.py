@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from foundry.ui import limits, workspaces
@@ -32,16 +33,21 @@ def remember(workspace: Workspace, what: str) -> str | None:
     """
     if not workspace.shared or not all((workspace.root / name).is_file() for name in RECORDED):
         return None
+    return record(workspace, RECORDED, what)
+
+
+def record(workspace: Workspace, names: Sequence[str], what: str) -> str | None:
+    """Commit these files and folders as they are; gives what `remember` gives."""
     try:
-        return _commit(workspace, what)
+        return _commit(workspace, names, what)
     except OSError as error:  # git is not installed, or the disk is full
         return f"{error.strerror}: {error.filename}"
 
 
-def _commit(workspace: Workspace, what: str) -> str | None:
+def _commit(workspace: Workspace, names: Sequence[str], what: str) -> str | None:
     with OwnFolder(workspace.state / "indexes", "index-") as folder:
         index = folder / "index"
-        for command in (("read-tree", "HEAD"), ("add", "--", *RECORDED)):
+        for command in (("read-tree", "HEAD"), ("add", "--", *names)):
             if why := _git(workspace, index, *command):
                 return why
         if _git(workspace, index, "diff", "--cached", "--quiet") is None:

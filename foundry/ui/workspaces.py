@@ -6,27 +6,20 @@ A handler of the page is given the workspace of the user who asked, and reaches 
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from foundry.base import credentials, files
+from foundry.base import credentials
 from foundry.base.errors import FoundryError
 from foundry.params.reading import PARAMS
 from foundry.ui import limits
 
-# What a project consists of. A user's folder has its own copy: DVC hashes the code as a dependency of each stage.
-CODE = ("foundry", "stages", "runtime/foundry_runtime", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
-CACHES = shutil.ignore_patterns("__pycache__", "*.pyc")
-DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,hardlink,copy\n"
 GIT_USER = ("-c", "user.name=foundry", "-c", "user.email=foundry@localhost")
 # Below .dvc/tmp, which git does not look into.
 STATE = Path(".dvc/tmp/ui")
 TOKEN = "HF_TOKEN"
-_making = threading.Lock()
 
 
 class User(NamedTuple):
@@ -102,38 +95,6 @@ def local(root: Path) -> Workspace:
 def key(user: str) -> str:
     """The name of a user's folder, which says nothing of the name and cannot be a path."""
     return hashlib.sha256(f"user {user}".encode()).hexdigest()[:40]
-
-
-def for_user(user: User, state: Path, template: Path, most_seconds: float | None = None) -> Workspace:
-    """The folder of a user on a shared host, made when it is not there yet.
-
-    Args:
-        state: The folder that holds those of all users.
-        template: The project that it is a copy of.
-        most_seconds: That a run of the user may take.
-    """
-    root = state / "users" / key(user.name)
-    with _making:  # a page that is opened asks for several things at once
-        if not root.is_dir():
-            with files.replacing_folder(root) as partial:
-                copy_project(template, partial)
-    return Workspace(root, shared=True, token=user.token, most_seconds=most_seconds)
-
-
-def copy_project(template: Path, target: Path) -> None:
-    """Copy a project's code and settings, as a git repository with a DVC cache of its own and nothing built."""
-    for name in CODE:
-        source = template / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=CACHES)
-        elif source.is_file():
-            files.copy(source, target / name)
-    (target / "artifacts").mkdir()
-    (target / ".dvc").mkdir()
-    (target / ".dvc/config").write_text(DVC_CONFIG, encoding="utf-8")
-    (target / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
-    for command in (("init", "-q"), ("add", "-A"), (*GIT_USER, "commit", "-qm", "The project as it came")):
-        subprocess.run(["git", *command], cwd=target, check=True, capture_output=True)
 
 
 def size_bytes(folder: Path) -> int:

@@ -314,9 +314,12 @@ def test_foundry_runtime_gets_so_many_texts_that_each_stream_has_several_batches
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(machine, "threads", lambda: 16)
-    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 128).bulk == 16 * 2 * 4  # batches of 512 tokens
+    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 128).bulk == 16 * 4 * 4  # batches of 512 tokens
     assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 1e6).bulk == 16  # as many as the group has
-    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 1).bulk == 16 * 16  # or it would take too long
+    assert measuring.plan_group(["text"] * 100, 100, 0.2, [8], 1).bulk == 16 * 20  # or it would take too long
+    assert (
+        measuring.plan_group(["text"] * 8, 1000, 0.2, [8], 11).bulk == 2979
+    )  # texts of a fast model come several times
 
 
 # --- Processes -------------------------------------------------------------------------------------------

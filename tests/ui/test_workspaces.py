@@ -1,6 +1,5 @@
 """Workspaces: a folder for each user, with nothing of the host's secrets in the environment of what runs there."""
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +8,6 @@ import pytest
 from foundry.base.errors import FoundryError
 from foundry.ui import limits, sessions, workspaces
 from foundry.ui.workspaces import User, Workspace
-from tests.support.projects import ROOT
 
 
 def test_each_user_has_a_folder_whose_name_is_no_path(tmp_path: Path) -> None:
@@ -17,18 +15,6 @@ def test_each_user_has_a_folder_whose_name_is_no_path(tmp_path: Path) -> None:
     keys = [workspaces.key(name) for name in names]
     assert len({*keys}) == len(names)
     assert all(len(key) == 40 and key.isalnum() for key in keys)
-
-
-def test_a_users_project_is_whole_and_has_a_cache_of_its_own(tmp_path: Path) -> None:
-    ada = workspaces.for_user(User("ada", "hf_x"), tmp_path / "state", ROOT)
-    assert ada.root.parent == tmp_path / "state/users"
-    assert workspaces.for_user(User("ada", "hf_y"), tmp_path / "state", ROOT).root == ada.root
-    assert workspaces.for_user(User("ben"), tmp_path / "state", ROOT).root != ada.root
-    listed = subprocess.run(["dvc", "stage", "list", "--name-only"], cwd=ada.root, capture_output=True, text=True)
-    assert "publish@minilm" in listed.stdout.split()
-    cache = subprocess.run(["dvc", "cache", "dir"], cwd=ada.root, capture_output=True, text=True)
-    assert cache.stdout.strip() == str(ada.root / ".dvc/cache")
-    assert not list(ada.root.rglob("__pycache__"))
 
 
 def test_nothing_of_the_hosts_reaches_a_users_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
