@@ -10,6 +10,9 @@ from collections.abc import Sequence
 TOKENS_PER_BATCH = 512
 # A GPU computes so many at once that what takes time is to start it: measured in docs/gpu.md.
 TOKENS_PER_BATCH_ON_GPU = 32768
+# On AMX in bf16, attention over a number of tokens that this divides is so much faster that padding to it is worth it,
+# but for short texts.
+ALIGNED, ALIGNED_FROM = 8, 64
 
 
 def cut(
@@ -36,3 +39,9 @@ def cut(
         batches.append(order[start : start + size])
         start += size
     return batches
+
+
+def aligned(tokens: int, most: int | None) -> int:
+    """To how many tokens a batch is padded where the number matters, given the most that the model takes."""
+    upper = math.ceil(tokens / ALIGNED) * ALIGNED
+    return upper if tokens >= ALIGNED_FROM and most is not None and upper <= most else tokens

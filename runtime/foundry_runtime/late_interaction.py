@@ -65,9 +65,9 @@ class RoleTokens:
         attended = None if expansion.attends or not more else len(entry)
         return Encoded([*entry.ids, *[expansion.token] * more], [*entry.types, *[0] * more], attended)
 
-    def pad(self, encoded: Sequence[Encoded]) -> dict[str, np.ndarray]:
+    def pad(self, encoded: Sequence[Encoded], is_aligned: bool = False) -> dict[str, np.ndarray]:
         """As `Tokens.pad`, and beside it which vectors count."""
-        inputs = self.tokens.pad(encoded)
+        inputs = self.tokens.pad(encoded, is_aligned)
         ids = inputs["input_ids"]
         places = np.arange(ids.shape[1])
         lengths = np.array([len(entry) for entry in encoded])[:, None]

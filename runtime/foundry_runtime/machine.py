@@ -44,6 +44,11 @@ def computes_in(precision: str) -> bool:
     return precision == "f32" or bool(PRECISION_FLAGS.get(precision, set()) & instruction_sets())
 
 
+def multiplies_tiles(precision: str) -> bool:
+    """Whether this processor has AMX for a precision."""
+    return f"amx_{precision}" in instruction_sets()
+
+
 def threads() -> int:
     """How many threads compute best: one for each core that this process may use, or fewer by its container's quota.
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from foundry_runtime import batches, choice, run_settings
+from foundry_runtime import batches, choice, machine, run_settings
 from foundry_runtime import layout as model_layout
 from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
 from foundry_runtime.folder import ModelFolder, open_folder
@@ -46,7 +46,7 @@ class Reader(Protocol):
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]: ...
 
-    def pad(self, encoded: Sequence[Encoded]) -> dict[str, np.ndarray]: ...
+    def pad(self, encoded: Sequence[Encoded], is_aligned: bool) -> dict[str, np.ndarray]: ...
 
 
 class Model:
@@ -123,6 +123,7 @@ class Model:
         self.run_settings = settings = run_settings.choose(
             chosen.measured, threads, streams, single_threads, batch_tokens, device
         )
+        self._is_aligned = chosen.runtime == "openvino" and machine.multiplies_tiles(self.precision)
         saved = layout.model_settings
         # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
         heads = (self._head, self._query_head)
@@ -220,7 +221,7 @@ class Model:
     def _run_batch(
         self, graph: Graph, batch: Batch, *, prompt_length: int | None, role: Role | None, reader: Reader
     ) -> Rows:
-        inputs = reader.pad(batch.encoded)
+        inputs = reader.pad(batch.encoded, self._is_aligned)
         return batch.places, self._finish(graph.run(inputs, self._outputs), inputs, prompt_length, role)
 
     def _finish(self, outputs: Values, inputs: Values, prompt_length: int | None, role: Role | None) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foundry_runtime import batches
 from foundry_runtime.errors import UnusableModel
 from foundry_runtime.folder import ModelFolder
 from foundry_runtime.layout import Layout, join
@@ -142,9 +143,16 @@ class Tokens:
             return text
         return text[:end]
 
-    def pad(self, encoded: Sequence[Encoded]) -> dict[str, np.ndarray]:
-        """What a graph reads of a batch: arrays (texts, tokens) of int64 by name."""
-        shape = (len(encoded), max(map(len, encoded)))
+    def pad(self, encoded: Sequence[Encoded], is_aligned: bool = False) -> dict[str, np.ndarray]:
+        """What a graph reads of a batch: arrays (texts, tokens) of int64 by name.
+
+        `is_aligned`: the number of tokens is one that a processor computes well.
+        """
+        longest = max(map(len, encoded))
+        # Where padding is in front, it could move the positions of the longest text.
+        if is_aligned and not self.pads_left:
+            longest = batches.aligned(longest, self.max_seq_length)
+        shape = (len(encoded), longest)
         ids = np.full(shape, self.pad_id, np.int64)
         types = np.full(shape, self.pad_type if self._has_types else 0, np.int64)
         mask = np.zeros(shape, np.int64)

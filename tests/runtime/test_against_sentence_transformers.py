@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foundry_runtime import Embedder, Reranker, SparseEmbedder, UnusableModel, sparse
+from foundry_runtime import Embedder, Reranker, SparseEmbedder, UnusableModel, batches, sparse
 
 from foundry.base import files
 from foundry.export import exporting
@@ -38,6 +38,28 @@ def test_embeddings_of_every_variant(tiny: Path, variant: str) -> None:
     assert abs(ours.encode(TEXTS[0], normalize=True, truncate_dim=7) - expected).max() < 1e-5
     if not is_dynamic:
         assert abs(ours.encode(TEXTS) - theirs.encode(TEXTS)).max() < 1e-5
+
+
+def test_batches_that_are_padded_for_amx(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "openvino" in GRAPHS
+    monkeypatch.setattr(batches, "ALIGNED_FROM", 9)
+    ours = Embedder(tiny / "openvino", "openvino", verify=False, threads=2)
+    expected = ours.encode(TEXTS)
+    shapes: list[tuple[int, ...]] = []
+    pad = ours._tokens.pad
+
+    def watched(*arguments: Any) -> dict[str, np.ndarray]:
+        inputs = pad(*arguments)
+        shapes.append(inputs["input_ids"].shape)
+        return inputs
+
+    monkeypatch.setattr(ours._tokens, "pad", watched)
+    ours._is_aligned = True
+    for size in (None, 1, 3):
+        assert abs(ours.encode(TEXTS, batch_size=size) - expected).max() < 1e-5
+    widths = {width for _, width in shapes}
+    assert {width for width in widths if width >= 9 and width % 8} == set()
+    assert {width for width in widths if width < 9} != set()
 
 
 def test_a_published_folder(published: Path) -> None:

@@ -1,7 +1,7 @@
 """How texts are cut into batches."""
 
 import pytest
-from foundry_runtime.batches import cut
+from foundry_runtime.batches import aligned, cut
 
 
 @pytest.mark.parametrize("streams", [1, 4, 16])
@@ -38,3 +38,9 @@ def test_a_batch_has_the_number_of_texts_that_is_nearest_to_512_tokens() -> None
     assert [len(batch) for batch in cut([129] * 8)] == [4, 4]
     assert [len(batch) for batch in cut([200] * 6)] == [3, 3]
     assert [len(batch) for batch in cut([256] * 4)] == [2, 2]
+
+
+def test_what_is_computed_faster_with_more_padding() -> None:
+    assert [aligned(tokens, 256) for tokens in (11, 63, 64, 65, 129, 249, 256)] == [11, 63, 64, 72, 136, 256, 256]
+    assert aligned(250, 250) == 250  # the model has no positions beyond
+    assert aligned(129, None) == 129  # nobody knows how many it has

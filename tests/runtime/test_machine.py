@@ -1,6 +1,7 @@
 """What the runtime sees of a machine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ CPUINFO = "\n\n".join(
 
 
 @pytest.fixture
-def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
     """Files of a machine, by their path, in the place of this one's."""
     contents = {"/proc/cpuinfo": CPUINFO}
     monkeypatch.setattr(Path, "exists", lambda path: str(path) in contents)
@@ -22,7 +23,8 @@ def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     monkeypatch.setattr(Path, "read_text", lambda path: contents[str(path)])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     machine.instruction_sets.cache_clear()
-    return contents
+    yield contents
+    machine.instruction_sets.cache_clear()
 
 
 def test_a_core_is_counted_once(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,4 +49,11 @@ def test_families_and_precisions(files: dict[str, str]) -> None:
     ]  # fmt: skip
     assert machine.family("aarch64", set()) == "vnni"
     assert [machine.computes_in(name) for name in ("f32", "bf16", "f16")] == [True, False, False]
+
+
+def test_which_precision_amx_is_there_for(files: dict[str, str]) -> None:
+    assert not machine.multiplies_tiles("bf16")
+    files["/proc/cpuinfo"] = "flags\t: amx_bf16 amx_tile amx_int8 avx512_bf16"
     machine.instruction_sets.cache_clear()
+    assert machine.multiplies_tiles("bf16")
+    assert not machine.multiplies_tiles("f32")

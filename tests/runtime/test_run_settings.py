@@ -108,7 +108,9 @@ def test_batches_have_the_tokens_that_are_asked_for(folder: Path, monkeypatch: p
     embedder = Embedder(folder, threads=1, batch_tokens=32)
     sizes: list[int] = []
     pad = embedder._tokens.pad
-    monkeypatch.setattr(embedder._tokens, "pad", lambda encoded: sizes.append(len(encoded)) or pad(encoded))
+    monkeypatch.setattr(
+        embedder._tokens, "pad", lambda encoded, *rest: sizes.append(len(encoded)) or pad(encoded, *rest)
+    )
     tokens = len(embedder.token_ids(["a text"])[0])
     embedder.encode(["a text"] * 64)
     assert set(sizes) == {32 // tokens}
