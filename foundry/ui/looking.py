@@ -139,11 +139,13 @@ def described(folder: Path, sizes: dict[str, int], source: str, revision: str | 
     names = contents.needed(sizes, folders(folder))
     weights = [name for name in names if any(Path(name).match(form) for form in checkpoint_folder.TORCH_WEIGHTS)]
     card = model_card.parse(model_card.read(folder / "README.md"))
+    # Not any value as a text: YAML's references make a few lines into gigabytes.
+    licence = ", ".join(model_card.texts(card.data.get("license")))
     architecture = str(config.get("model_type", "unknown"))
     return {
         "source": source,
         "revision": revision,
-        "licence": str(card.data.get("license") or "unknown: its card names none"),
+        "licence": licence or "unknown: its card names none",
         "kind": kind,
         "architecture": architecture,
         "max_seq_length": length,

@@ -1,7 +1,9 @@
 """A look at a model before it is downloaded, and the folder of a Space."""
 
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,17 @@ def test_only_so_many_settings_are_fetched(checkpoint: Path, tmp_path: Path, mon
             assert (downloads := hub.requests.count("resolve")) > 0
             assert why in look(limit, 3)
             assert hub.requests.count("resolve") == downloads
+
+
+def test_a_licence_that_yaml_multiplies_is_none(tmp_path: Path, checkpoint: Path) -> None:
+    """As a text, it would have gigabytes."""
+    letters = "abcdefghijklmnop"
+    rows = [f"{this}: &{this} [{', '.join([f'*{before}'] * 9)}]" for before, this in itertools.pairwise(letters)]
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "hostile"))
+    (folder / "README.md").write_text("\n".join(["---", "a: &a [x]", *rows, "license: *p", "---", ""]))
+    assert looking.described(folder, {}, "x", None)["licence"].startswith("unknown")
+    (folder / "README.md").write_text("---\nlicense: [mit, apache-2.0]\n---\n")
+    assert looking.described(folder, {}, "x", None)["licence"] == "mit, apache-2.0"
 
 
 def test_what_is_known_to_be_skipped() -> None:
