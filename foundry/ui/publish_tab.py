@@ -140,7 +140,7 @@ def receipt_html(workspace: Workspace, model: str, receipt: Receipt) -> str:
         ]
         caption = "What would change" if receipt.get("dry_run") else "What was sent"
         parts.append(markup.table(caption, ["", "file", "size"], rows) if rows else "<p>No file differs.</p>")
-        parts.append(f"<p>{receipt.get('unchanged', 0)} files are as they are there.</p>")
+        parts.append(f"<p>{markup.escaped(receipt.get('unchanged', 0))} files are as they are there.</p>")
         kept = [[markup.escaped(name)] for name in receipt.get("kept", [])]
         parts.append(markup.table("What stays, because somebody changed it", ["file"], kept) if kept else "")
     else:
