@@ -31,6 +31,8 @@ READ = re.compile(
 )
 # What somebody is answered on a shared page who is not logged in.
 OPEN = re.compile(r"/|/robots\.txt|/logout/?|/login/(huggingface|callback)/?")
+# Where another page may lead a browser to.
+ENTRANCE = re.compile(r"/|/login/(huggingface|callback)/?")
 WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
 HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -90,7 +92,8 @@ class Gate:
         self.bodies = ClickBodies()
         self.forgotten: list[str] = []  # sessions of browsers
         self.sessions, self.uploads = OwnNames(self.forgotten.append), OwnNames()
-        ancestors = "'self' https://huggingface.co https://*.hf.space" if shared else "'none'"
+        # Not `*.hf.space`: any Space could frame this one, in the Hub's page, where people are logged in.
+        ancestors = "'self' https://huggingface.co" if shared else "'none'"
         self.headers = [
             (b"content-security-policy", (POLICY + ancestors).encode()),
             (b"x-content-type-options", b"nosniff"),
@@ -157,6 +160,7 @@ class Gate:
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered")
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        check_from_elsewhere(headers, path)
         user = self.identity(headers) if self.shared else ""
         if self.shared and not user and not OPEN.fullmatch(path):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in first: open the page again")
@@ -272,6 +276,19 @@ class Gate:
             await send(message)
 
         return send_answer
+
+
+def check_from_elsewhere(headers: dict[str, str], path: str) -> None:
+    """Check that no other page asks, as its browser says: with the cookie of who is logged in, it would open sessions
+    in the place of theirs, log them out, and read what Gradio lets all pages read.
+
+    Raises:
+        RefusedError: when one does, and does not just open this one.
+    """
+    is_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    is_opened = headers.get("sec-fetch-mode") == "navigate" and ENTRANCE.fullmatch(path)
+    if is_elsewhere and not is_opened:
+        raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
 
 
 def space_hosts() -> list[str]:

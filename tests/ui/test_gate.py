@@ -1,6 +1,7 @@
 """The gate: nothing is answered but what the page asks for, from the page itself."""
 
 import asyncio
+import itertools
 import json
 import os
 import threading
@@ -78,6 +79,32 @@ def test_a_space_is_clicked_by_all_its_names(shared: Gate, monkeypatch: pytest.M
         assert ask(shared, JOIN, "POST", host="10.0.0.1:7860", origin=origin, x_user="ada")[0] == 403
     alone = Gate(behind, False, Path("x"))
     assert ask(alone, JOIN, "POST", origin=origins[0])[0] == 403
+
+
+def test_another_page_reads_nothing_and_ends_no_login(gate: Gate, shared: Gate) -> None:
+    """A browser says which page asks. Another one may lead to this page, and to a login, which the Hub's leads back
+    from; the page itself asks for the rest."""
+    paths = ("/", "/config", "/logout", "/theme.css", "/gradio_api/app_id", DATA, "/gradio_api/heartbeat/a")
+    for asked, mode in itertools.product((gate, shared), ("no-cors", "cors", "navigate")):
+        for site, path in itertools.product(("cross-site", "same-site"), paths):
+            head = {"sec_fetch_site": site, "sec_fetch_mode": mode, "x_user": "ada"}
+            is_opened = mode == "navigate" and path == "/"
+            assert ask(asked, path, query="session_hash=a", **head)[0] == (REACHED if is_opened else 403)
+        for site, path in itertools.product(("same-origin", "none"), paths):
+            head = {"sec_fetch_site": site, "sec_fetch_mode": mode, "x_user": "ada"}
+            assert ask(asked, path, query="session_hash=a", **head)[0] == REACHED
+    assert list(shared.sessions.owners) == ["a"]
+    back = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    assert ask(shared, "/login/callback", query="code=x&state=x", **back)[0] == REACHED
+
+
+def test_no_other_space_frames_this_one(gate: Gate, shared: Gate) -> None:
+    """Any Space can be opened in the Hub's page, in which people are logged in here."""
+    policies = [ask(asked, "/")[1]["content-security-policy"] for asked in (gate, shared)]
+    assert [policy.partition("frame-ancestors ")[2] for policy in policies] == [
+        "'none'",
+        "'self' https://huggingface.co",
+    ]
 
 
 def test_a_login_that_the_hub_refused_is_a_line(shared: Gate) -> None:
