@@ -28,6 +28,7 @@ from foundry.ui.workspaces import Workspace
 LOCK = "lock"
 RUNS = "runs.lock"  # held by a run, and not by a change of settings
 ASKING = "asking.lock"  # held while a short command runs: one user does not keep all others waiting
+SENDING = "sending.lock"  # held by what sends to the Hub, which goes on when the run that started it is killed
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
 NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
@@ -134,6 +135,19 @@ def idle(workspace: Workspace) -> Iterator[None]:
     with _locked(workspace) as lock:
         if lock is None:
             raise FoundryError("something runs here: change settings when it has ended, or stop it first")
+        yield
+
+
+@contextlib.contextmanager
+def sending(workspace: Workspace) -> Iterator[None]:
+    """Hold what only one process of the workspace may hold, which sends to the Hub: two would open two pull requests.
+
+    Raises:
+        FoundryError: when another one sends.
+    """
+    with _locked(workspace, SENDING) as lock:
+        if lock is None:
+            raise FoundryError("a run that was killed here still sends: wait until it has ended, and look at the Hub")
         yield
 
 

@@ -6,7 +6,7 @@ receipt and the card are kept beside the runs of the page, where no stage of DVC
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from foundry.base import command, files, settings
 from foundry.base.progress import say
 from foundry.publishing import publishing
 from foundry.publishing.settings import PublishModel
+from foundry.ui import jobs
 from foundry.ui.publishing import RECEIPT, hub_folder
 from foundry.ui.workspaces import Workspace
 
@@ -26,11 +27,21 @@ def main(
     private: Annotated[bool, typer.Option("--private/--public")] = True,
     send: Annotated[bool, typer.Option("--send")] = False,
 ) -> None:
+    workspace = Workspace(Path())
+    with jobs.sending(workspace):
+        receipt = publish(workspace, model, repository, private, send)
+    say(f"{model}: {len(receipt['published'])} variants in {receipt['address'] or repository}")
+    for name, reason in receipt["left_out"].items():
+        say(f"  left out: {name}, {reason}")
+
+
+def publish(workspace: Workspace, model: str, repository: str, private: bool, send: bool) -> dict[str, Any]:
+    """Publish the model as it is built; what was done, which is kept with the card."""
     built = Path("artifacts")
     configured = settings.read(built / "settings" / model / "publish.json", PublishModel)
     order = {"to": "hub", "repo": repository, "create_pr": True, "private": private, "dry_run": not send}
     target = PublishModel.model_validate({**configured.model_dump(exclude_unset=True), **order})
-    folder = hub_folder(Workspace(Path()), model)
+    folder = hub_folder(workspace, model)
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "files"
     try:
@@ -43,9 +54,7 @@ def main(
     finally:
         shutil.rmtree(out, ignore_errors=True)
     files.write_json(folder / RECEIPT, receipt)
-    say(f"{model}: {len(receipt['published'])} variants in {receipt['address'] or repository}")
-    for name, reason in receipt["left_out"].items():
-        say(f"  left out: {name}, {reason}")
+    return receipt
 
 
 def keep(sent: Path, folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import card_view, editing, jobs, limits, publishing, runner
+from foundry.ui import card_view, editing, jobs, limits, publishing, runner, sending
 from foundry.ui.workspaces import Workspace
 
 
@@ -52,6 +52,22 @@ def test_a_repository_is_no_option(workspace: Workspace, started: list[list[str]
     with pytest.raises(FoundryError, match="is no repository"):
         publishing.to_hub(workspace, "tiny", name, True, True)
     assert started == []
+
+
+def test_a_run_that_was_killed_may_still_send(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it started goes on, and a second click opens no second pull request meanwhile."""
+    sent: list[str] = []
+
+    def publish(workspace: Workspace, model: str, *order: Any) -> dict[str, Any]:
+        sent.append(model)
+        return {"published": {}, "address": None, "left_out": {}}
+
+    monkeypatch.setattr(sending, "publish", publish)
+    with jobs.sending(workspace), pytest.raises(FoundryError, match="still sends"):
+        sending.main("tiny", "org/name", private=True, send=True)
+    assert sent == []
+    sending.main("tiny", "org/name", private=True, send=True)
+    assert sent == ["tiny"]
 
 
 def test_on_a_shared_host_nobody_sends_without_a_login(workspace: Workspace, started: list[list[str]]) -> None:
