@@ -98,6 +98,7 @@ def serve(app: Any, host: str, port: int) -> None:
     Raises:
         FoundryError: when the port is taken.
     """
+    import resource
     import socket
 
     import uvicorn
@@ -110,6 +111,8 @@ def serve(app: Any, host: str, port: int) -> None:
             raise FoundryError(
                 f"port {port} of {host} cannot be had: {error.strerror}; take another with --port"
             ) from error
+    # The memory of this process, and of a run that it starts, holds tokens: no crash writes it into a file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     is_behind_proxy = host != LOOPBACK
     uvicorn.run(
         app, host=host, port=port, log_level="warning", access_log=False, proxy_headers=is_behind_proxy,
