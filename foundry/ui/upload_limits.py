@@ -140,7 +140,7 @@ def _full(why: str) -> RefusedError:
 
 def tidy(folder: Path, known: Sequence[str]) -> tuple[int, int, list[str]]:
     """Remove what is older than an hour, and folders in which nothing is left: parts of uploads that were broken off,
-    too, which Gradio does not know.
+    too, which Gradio does not know. Empty files beside the uploads' folders do not count, and go earlier.
 
     Args:
         known: Paths of uploads.
@@ -158,8 +158,13 @@ def tidy(folder: Path, known: Sequence[str]) -> tuple[int, int, list[str]]:
             file = Path(path, name)
             try:
                 status = file.lstat()
-                if status.st_mtime + limits.UPLOAD_KEPT_SECONDS < now:
+                # Gradio makes one with each click that names an upload; where one is on its way, it may be empty, too.
+                is_of_a_click = Path(path) == folder and status.st_size == 0
+                kept_seconds = limits.UPLOAD_SECONDS if is_of_a_click else limits.UPLOAD_KEPT_SECONDS
+                if status.st_mtime + kept_seconds < now:
                     file.unlink()
+                    continue
+                if is_of_a_click:
                     continue
             except OSError:  # removed meanwhile
                 continue

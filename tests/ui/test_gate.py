@@ -427,6 +427,17 @@ def test_empty_folders_are_removed_and_young_ones_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["used", "young"]
 
 
+def test_the_empty_files_of_clicks_take_nobodys_room(tmp_path: Path) -> None:
+    """Gradio leaves one for each click that names an upload. One that is young may be of an upload on its way."""
+    (tmp_path / "upload").mkdir()
+    for name in ("upload/empty.txt", "young", "old", "full"):
+        (tmp_path / name).write_text("x" if name == "full" else "")
+        if name != "young":
+            os.utime(tmp_path / name, (time.time() - limits.UPLOAD_SECONDS - 5,) * 2)
+    assert upload_limits.tidy(tmp_path, []) == (1, 2, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "upload", "young"]
+
+
 def test_only_who_sends_an_upload_follows_it(shared: Gate) -> None:
     progress = "/gradio_api/upload_progress"
     assert ask(shared, UPLOAD, "POST", query="upload_id=a", x_user="ada")[0] == REACHED
