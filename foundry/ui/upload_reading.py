@@ -133,7 +133,7 @@ def read(path: Path, column: str = "text") -> Preview:
             if count > limits.TEXTS:
                 raise FoundryError(f"{path.name} has more than {limits.TEXTS:,} texts, which are allowed")
     except FoundryError as error:
-        raise FoundryError(str(error).replace(str(path), path.name)) from error
+        raise FoundryError(str(error).replace(str(path), path.name).replace(f" in {path.parent} ", " ")) from error
     if count == 0:
         raise FoundryError(f"{path.name} holds no text")
     return Preview(first, count, longest, column)

@@ -45,6 +45,7 @@ def test_what_is_read_is_shown(tmp_path: Path) -> None:
         ("own.exe", b"MZ", "its ending is none of"), ("own.parquet", b"PAR1", "its ending is none of"),
         ("own.csv", b"id\n1\n", "text"), ("own.jsonl", b"{", "no JSON"), ("own.txt", b"\n\n", "no text"),
         ("own.txt", b"", "own.txt"), ("own.txt", b"\xff\xff\n", "own.txt"), ("own.csv", b"text\na,b\n", "line 2"),
+        ("own\u202e.txt", b"a\n", "has control characters"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line_without_a_path(
