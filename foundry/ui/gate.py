@@ -141,6 +141,8 @@ class Gate:
     async def answer(self, send: Send, status: int, kind: str, content: bytes) -> None:
         """Answer without asking what is behind the gate."""
         headers = [(b"content-type", f"{kind}; charset=utf-8".encode()), *self.headers]
+        if status >= HTTPStatus.BAD_REQUEST:  # the rest of a body that is refused is not read
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

@@ -112,6 +112,12 @@ def test_a_login_that_the_hub_refused_is_a_line(shared: Gate) -> None:
     assert ask(shared, "/login/callback", query="code=x&state=x")[0] == REACHED
 
 
+def test_a_connection_ends_with_a_refusal(gate: Gate) -> None:
+    """Otherwise the server reads on, as long as somebody sends."""
+    assert ask(gate, JOIN, "POST", body=b"[")[1]["connection"] == "close"
+    assert "connection" not in ask(gate, JOIN, "POST")[1]
+
+
 def test_what_is_too_large_is_refused(gate: Gate) -> None:
     assert ask(gate, UPLOAD, "POST", content_length=str(limits.UPLOAD_BYTES_SENT))[0] == REACHED
     for length in (str(limits.UPLOAD_BYTES_SENT + 1), "-1", "x", "\u00b2", "1" * 5000):
