@@ -134,25 +134,25 @@ def described(folder: Path, sizes: dict[str, int], source: str, revision: str | 
         kind = checkpoint_folder.kind(folder)
         config = checkpoint_folder.config(folder)
         length = checkpoint_folder.max_seq_length(folder)
-    except (FoundryError, OSError, ValueError, KeyError, TypeError) as error:
+    except (FoundryError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         refused = refused or str(error).replace(f"{folder}", source)
     names = contents.needed(sizes, folders(folder))
     weights = [name for name in names if any(Path(name).match(form) for form in checkpoint_folder.TORCH_WEIGHTS)]
     card = model_card.parse(model_card.read(folder / "README.md"))
     # Not any value as a text: YAML's references make a few lines into gigabytes.
     licence = ", ".join(model_card.texts(card.data.get("license")))
-    architecture = str(config.get("model_type", "unknown"))
+    architecture = str(config.get("model_type", "unknown"))[: limits.TEXT_CHARACTERS_SHOWN]
     return {
         "source": source,
         "revision": revision,
-        "licence": licence or "unknown: its card names none",
+        "licence": licence[: limits.TEXT_CHARACTERS_SHOWN] or "unknown: its card names none",
         "kind": kind,
         "architecture": architecture,
         "max_seq_length": length,
         "download_mb": sum(sizes[name] for name in names) / 1e6,
         "weights_mb": sum(sizes[name] for name in weights) / 1e6,
         "runs_code": needs_code(folder),
-        "refused": refused,
+        "refused": refused and refused[: limits.MESSAGE_CHARACTERS],
         "skipped": known_to_be_skipped(kind, architecture),
     }
 

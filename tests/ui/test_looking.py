@@ -86,6 +86,17 @@ def test_a_licence_that_yaml_multiplies_is_none(tmp_path: Path, checkpoint: Path
     assert looking.described(folder, {}, "x", None)["licence"] == "mit, apache-2.0"
 
 
+def test_settings_that_are_deep_or_long(tmp_path: Path, checkpoint: Path) -> None:
+    """They end no look, and fill no page."""
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "hostile"))
+    config = next(path for path in folder.rglob("config.json") if path.parent.name != "1_Pooling")
+    config.write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
+    assert looking.described(folder, {}, "x", None)["refused"]
+    config.write_text(json.dumps({"model_type": "a" * 1_000_000}))
+    (folder / "README.md").write_text(f"---\nlicense: {'a' * 1_000_000}\n---\n")
+    assert len(json.dumps(looking.described(folder, {}, "x", None))) < 5000
+
+
 def test_what_is_known_to_be_skipped() -> None:
     skipped = looking.known_to_be_skipped("SentenceTransformer", "qwen3")
     assert set(skipped) == {"onnx_O2", "onnx_O3", "onnx_O4"}
