@@ -94,9 +94,9 @@ def family(value: Any) -> str:
     Raises:
         FoundryError: when it is none.
     """
-    if value not in FAMILIES:
+    if not isinstance(value, str) or value not in FAMILIES:
         raise FoundryError(f"{value!r} is no family of variants; there are {', '.join(FAMILIES)}")
-    return str(value)
+    return value
 
 
 def threshold_values(params: Params, of: str) -> list[float]:

@@ -44,3 +44,9 @@ def test_a_project_has_so_many_models(shared: Workspace, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1", [1]])
 def test_what_is_no_size_is_the_usual_one(value: Any) -> None:
     assert choosing.weights(value) == estimates.BASE_MB
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 1, "int9"])
+def test_what_is_no_family_is_said_in_a_line(value: Any) -> None:
+    with pytest.raises(FoundryError, match="is no family of variants"):
+        choosing.family(value)
