@@ -88,7 +88,7 @@ class Gate:
         self.identity = identity or (self.logins.identity if self.logins else lambda headers: "")
         self.limits = UploadLimits(uploaded, for_each=shared)
         self.at_end, self.forget = at_end, forget
-        self.rates = ClickRates()
+        self.rates, self.streams = ClickRates(), ClickRates()
         self.bodies = ClickBodies()
         self.forgotten: list[str] = []  # sessions of browsers
         self.sessions, self.uploads = OwnNames(self.forgotten.append), OwnNames()
@@ -178,6 +178,9 @@ class Gate:
             self.check_upload(asked)
         if path.startswith(f"{API}/queue/data"):
             self.check_session(asked, query.get("session_hash"))
+            # Of a session that waits for nothing, Gradio writes a traceback each time.
+            if self.shared and not self.streams.take(user):
+                raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many answers are waited for: wait a few seconds")
         if found := HEARTBEAT.fullmatch(path):  # its end closes the session
             self.check_session(asked, found[1])
         return asked

@@ -29,6 +29,7 @@ LOCK = "lock"
 RUNS = "runs.lock"  # held by a run, and not by a change of settings
 ASKING = "asking.lock"  # held while a short command runs: one user does not keep all others waiting
 SENDING = "sending.lock"  # held by what sends to the Hub, which goes on when the run that started it is killed
+RUN = "FOUNDRY_RUN"  # in the environment of all that a run starts: its name
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
 NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
@@ -82,6 +83,7 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
         if lock is None or runs is None:
             raise FoundryError("something runs here already: wait until it has ended, or stop it")
         _require_turn(workspace)
+        _end_leftovers(workspace)
         prepare()
         now = datetime.now(UTC)
         # Two runs of one second are sorted, too, by their microseconds.
@@ -135,7 +137,24 @@ def idle(workspace: Workspace) -> Iterator[None]:
     with _locked(workspace) as lock:
         if lock is None:
             raise FoundryError("something runs here: change settings when it has ended, or stop it first")
+        _end_leftovers(workspace)
         yield
+
+
+def _end_leftovers(workspace: Workspace) -> None:
+    """End what the last run left behind where it was killed: nothing counts, stops or limits that any more.
+
+    What sends to the Hub is left, because another run waits for its end.
+    """
+    import psutil
+
+    job = latest(workspace)
+    if job is None or job.record["ended"] is not None or is_running(workspace, SENDING):
+        return
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has ended, or is another account's
+            if process.environ().get(RUN) == job.folder.name:
+                process.kill()
 
 
 @contextlib.contextmanager

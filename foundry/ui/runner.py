@@ -19,7 +19,7 @@ from typing import IO
 from foundry.base import files, lock_copy
 from foundry.base.credentials import hidden
 from foundry.ui import limits, version_history, workspaces
-from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
+from foundry.ui.jobs import EVENTS, LOG, RECORD, RUN, STOP, Event, Record
 from foundry.ui.workspaces import Workspace
 
 # What DVC says of a stage, in any part of a line: what the stage before wrote may stand in front of it.
@@ -49,7 +49,7 @@ def main(folder: Path, *locks: int) -> None:
     record: Record = files.read_json(folder / RECORD)
     child = subprocess.Popen(
         record["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
+        start_new_session=True, env={**os.environ, RUN: folder.name},
     )  # fmt: skip
     assert child.stdout is not None
     reader = threading.Thread(target=keep_log, args=(child.stdout, folder), daemon=True)

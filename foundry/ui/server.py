@@ -1,5 +1,6 @@
 """The server of the page: Gradio behind the gate, for the project of a folder or the users of a shared host."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -113,6 +114,10 @@ def serve(app: Any, host: str, port: int) -> None:
             ) from error
     # The memory of this process, and of a run that it starts, holds tokens: no crash writes it into a file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    # As many connections as the system allows: whoever opens many keeps others out.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):  # macOS allows fewer than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     is_behind_proxy = host != LOOPBACK
     uvicorn.run(
         app, host=host, port=port, log_level="warning", access_log=False, proxy_headers=is_behind_proxy,

@@ -501,6 +501,17 @@ def test_a_user_who_clicks_without_end_is_told_to_wait_and_others_are_not(shared
     assert clicks("ada", limits.CLICKS_AT_ONCE + 1)[-2:] == [REACHED, 429]
 
 
+def test_who_asks_for_answers_without_end_is_told_to_wait(shared: Gate, gate: Gate) -> None:
+    shared.streams.clock = lambda: 0.0
+
+    def asked(of: Gate) -> list[int]:
+        return [ask(of, DATA, query="session_hash=adas", x_user="ada")[0] for _ in range(limits.CLICKS_AT_ONCE + 1)]
+
+    assert asked(shared) == [REACHED] * limits.CLICKS_AT_ONCE + [429]
+    assert ask(shared, JOIN, "POST", body={"session_hash": "adas", "data": []}, x_user="ada")[0] == REACHED
+    assert set(asked(gate)) == {REACHED}
+
+
 def test_on_one_machine_nobody_waits(gate: Gate) -> None:
     assert {ask(gate, JOIN, "POST")[0] for _ in range(2 * limits.CLICKS_AT_ONCE)} == {REACHED}
 
