@@ -3,7 +3,7 @@
 from foundry.benchmarking import other_load
 from foundry.reporting import rows
 from foundry.reporting.recommendation import Answer, batches, budget_label
-from foundry.reporting.rendering import ratio_text
+from foundry.reporting.rendering import ratio_text, short
 from foundry.reporting.rows import SUMMARY, ratio_to_torch
 from foundry.reporting.sections import Section
 
@@ -53,7 +53,7 @@ def print_table(section: Section) -> None:
 
 def _answer_cells(answer: Answer) -> list[str]:
     """An answer as the cells of a table: use, texts, budget, variant, its value, its speed to torch, its equals."""
-    value = "" if answer["value"] is None else f"{answer['value']:.3g} {answer['unit']}"
+    value = "" if answer["value"] is None else f"{short(answer['value'])} {answer['unit']}"
     return [
         answer["use"],
         answer["texts"] or "",

@@ -12,7 +12,7 @@ from foundry.publishing import recommended, report_rows
 from foundry.publishing.published_ways import ways
 from foundry.reporting import advice, charts, recommendation, rows, running, sections, tables
 from foundry.reporting.flowchart import flowchart
-from foundry.reporting.rendering import render
+from foundry.reporting.rendering import render, short
 from tests.support.results import benchmark, load, record, validation
 
 MANY = {"threads": 2, "streams": 1, "batch_tokens": 1024}
@@ -249,3 +249,8 @@ def test_every_form_of_the_report_shows_it(measured: tuple[Any, Any], tmp_path: 
     assert "| requests |" in answers
     assert "(1 thread; callers: 2)" in answers
     assert "20 ms at 35 requests/s" in answers
+
+
+@pytest.mark.parametrize(("value", "shown"), [(2.0444, "2.04"), (113.2, "113"), (1402.7, "1403"), (None, "")])
+def test_a_number_has_three_digits_or_all_before_the_point(value: float | None, shown: str) -> None:
+    assert short(value) == shown
