@@ -10,6 +10,7 @@ from typing import Any
 from foundry.base.errors import FoundryError
 from foundry.ui import limits, login_page, workspaces
 from foundry.ui.gate import Gate
+from foundry.ui.login_failures import LoginFailures
 from foundry.ui.own_folders import OwnFolder
 from foundry.ui.workspaces import User, Workspace
 
@@ -70,7 +71,7 @@ def make(
         blocks._queue.pending_messages_per_session.pop(session, None)
         blocks._queue.pending_event_ids_session.pop(session, None)
 
-    return Gate(mounted, shared, uploaded.path, identity, at_end=uploaded.remove, forget=forget)
+    return Gate(LoginFailures(mounted), shared, uploaded.path, identity, at_end=uploaded.remove, forget=forget)
 
 
 def _local(root: Path) -> Callable[[Any], Workspace]:
