@@ -14,7 +14,7 @@ from foundry.base import files
 from foundry.base.errors import FoundryError
 from foundry.commands import compare
 from foundry.reporting import differences
-from foundry.ui import deciding
+from foundry.ui import deciding, version_history
 from foundry.ui.workspaces import Workspace
 from tests.support.results import benchmark, noisy, record, validation
 
@@ -107,7 +107,7 @@ def test_two_revisions(repository: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_two_revisions_on_the_page(repository: Path) -> None:
     """`foundry ui` offers the commits in which dvc.lock changed, and no other is taken."""
     workspace = Workspace(repository)
-    (new, old) = [revision for _, revision in deciding.versions(workspace)]
+    (new, old) = [revision for _, revision in version_history.versions(workspace)]
     rows = deciding.compare_versions(workspace, "tiny", old, new)
     assert {row["verdict"] for row in rows if row["what"] == "closeness"} == {"better"}
     assert {row["verdict"] for row in rows if row["what"] == "long texts one by one"} == {"slower"}
