@@ -12,6 +12,7 @@ import pytest
 from foundry.base.errors import FoundryError
 from foundry.ui import jobs, limits, runner
 from foundry.ui.workspaces import Workspace
+from tests.support.runs import wait
 
 OUTPUT = """Running stage 'configure':
 > python -m stages.configure params.yaml artifacts/settings
@@ -23,16 +24,6 @@ error: no
 WARNING: failed to run: python -m stages.export onnx a b c, exited with 1
 WARNING: Stages 'report' and 'publish@m' will be skipped due to this failure
 """
-
-
-def wait(workspace: Workspace, seconds: float = 60) -> jobs.Job:
-    deadline = time.monotonic() + seconds
-    while jobs.is_running(workspace):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    job = jobs.latest(workspace)
-    assert job is not None
-    return job
 
 
 @pytest.fixture

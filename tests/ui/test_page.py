@@ -19,6 +19,7 @@ from foundry.base import files
 from foundry.tracking import lock, recovery
 from foundry.ui import jobs, limits, server, workspaces
 from foundry.ui.workspaces import User
+from tests.support import runs
 from tests.support.fork_server import ForkServer
 from tests.support.hub_server import Hub
 from tests.support.pipeline import change
@@ -58,17 +59,6 @@ def browser(project: Path) -> Iterator[Browser]:
     """A browser for the page of the project."""
     with serving(server.make(project)) as address, browsing(address) as opened:
         yield opened
-
-
-def wait_for_end(root: Path, seconds: float = 300) -> jobs.Job:
-    """The last run of a project, when it has ended."""
-    workspace, deadline = workspaces.local(root), time.monotonic() + seconds
-    while jobs.is_running(workspace):
-        assert time.monotonic() < deadline, "it still runs"
-        time.sleep(0.2)
-    job = jobs.latest(workspace)
-    assert job is not None
-    return job
 
 
 def wait_for_another(root: Path, earlier: list[Path], seconds: float = 60) -> None:
@@ -159,7 +149,7 @@ def test_from_a_model_to_a_pull_request(
         assert not hub.repos[REPO].discussions
         page.locator("#send").click()
         says(page, "publish-state", f"{hub.address}/{REPO}/discussions/1")
-        wait_for_end(project)
+        runs.wait(workspaces.local(project), 300)
         assert page.locator("#pull-request").get_attribute("href") == f"{hub.address}/{REPO}/discussions/1"
         assert "onnx/model.onnx" in hub.files(REPO, "refs/pr/1")
         assert "onnx/model_qint8_avx512.onnx" not in hub.files(REPO, "refs/pr/1")
@@ -167,14 +157,14 @@ def test_from_a_model_to_a_pull_request(
         earlier = jobs.every(workspaces.local(project))
         page.locator("#send").click()  # once more, by mistake; what the first click said is still there
         wait_for_another(project, earlier)
-        wait_for_end(project)
+        runs.wait(workspaces.local(project), 300)
         assert hub.requests.count("commit") == before
         assert list(hub.repos[REPO].discussions) == [1]
         assert (project / "params.yaml").read_bytes() == settings  # no later build sends anything
         go(page, "Watch")
         page.locator("#start").click()
         says(page, "watch-message", "it runs")
-        wait_for_end(project)
+        runs.wait(workspaces.local(project), 300)
         assert hub.requests.count("commit") == before
     assert TOKEN not in page.content()
     no_token_below(project, TOKEN)
@@ -204,7 +194,7 @@ def test_a_stop_and_a_restart(project: Path) -> None:
         page.locator("#stop").click()
         says(page, "watch-message", "it stops when that is safe")
         says(page, "summary", "was stopped; the next one goes on where it stopped")
-        job = wait_for_end(project)
+        job = runs.wait(workspaces.local(project), 300)
         assert job.record["stopped"]
         assert not recovery.is_cut((project / "dvc.lock").read_bytes())
         done = {*lock.stages(project / "dvc.lock")}
@@ -219,7 +209,7 @@ def test_a_stop_and_a_restart(project: Path) -> None:
         assert ("download@tiny", "done") in states
         assert ("download@tiny", "running") not in states
         page.locator("#stop").click()
-        wait_for_end(project)
+        runs.wait(workspaces.local(project), 300)
         says(page, "summary", "was stopped")
 
 
@@ -409,7 +399,7 @@ def test_two_users_on_one_server_see_nothing_of_each_other(
         assert environment["HF_HOME"].startswith(str(hers))
         assert not any("h" * 34 in value for value in environment.values())
         ada.locator("#stop").click()
-        wait_for_end_of(hers)
+        runs.wait(workspaces.Workspace(hers), 120)
         check_no_door(address, hers)
         check_a_flood_of_sessions(app, address, monkeypatch)
         for page in (ada, ben):
@@ -428,13 +418,6 @@ def environment_of_run(root: Path) -> dict[str, str]:
                 assert not any("hf_" in word for word in words)
                 return process.environ()
     raise AssertionError("no run is there")
-
-
-def wait_for_end_of(root: Path) -> None:
-    deadline = time.monotonic() + 120
-    while jobs.is_running(workspaces.Workspace(root)):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def check_a_flood_of_sessions(app: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:

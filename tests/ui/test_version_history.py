@@ -1,7 +1,6 @@
 """Versions: the end of a run records one, a look at it none; what a killed git left does not matter, or is said."""
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from foundry.ui import jobs, version_history
 from foundry.ui.workspaces import GIT_USER, Workspace
 from tests.support.projects import ROOT
+from tests.support.runs import wait
 
 
 @pytest.fixture
@@ -33,13 +33,7 @@ def git(workspace: Workspace, *arguments: str) -> str:
 def run(workspace: Workspace, content: str) -> jobs.Job:
     """A run that writes dvc.lock."""
     jobs.start(workspace, ["sh", "-c", f"echo '{content}' > dvc.lock"], f"make {content}")
-    deadline = time.monotonic() + 60
-    while jobs.is_running(workspace):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    job = jobs.latest(workspace)
-    assert job is not None
-    return job
+    return wait(workspace)
 
 
 def said(workspace: Workspace) -> list[str]:
