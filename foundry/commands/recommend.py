@@ -71,6 +71,6 @@ def main(
         else:
             what = recommendation.USES[use is Use.throughput]
             answer = recommendation.by_speed(measured, validations, what, group or groups[0], budget)
-        say(other_load.describe(measured["other_load"]))
+        say(other_load.describe(recommendation.load_of(measured, use is Use.requests)))
     for line in advice.advise(answer, str(artifacts / "hub" / model), validations[BASELINE]["facts"]):
         say(line)

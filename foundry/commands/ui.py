@@ -45,7 +45,7 @@ def main(
         say(f"{write_space}: written; `hf upload --repo-type space org/name {write_space} .` deploys it")
         return
     shared = shared or "SPACE_ID" in os.environ
-    folder = (state or space.default_state()) if shared else None
+    folder = (state or space.default_state()).resolve() if shared else None
     app = server.make(Path.cwd(), shared, folder, most_seconds=hours * 3600)
     host = space.HOST if shared else server.LOOPBACK
     say(f"http://{host}:{port}  (Ctrl-C ends the server; what runs goes on)")

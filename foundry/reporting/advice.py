@@ -100,7 +100,7 @@ def settings_within_budget(
 def advise(answer: recommendation.Answer, where: str, facts: Mapping[str, Any]) -> list[str]:
     """The answer in sentences, and the lines of code that load the variant from `where`."""
     if answer["withheld"] == other_load.NOT_RELIABLE:
-        return ["Nothing is recommended by speed. Stop what else runs here, and measure again."]
+        return ["Nothing is recommended for this use. Stop what else runs here, and measure again."]
     if answer["withheld"]:
         return [f"Nothing is recommended: {answer['withheld']}."]
     if answer["variant"] is None:

@@ -127,7 +127,7 @@ def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], bud
         f"requests were measured in {rounds} of at least {FEWEST_ROUNDS} rounds" if rounds < FEWEST_ROUNDS else None
     )
     load = benchmark["requests"]
-    if load and load["other_load"] and load["other_load"]["busy"]:
+    if (taken := load_of(benchmark, for_requests=True)) and taken["busy"]:
         withheld = other_load.NOT_RELIABLE
     rates = speeds.requests_answered_in_time(records)
     answer = _fastest(benchmark, validations, budget, rates.get, versus, withheld, SEEMS_LATER)
@@ -139,6 +139,14 @@ def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], bud
         single = times["single_threads"]
         answer["settings"] = {} if single is None else {"single_threads": single}
     return _with_ways(answer, benchmark)
+
+
+def load_of(benchmark: Benchmark, for_requests: bool) -> other_load.OtherLoad | None:
+    """What other jobs took while a recommendation's figures were measured, which are those of requests or of the main
+    rounds; of requests, what makes it unreliable."""
+    requests = benchmark["requests"] if for_requests else None
+    of_requests = requests["other_load"] if requests else None
+    return of_requests if of_requests and of_requests["busy"] else benchmark["other_load"]
 
 
 def _fastest(

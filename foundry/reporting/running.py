@@ -19,7 +19,7 @@ class RequestRow(TypedDict):
     p50_ms: float | None
     p95_ms: float | None
     to_torch: Ratio | None  # torch's p95 as a ratio to its own
-    rounds: int  # fewer than of others, where one that loses no more quality outran it
+    rounds: int  # fewer than of others, once it could be told apart from them
     unanswered: int
 
 

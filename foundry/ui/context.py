@@ -49,8 +49,11 @@ def answered(context: Context, request: gr.Request, outputs: int, action: Callab
 
 
 def shown_or_empty(context: Context, request: gr.Request, action: Callable[[Workspace], Any], empty: Any) -> Any:
-    """What is shown when the page is opened; `empty` where nobody is logged in, or what is there cannot be read."""
+    """What is shown when the page is opened; `empty` where nobody is logged in, or what is there cannot be read.
+
+    `empty` may be a function of the line that says why.
+    """
     try:
         return action(context.workspace_of(request))
-    except (FoundryError, OSError):
-        return empty
+    except (FoundryError, OSError) as error:
+        return empty(hidden(str(error))[: limits.MESSAGE_CHARACTERS]) if callable(empty) else empty

@@ -87,7 +87,7 @@ def recommend(results: Results, model: str, use: str, budget: float, group: str 
         if results.benchmark["requests"] is None:
             raise FoundryError("no requests were measured: benchmark.efforts says `requests: {share: 0}`")
         answer = recommendation.by_requests(results.benchmark, validations, budget)
-        lines = [other_load.describe(results.benchmark["other_load"])]
+        lines = [other_load.describe(recommendation.load_of(results.benchmark, for_requests=True))]
     else:
         names = groups(results)
         if group not in names:

@@ -113,6 +113,7 @@ class Gate:
         upload = None
         try:
             asked = self.read(scope)
+            await self.forget_sessions()
             if self.shared and not asked.user and asked.path == "/":
                 await self.answer(
                     send, HTTPStatus.OK, "text/html", login_page.page(scope["query_string"].decode("latin-1"))
@@ -123,13 +124,10 @@ class Gate:
             receive = self.limited(receive, asked, upload)
             if asked.method == "POST" and not asked.is_upload:
                 receive = await self.checked_body(asked, receive)
+                await self.forget_sessions()
         except RefusedError as error:
             await self.answer(send, error.status, "text/plain", error.why.encode())
             return
-        while self.forgotten:
-            session = self.forgotten.pop()
-            if self.forget is not None:
-                await self.forget(session)
         if self.logins is not None:
             scope = {**scope, "headers": self.logins.inward(scope["headers"], asked.headers)}
         try:
@@ -137,6 +135,13 @@ class Gate:
         finally:
             if upload is not None:
                 self.limits.end(upload)
+
+    async def forget_sessions(self) -> None:
+        """Drop what Gradio keeps of sessions that are forgotten."""
+        while self.forgotten:
+            session = self.forgotten.pop()
+            if self.forget is not None:
+                await self.forget(session)
 
     async def answer(self, send: Send, status: int, kind: str, content: bytes) -> None:
         """Answer without asking what is behind the gate."""
@@ -199,9 +204,7 @@ class Gate:
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many clicks at once: wait a few seconds")
         most = limits.UPLOAD_BYTES_SENT if asked.is_upload else limits.CLICK_BYTES
         if asking.length(asked.headers.get("content-length")) > most:
-            raise RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {limits.UPLOAD_BYTES // 1_000_000} MB are taken"
-            )
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {most // 1_000_000} MB are taken")
 
     def check_upload(self, asked: Asked) -> None:
         """Check that who follows an upload is who sends it: whoever names it first.

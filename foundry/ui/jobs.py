@@ -22,14 +22,13 @@ from typing import Any, NamedTuple, TypedDict
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import limits, workspaces
+from foundry.ui import leftovers, limits, workspaces
 from foundry.ui.workspaces import Workspace
 
 LOCK = "lock"
 RUNS = "runs.lock"  # held by a run, and not by a change of settings
 ASKING = "asking.lock"  # held while a short command runs: one user does not keep all others waiting
 SENDING = "sending.lock"  # held by what sends to the Hub, which goes on when the run that started it is killed
-RUN = "FOUNDRY_RUN"  # in the environment of all that a run starts: its name
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
 NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
@@ -142,19 +141,15 @@ def idle(workspace: Workspace) -> Iterator[None]:
 
 
 def _end_leftovers(workspace: Workspace) -> None:
-    """End what the last run left behind where it was killed: nothing counts, stops or limits that any more.
+    """End what the last run left behind where it was killed.
 
-    What sends to the Hub is left, because another run waits for its end.
+    Raises:
+        FoundryError: when something of it sends to the Hub, because half of that would be there then.
     """
-    import psutil
-
     job = latest(workspace)
-    if job is None or job.record["ended"] is not None or is_running(workspace, SENDING):
-        return
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # it has ended, or is another account's
-            if process.environ().get(RUN) == job.folder.name:
-                process.kill()
+    if job is not None and job.record["ended"] is None:
+        with sending(workspace):
+            leftovers.end(job.folder.name)
 
 
 @contextlib.contextmanager

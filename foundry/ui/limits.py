@@ -1,4 +1,6 @@
-"""Every bound of the page, in one place: bytes, counts, seconds and rates. docs/ui.md has the same in a table.
+"""The bounds that protect the server of the page and its users: bytes, counts, seconds and rates.
+
+docs/ui.md has the same in a table.
 
 What is "of each" is of each user on a shared host; on one's own machine there is one user, who is not limited by it.
 """

@@ -6,6 +6,7 @@ Gradio leaves that to its server, which would answer without a word and write wh
 from http import HTTPStatus
 from typing import Any
 
+from foundry.base.progress import say
 from foundry.ui.bodies import Message, Receive
 from foundry.ui.login_sessions import LOGIN
 
@@ -34,9 +35,10 @@ class LoginFailures:
 
         try:
             await self.app(scope, receive, send_if_good)
-        except Exception:  # of several libraries, and with the Hub's words in it
+        except Exception as error:  # of several libraries, and with the Hub's words in it
             if has_begun:
                 raise
+            say(f"a login failed: {type(error).__name__}")
         if not has_begun:
             headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": HTTPStatus.BAD_GATEWAY, "headers": headers})

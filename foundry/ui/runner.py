@@ -4,6 +4,7 @@ foundry/ui/jobs.py starts it as `python -m foundry.ui.runner FOLDER LOCK LOCK`. 
 the server that started it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -18,8 +19,11 @@ from typing import IO
 
 from foundry.base import files, lock_copy
 from foundry.base.credentials import hidden
+from foundry.base.errors import FoundryError
+from foundry.tracking import recovery
 from foundry.ui import limits, version_history, workspaces
-from foundry.ui.jobs import EVENTS, LOG, RECORD, RUN, STOP, Event, Record
+from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
+from foundry.ui.leftovers import RUN
 from foundry.ui.workspaces import Workspace
 
 # What DVC says of a stage, in any part of a line: what the stage before wrote may stand in front of it.
@@ -47,6 +51,8 @@ def main(folder: Path, *locks: int) -> None:
     for lock in locks:
         os.set_inheritable(lock, False)  # it is this process's: what the command leaves behind does not keep it
     record: Record = files.read_json(folder / RECORD)
+    with contextlib.suppress(FoundryError):  # which DVC then says itself, in the log
+        recovery.recover()  # a run that was killed may have left a part of dvc.lock
     child = subprocess.Popen(
         record["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, env={**os.environ, RUN: folder.name},
@@ -70,9 +76,10 @@ def main(folder: Path, *locks: int) -> None:
     if why := record.get("why_stopped"):
         with (folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"error: stopped: {why}\n")
+    ended: Record = {**record, "ended": time.time(), "exit_code": code}
+    files.write_json(folder / RECORD, ended)
     if why := version_history.remember(Workspace(Path.cwd(), shared=record.get("shared", False)), record["what"]):
-        record["not_recorded"] = why
-    files.write_json(folder / RECORD, {**record, "ended": time.time(), "exit_code": code})
+        files.write_json(folder / RECORD, {**ended, "not_recorded": why})
 
 
 def overdue(record: Record) -> str | None:

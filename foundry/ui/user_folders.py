@@ -34,7 +34,7 @@ def for_user(user: User, state: Path, template: Path, most_seconds: float | None
         if not root.is_dir():
             with files.replacing_folder(root) as partial:
                 _make(template, partial)
-        elif _code_of(root) != code_hash(template) and not jobs.is_running(workspace):
+        elif _code_of(root) != code_hash(template) and not _is_busy(workspace):
             _renew(template, workspace)
     return workspace
 
@@ -52,6 +52,11 @@ def _files_of(path: Path) -> list[Path]:
     """A file, or all of a folder but what Python caches."""
     found = [path / name for name in files.files_below(path)] if path.is_dir() else [path]
     return [each for each in found if each.is_file() and each.suffix != ".pyc"]
+
+
+def _is_busy(workspace: Workspace) -> bool:
+    """Whether something runs from the folder: a run, a short command, or what sends to the Hub."""
+    return any(jobs.is_running(workspace, lock) for lock in (jobs.LOCK, jobs.ASKING, jobs.SENDING))
 
 
 def _note_code(template: Path, root: Path) -> None:

@@ -41,7 +41,7 @@ def record(workspace: Workspace, names: Sequence[str], what: str) -> str | None:
     try:
         return _commit(workspace, names, what)
     except OSError as error:  # git is not installed, or the disk is full
-        return f"{error.strerror}: {error.filename}"
+        return f"{error.strerror}: {error.filename}".replace(f"{workspace.root}/", "")
 
 
 def _commit(workspace: Workspace, names: Sequence[str], what: str) -> str | None:
@@ -68,6 +68,6 @@ def _git(workspace: Workspace, index: Path | None, *arguments: str) -> str | Non
         return None
     said = next((line for line in done.stderr.splitlines() if line.startswith(("fatal:", "error:"))), "git failed")
     why = said.partition(": ")[2].replace(f"{workspace.root}/", "").rstrip(".") or said
-    if ".lock'" in why:
+    if "File exists" in why:
         why += "; a git that was killed left it, and who runs this host may remove it while nothing runs here"
     return why

@@ -43,7 +43,9 @@ def build(context: Context) -> Refreshing:
     refreshed = [summary, picture, log, timer]
 
     def on_look(stage: str, request: gr.Request) -> Any:
-        nothing = [markup.empty("Nobody is logged in", "Log in above to see your project."), "", "", gr.skip()]
+        def nothing(why: str) -> Any:
+            return [markup.empty("Nothing can be shown", why), "", "", gr.skip()]
+
         return shown_or_empty(context, request, lambda workspace: refresh(workspace, stage), nothing)
 
     def on_choose(event: gr.EventData, request: gr.Request) -> Any:

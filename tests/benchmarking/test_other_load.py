@@ -189,7 +189,7 @@ def test_on_a_busy_machine_nothing_is_recommended_by_speed(measured: Callable[[A
         assert (answer["variant"], answer["to_torch"], answer["same_within_noise"]) == (None, None, [])
         assert answer["withheld"] == "measured on a busy machine: not to be relied on"
         assert advice.advise(answer, "x", {}) == [
-            "Nothing is recommended by speed. Stop what else runs here, and measure again."
+            "Nothing is recommended for this use. Stop what else runs here, and measure again."
         ]
     [by_size] = [answer for answer in answers if answer["use"] == "size"]
     assert by_size["variant"] is not None

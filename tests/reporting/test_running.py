@@ -163,11 +163,14 @@ def test_nothing_is_recommended_for_requests_that_others_disturbed(measured: tup
     benchmarked, validations = measured
     benchmarked["requests"]["other_load"] = load(0.4)
     assert recommendation.by_requests(benchmarked, validations, 0.0)["withheld"] == other_load.NOT_RELIABLE
+    assert recommendation.load_of(benchmarked, for_requests=True) == load(0.4)  # which is then said
+    assert recommendation.load_of(benchmarked, for_requests=False) == benchmarked["other_load"]
     assert recommendation.by_speed(benchmarked, validations, "latency", "short", 0.0)["variant"]
     del benchmarked["requests"]["other_load"]  # as in an earlier file
     files.write_json(tmp_path / "here.json", benchmarked)
     earlier = speeds.read([tmp_path / "here.json"])["here"]
     assert recommendation.by_requests(earlier, validations, 0.0)["variant"] == "onnx by foundry_runtime"
+    assert recommendation.load_of(earlier, for_requests=True) == earlier["other_load"]
 
 
 def test_requests_stand_in_every_recommendation_only_where_they_were_measured(measured: tuple[Any, Any]) -> None:

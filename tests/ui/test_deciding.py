@@ -31,7 +31,7 @@ def test_requests_at_a_load_need_no_group_of_texts(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(recommendation, "by_requests", lambda benchmark, validations, budget: ("by requests", budget))
     monkeypatch.setattr(deciding.other_load, "describe", lambda load: "idle")
     monkeypatch.setattr(advice, "advise", lambda answer, folder, facts: [str(answer)])
-    assert deciding.recommend(results({"per_second": 5}), "m", "requests", 0.01, None) == [
+    assert deciding.recommend(results({"per_second": 5, "other_load": None}), "m", "requests", 0.01, None) == [
         "idle",
         "('by requests', 0.01)",
     ]

@@ -512,6 +512,24 @@ def test_who_asks_for_answers_without_end_is_told_to_wait(shared: Gate, gate: Ga
     assert set(asked(gate)) == {REACHED}
 
 
+def test_an_upload_is_not_on_its_way_for_ever_where_gradio_cannot_forget(
+    shared: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(session: str) -> None:
+        raise AttributeError("another version of Gradio")
+
+    monkeypatch.setattr(shared, "forget", broken)
+    shared.forgotten.append("a session")
+    with pytest.raises(AttributeError):
+        ask(shared, UPLOAD, "POST", x_user="ada")
+    assert not shared.limits.sending
+    assert ask(shared, UPLOAD, "POST", x_user="ada")[0] == REACHED
+
+
+def test_what_is_too_large_is_refused_with_what_is_taken(shared: Gate) -> None:
+    assert ask(shared, JOIN, "POST", x_user="ada", content_length="2000000")[0] == 413
+
+
 def test_on_one_machine_nobody_waits(gate: Gate) -> None:
     assert {ask(gate, JOIN, "POST")[0] for _ in range(2 * limits.CLICKS_AT_ONCE)} == {REACHED}
 

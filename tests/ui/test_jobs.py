@@ -1,6 +1,5 @@
 """Runs: one at a time, on disk, detached; what DVC says becomes events, and no token becomes a log."""
 
-import contextlib
 import io
 import threading
 import time
@@ -10,7 +9,7 @@ import psutil
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import jobs, limits, runner
+from foundry.ui import jobs, leftovers, limits, runner
 from foundry.ui.workspaces import Workspace
 from tests.support.runs import wait
 
@@ -64,37 +63,23 @@ def test_a_stop_ends_all_that_the_run_started(workspace: Workspace, monkeypatch:
     assert not left or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def processes_of(job: jobs.Job) -> list[psutil.Process]:
-    """What the run of a job started and what that started."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(jobs.RUN) == job.folder.name and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
 @pytest.mark.parametrize("what", ["a run", "a change of settings", "a run while something sends"])
 def test_what_a_killed_run_left_ends_before_anything_else(workspace: Workspace, what: str) -> None:
     job = jobs.start(workspace, ["sh", "-c", "sleep 1000 & setsid sleep 1000 & sleep 1000"], "a trial")
     deadline = time.monotonic() + 20
-    while len(processes_of(job)) < 4:
+    while len(leftovers.processes(job.folder.name)) < 4:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    parents = {process.parent() for process in processes_of(job)}
+    parents = {process.parent() for process in leftovers.processes(job.folder.name)}
     (started_by,) = [parent for parent in parents if parent and str(job.folder) in parent.cmdline()]
     started_by.kill()
-    wait(workspace)
-    left = processes_of(job)
+    started_by.wait(20)
+    left = leftovers.processes(job.folder.name)
     assert len(left) == 4
     if what == "a run while something sends":
-        with jobs.sending(workspace):
+        with jobs.sending(workspace), pytest.raises(FoundryError, match="a run that was killed here still sends"):
             jobs.start(workspace, ["true"], "another")
-            wait(workspace)
-            assert len(processes_of(job)) == 4
-        for process in left:
-            process.kill()
-        return
+        assert len(leftovers.processes(job.folder.name)) == 4
     if what == "a run":
         jobs.start(workspace, ["true"], "another")
         assert wait(workspace).record["exit_code"] == 0
@@ -102,7 +87,7 @@ def test_what_a_killed_run_left_ends_before_anything_else(workspace: Workspace, 
         with jobs.idle(workspace):
             pass
     psutil.wait_procs(left, timeout=20)
-    assert processes_of(job) == []
+    assert leftovers.processes(job.folder.name) == []
 
 
 def test_what_the_run_leaves_behind_does_not_keep_the_lock(workspace: Workspace) -> None:

@@ -74,9 +74,10 @@ def test_a_users_code_follows_the_hosts_and_what_is_the_users_stays(host: Path, 
     assert git(root, "rev-parse", "HEAD") == renewed
 
 
-def test_code_is_not_changed_below_a_run(host: Path, newer: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lock", [jobs.LOCK, jobs.ASKING, jobs.SENDING])
+def test_code_is_not_changed_below_what_runs_from_it(host: Path, newer: Path, tmp_path: Path, lock: str) -> None:
     workspace = user_folders.for_user(ADA, tmp_path / "state", host)
-    with jobs.idle(workspace):
+    with jobs._locked(workspace, lock):
         user_folders.for_user(ADA, tmp_path / "state", newer)
         assert (workspace.root / "foundry/base.py").read_text() == "one\n"
     user_folders.for_user(ADA, tmp_path / "state", newer)
