@@ -423,7 +423,7 @@ def environment_of_run(root: Path) -> dict[str, str]:
 def check_a_flood_of_sessions(app: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradio keeps the answers of a user's latest sessions, and forgets those of no other user's."""
     monkeypatch.setattr(limits, "SESSIONS_OF_EACH", 3)
-    [gradio] = [route.app for route in app.app.routes if hasattr(getattr(route, "app", None), "get_blocks")]
+    [gradio] = [route.app for route in app.app.app.routes if hasattr(getattr(route, "app", None), "get_blocks")]
     kept = gradio.get_blocks()._queue.pending_messages_per_session
     before = {*kept}
     for number in range(8):
