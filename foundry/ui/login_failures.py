@@ -10,7 +10,7 @@ from foundry.base.progress import say
 from foundry.ui.bodies import Message, Receive
 from foundry.ui.login_sessions import LOGIN
 
-FAILED = b"the Hub did not log you in: go back to the page, and try again"
+FAILED = "the Hub did not log you in: go back to the page, and try again"
 
 
 class LoginFailures:
@@ -42,4 +42,4 @@ class LoginFailures:
         if not has_begun:
             headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": HTTPStatus.BAD_GATEWAY, "headers": headers})
-            await send({"type": "http.response.body", "body": FAILED})
+            await send({"type": "http.response.body", "body": FAILED.encode()})

@@ -14,7 +14,7 @@ from foundry.base import command, files, settings
 from foundry.base.progress import say
 from foundry.publishing import publishing
 from foundry.publishing.settings import PublishModel
-from foundry.ui import jobs
+from foundry.ui import locks
 from foundry.ui.publishing import RECEIPT, hub_folder
 from foundry.ui.workspaces import Workspace
 
@@ -28,7 +28,7 @@ def main(
     send: Annotated[bool, typer.Option("--send")] = False,
 ) -> None:
     workspace = Workspace(Path())
-    with jobs.sending(workspace):
+    with locks.sending(workspace):
         receipt = publish(workspace, model, repository, private, send)
     say(f"{model}: {len(receipt['published'])} variants in {receipt['address'] or repository}")
     for name, reason in receipt["left_out"].items():

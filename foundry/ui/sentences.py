@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 from foundry.base import command
 from foundry.base.errors import FoundryError
-from foundry.ui import editing, jobs, limits
+from foundry.ui import editing, limits, short_commands
 from foundry.ui.workspaces import Workspace
 
 NEIGHBOURS = 3
@@ -54,7 +54,7 @@ def compare(workspace: Workspace, model: Any, left: Any, right: Any, text: Any) 
     if max(map(len, sentences)) > limits.SENTENCE_CHARACTERS:
         raise FoundryError(f"a sentence has at most {limits.SENTENCE_CHARACTERS} characters here")
     given = {"model": name, "variants": [str(left), str(right)], "sentences": sentences}
-    printed = jobs.run_command(workspace, ["foundry.ui.sentences"], given)
+    printed = short_commands.run(workspace, ["foundry.ui.sentences"], given)
     result: Comparison = json.loads(printed.splitlines()[-1])
     return result
 

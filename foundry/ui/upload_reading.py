@@ -18,7 +18,7 @@ from foundry.base import command
 from foundry.base.errors import FoundryError
 from foundry.data import csv_files, json_files, tables
 from foundry.data.settings import PathTexts
-from foundry.ui import jobs, limits
+from foundry.ui import limits, short_commands
 from foundry.ui.workspaces import Workspace
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
@@ -65,7 +65,7 @@ def ask(workspace: Workspace, path: Path, column: str, is_fixed: bool) -> tuple[
     require_size(path)
     question: Question = {"path": str(path), "column": column, "is_fixed": is_fixed}
     late = f"{path.name} took more than {limits.READING_SECONDS:.0f} seconds to read, which are allowed"
-    printed = jobs.run_command(workspace, ["foundry.ui.upload_reading"], question, limits.READING_SECONDS, late)
+    printed = short_commands.run(workspace, ["foundry.ui.upload_reading"], question, limits.READING_SECONDS, late)
     answer: Answer = json.loads(printed.splitlines()[-1])
     return answer["columns"], Preview(answer["texts"], answer["number"], answer["longest"], answer["column"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foundry.base import files
 from foundry.params.reading import PARAMS
-from foundry.ui import jobs, version_history, workspaces
+from foundry.ui import jobs, locks, version_history, workspaces
 from foundry.ui.workspaces import GIT_USER, STATE, User, Workspace
 
 # A user's folder has its own copy: DVC hashes the code as a dependency of each stage.
@@ -56,7 +56,7 @@ def _files_of(path: Path) -> list[Path]:
 
 def _is_busy(workspace: Workspace) -> bool:
     """Whether something runs from the folder: a run, a short command, or what sends to the Hub."""
-    return any(jobs.is_running(workspace, lock) for lock in (jobs.LOCK, jobs.ASKING, jobs.SENDING))
+    return any(locks.is_held(workspace, name) for name in (locks.WORK, locks.ASKING, locks.SENDING))
 
 
 def _note_code(template: Path, root: Path) -> None:

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from foundry.base.errors import FoundryError
-from foundry.ui import jobs, leftovers, limits, runner
+from foundry.ui import jobs, leftovers, limits, locks, runner, short_commands
 from foundry.ui.workspaces import Workspace
 from tests.support.runs import wait
 
@@ -77,7 +77,7 @@ def test_what_a_killed_run_left_ends_before_anything_else(workspace: Workspace, 
     left = leftovers.processes(job.folder.name)
     assert len(left) == 4
     if what == "a run while something sends":
-        with jobs.sending(workspace), pytest.raises(FoundryError, match="a run that was killed here still sends"):
+        with locks.sending(workspace), pytest.raises(FoundryError, match="a run that was killed here still sends"):
             jobs.start(workspace, ["true"], "another")
         assert len(leftovers.processes(job.folder.name)) == 4
     if what == "a run":
@@ -200,13 +200,13 @@ def test_a_user_asks_for_one_thing_at_a_time(workspace: Workspace) -> None:
     """Short commands share the server's few workers: one user does not take all of them."""
     user = workspace._replace(shared=True)
     command = ["timeit", "-n", "1", "-r", "1"]
-    slow = threading.Thread(target=jobs.run_command, args=(user, [*command, "__import__('time').sleep(5)"]))
+    slow = threading.Thread(target=short_commands.run, args=(user, [*command, "__import__('time').sleep(5)"]))
     slow.start()
     time.sleep(1.5)
     with pytest.raises(FoundryError, match="is not done yet"):
-        jobs.run_command(user, [*command, "1"])
+        short_commands.run(user, [*command, "1"])
     slow.join()
-    assert "loop" in jobs.run_command(user, [*command, "1"])
+    assert "loop" in short_commands.run(user, [*command, "1"])
 
 
 def test_nothing_starts_on_a_disk_that_is_nearly_full(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_the_log_of_a_stage_is_its_part_of_the_whole(workspace: Workspace, tmp_p
 
 def test_the_error_of_a_command_is_its_one_line(workspace: Workspace) -> None:
     with pytest.raises(FoundryError, match="no name for a model") as caught:
-        jobs.run_command(workspace, ["foundry", "add", "--", "a.b", "x"])
+        short_commands.run(workspace, ["foundry", "add", "--", "a.b", "x"])
     assert "Traceback" not in str(caught.value)
     with pytest.raises(FoundryError, match="took more than"):
-        jobs.run_command(workspace, ["timeit", "-n", "1", "import time; time.sleep(9)"], seconds=0.5)
+        short_commands.run(workspace, ["timeit", "-n", "1", "import time; time.sleep(9)"], seconds=0.5)

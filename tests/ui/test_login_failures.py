@@ -38,7 +38,7 @@ ERROR = ValueError("invalid_grant: hf_secret")
 @pytest.mark.parametrize("answers", [(start(500), BODY, ERROR), (start(503), BODY), (ERROR,), ()])
 def test_a_login_that_fails_is_one_line(answers: tuple[Any, ...]) -> None:
     head, body = ask(CALLBACK, *answers)
-    assert (head["status"], body["body"]) == (502, FAILED)
+    assert (head["status"], body["body"]) == (502, FAILED.encode())
 
 
 @pytest.mark.parametrize("status", [200, 302, 403])

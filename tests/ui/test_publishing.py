@@ -9,7 +9,7 @@ import pytest
 
 from foundry.base import files
 from foundry.base.errors import FoundryError
-from foundry.ui import card_view, editing, jobs, limits, publishing, runner, sending
+from foundry.ui import card_view, editing, jobs, limits, locks, publishing, runner, sending
 from foundry.ui.workspaces import Workspace
 
 
@@ -63,7 +63,7 @@ def test_a_run_that_was_killed_may_still_send(workspace: Workspace, monkeypatch:
         return {"published": {}, "address": None, "left_out": {}}
 
     monkeypatch.setattr(sending, "publish", publish)
-    with jobs.sending(workspace), pytest.raises(FoundryError, match="still sends"):
+    with locks.sending(workspace), pytest.raises(FoundryError, match="still sends"):
         sending.main("tiny", "org/name", private=True, send=True)
     assert sent == []
     sending.main("tiny", "org/name", private=True, send=True)

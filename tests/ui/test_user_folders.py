@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foundry.ui import jobs, user_folders
+from foundry.ui import locks, user_folders
 from foundry.ui.user_folders import CODE_HASH
 from foundry.ui.workspaces import User
 from tests.support.projects import ROOT
@@ -74,10 +74,10 @@ def test_a_users_code_follows_the_hosts_and_what_is_the_users_stays(host: Path, 
     assert git(root, "rev-parse", "HEAD") == renewed
 
 
-@pytest.mark.parametrize("lock", [jobs.LOCK, jobs.ASKING, jobs.SENDING])
+@pytest.mark.parametrize("lock", [locks.WORK, locks.ASKING, locks.SENDING])
 def test_code_is_not_changed_below_what_runs_from_it(host: Path, newer: Path, tmp_path: Path, lock: str) -> None:
     workspace = user_folders.for_user(ADA, tmp_path / "state", host)
-    with jobs._locked(workspace, lock):
+    with locks.held(workspace, lock):
         user_folders.for_user(ADA, tmp_path / "state", newer)
         assert (workspace.root / "foundry/base.py").read_text() == "one\n"
     user_folders.for_user(ADA, tmp_path / "state", newer)
