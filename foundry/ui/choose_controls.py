@@ -30,6 +30,11 @@ class VariantControls(NamedTuple):
     name: gr.Textbox
     add: gr.Button
 
+    @property
+    def kept(self) -> list[Any]:
+        """What a change of the project leaves as it is set."""
+        return [self.variants, self.weights]
+
 
 class TextControls(NamedTuple):
     """A file of texts."""
@@ -48,6 +53,11 @@ class ThresholdControls(NamedTuple):
     explained: gr.HTML
     sliders: list[Any]
     save: gr.Button
+
+    @property
+    def shown(self) -> list[Any]:
+        """What shows a family."""
+        return [self.explained, *self.sliders]
 
 
 class ProjectControls(NamedTuple):

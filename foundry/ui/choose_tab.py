@@ -33,11 +33,11 @@ class Tab(NamedTuple):
 
     @property
     def refreshed(self) -> list[Any]:
-        """What shows the project as it is, in the order of `refresh`."""
-        return [
-            self.models, self.variants.variants, self.variants.cost, self.project.params, self.project.model,
-            self.thresholds.explained, *self.thresholds.sliders,
-        ]  # fmt: skip
+        """What shows the project as it is, in the order of `refresh`.
+
+        The sliders are not among it: what somebody has set and not saved stays, whatever else is clicked.
+        """
+        return [self.models, self.variants.variants, self.variants.cost, self.project.params, self.project.model]
 
 
 def build(context: Context) -> Refreshing:
@@ -60,32 +60,60 @@ def build(context: Context) -> Refreshing:
     connect_budget(tab)
     connect_project(tab)
 
+    shown = [*tab.refreshed, *tab.thresholds.shown]
+
     def on_load(request: gr.Request) -> Any:
-        return shown_or_empty(context, request, refresh, [gr.skip()] * len(tab.refreshed))
+        return shown_or_empty(
+            context, request, lambda workspace: [*refresh(workspace), *family_shown(workspace, FAMILY)],
+            [gr.skip()] * len(shown),
+        )  # fmt: skip
 
-    return on_load, [], tab.refreshed
+    return on_load, [], shown
 
 
-def refresh(workspace: Workspace, of: str = FAMILY) -> list[Any]:
-    """The project as it is, with the thresholds of a family: the values of `Tab.refreshed`."""
+def refresh(workspace: Workspace, names: list[str] | None = None, mb: float = estimates.BASE_MB) -> list[Any]:
+    """The project as it is, with these variants chosen, or all: the values of `Tab.refreshed`."""
     params = editing.read(workspace)
+    chosen = [name for name in params.variant_names if names is None or name in names]
     return [
         models_html(workspace, params),
-        gr.CheckboxGroup(choices=choosing.choices(params, estimates.BASE_MB), value=params.variant_names),
-        cost_html(params, params.variant_names, estimates.BASE_MB),
+        gr.CheckboxGroup(choices=choosing.choices(params, choosing.weights(mb)), value=chosen),
+        cost_html(params, chosen, choosing.weights(mb)),
         editing.shown(workspace),
         gr.Dropdown(choices=list(params.models), value=next(iter(params.models))),
-        markup.facts([(of, choosing.FAMILIES[of])]),
-        *choosing.threshold_values(params, of),
     ]
 
 
-def changed(tab: Tab, request: gr.Request, of: str, change: Callable[[Workspace], str]) -> Any:
-    """What a click gives that changes the project: what is said of it, and the project as it is then."""
-    return answered(
-        tab.context, request, len(tab.refreshed),
-        lambda workspace: (markup.message(change(workspace)), *refresh(workspace, choosing.family(of))),
-    )  # fmt: skip
+def family_shown(workspace: Workspace, of: Any) -> list[Any]:
+    """A family of variants and its thresholds: the values of `ThresholdControls.shown`."""
+    known = choosing.family(of)
+    meaning = markup.facts([(known, choosing.FAMILIES[known])])
+    return [meaning, *choosing.threshold_values(editing.read(workspace), known)]
+
+
+def changed(
+    tab: Tab,
+    request: gr.Request,
+    names: list[str],
+    mb: float,
+    change: Callable[[Workspace], str],
+    more: tuple[Any, ...] = (),
+) -> Any:
+    """What a click gives that changes the project: what is said of it, and the project as it is then.
+
+    Args:
+        names: The variants that are chosen; they stay so, and a variant that is new is chosen, too.
+        mb: The megabytes of the weights that were looked at.
+        more: The values of what is shown between the message and the project.
+    """
+
+    def action(workspace: Workspace) -> Any:
+        before = editing.read(workspace).variant_names
+        said = change(workspace)
+        new = [name for name in editing.read(workspace).variant_names if name not in before]
+        return (markup.message(said), *more, *refresh(workspace, [*names, *new], mb))
+
+    return answered(tab.context, request, len(more) + len(tab.refreshed), action)
 
 
 def connect_model(tab: Tab) -> None:
@@ -120,17 +148,17 @@ def connect_variants(tab: Tab) -> None:
 
         return answered(tab.context, request, 1, action)
 
-    def on_add(kind: str, text: str, at: str, named: str, names: list[str], of: str, request: gr.Request) -> Any:
+    def on_add(kind: str, text: str, at: str, named: str, names: list[str], mb: float, request: gr.Request) -> Any:
         def change(workspace: Workspace) -> str:
             origin = editing.SAMPLE if kind == SAMPLE else text
             said = choosing.add(workspace, named, origin, "" if kind == SAMPLE else at, names)
             return f"{said}. Go on with “Watch”."
 
-        return changed(tab, request, of, change)
+        return changed(tab, request, names, mb, change)
 
     model, chosen = tab.model, tab.variants
     chosen.variants.input(on_variants, [chosen.variants, chosen.weights], [tab.message, chosen.cost], **QUICK)
-    asked = [model.where, model.source, model.revision, chosen.name, chosen.variants, tab.thresholds.family]
+    asked = [model.where, model.source, model.revision, chosen.name, *chosen.kept]
     chosen.add.click(on_add, asked, [tab.message, *tab.refreshed], **SLOW)
 
 
@@ -151,22 +179,21 @@ def connect_texts(tab: Tab) -> None:
 
         return answered(tab.context, request, 3, action)
 
-    def on_use(path: str | None, named: str, wanted: str, of: str, request: gr.Request) -> Any:
-        def action(workspace: Workspace) -> Any:
+    def on_use(path: str | None, named: str, wanted: str, names: list[str], mb: float, request: gr.Request) -> Any:
+        def change(workspace: Workspace) -> str:
             if path is None:
                 raise FoundryError("there is no file yet: choose one above")
             read = uploads.keep(workspace, Path(path), named, wanted)
             Path(path).unlink(missing_ok=True)
-            said = f"{read.number:,} texts are a source now, for calibration and validation; the next run uses them"
-            return (markup.message(said), None, "", *refresh(workspace, choosing.family(of)))
+            return f"{read.number:,} texts are a source now, for calibration and validation; the next run uses them"
 
-        return answered(tab.context, request, 2 + len(tab.refreshed), action)
+        return changed(tab, request, names, mb, change, more=(None, ""))
 
     texts = tab.texts
     shown = [tab.message, texts.preview, texts.column, texts.name]
     texts.upload.change(on_upload, [texts.upload, texts.column], shown, **READING)
     texts.column.input(on_upload, [texts.upload, texts.column], shown, **READING)
-    asked = [texts.upload, texts.name, texts.column, tab.thresholds.family]
+    asked = [texts.upload, texts.name, texts.column, *tab.variants.kept]
     texts.use.click(on_use, asked, [tab.message, texts.upload, texts.preview, *tab.refreshed], **READING)
 
 
@@ -175,23 +202,21 @@ def connect_thresholds(tab: Tab) -> None:
     thresholds = tab.thresholds
 
     def on_family(of: str, request: gr.Request) -> Any:
-        def action(workspace: Workspace) -> Any:
-            params, known = editing.read(workspace), choosing.family(of)
-            meaning = markup.facts([(known, choosing.FAMILIES[known])])
-            return "", meaning, *choosing.threshold_values(params, known)
+        return answered(
+            tab.context, request, len(thresholds.shown), lambda workspace: ("", *family_shown(workspace, of))
+        )
 
-        return answered(tab.context, request, 1 + len(thresholds.sliders), action)
-
-    def on_save(of: str, a: float, b: float, c: float, d: float, request: gr.Request) -> Any:
+    def on_save(
+        of: str, a: float, b: float, c: float, d: float, names: list[str], mb: float, request: gr.Request
+    ) -> Any:
         def change(workspace: Workspace) -> str:
             choosing.save_thresholds(workspace, of, [a, b, c, d])
             return f"the thresholds of {choosing.family(of)} are saved; the next run judges by them"
 
-        return changed(tab, request, of, change)
+        return changed(tab, request, names, mb, change)
 
-    shown = [tab.message, thresholds.explained, *thresholds.sliders]
-    thresholds.family.input(on_family, [thresholds.family], shown, **QUICK)
-    asked = [thresholds.family, *thresholds.sliders]
+    thresholds.family.input(on_family, [thresholds.family], [tab.message, *thresholds.shown], **QUICK)
+    asked = [thresholds.family, *thresholds.sliders, *tab.variants.kept]
     thresholds.save.click(on_save, asked, [tab.message, *tab.refreshed], **SLOW)
 
 
@@ -199,23 +224,24 @@ def connect_budget(tab: Tab) -> None:
     """The button adds a variant within a budget."""
 
     def on_budget(
-        kind: str, ending: str, mean: float, lowest: float, minutes: float, of: str, request: gr.Request
-    ) -> Any:
-        return changed(tab, request, of, budget_rows.adding(kind, ending, mean, lowest, minutes))
+        kind: str, ending: str, mean: float, lowest: float, minutes: float, names: list[str], mb: float,
+        request: gr.Request,
+    ) -> Any:  # fmt: skip
+        return changed(tab, request, names, mb, budget_rows.adding(kind, ending, mean, lowest, minutes))
 
-    asked = [*tab.budget.inputs, tab.thresholds.family]
+    asked = [*tab.budget.inputs, *tab.variants.kept]
     tab.budget.add.click(on_budget, asked, [tab.message, *tab.refreshed], **SLOW)
 
 
 def connect_project(tab: Tab) -> None:
     """The button takes a model out of the project."""
 
-    def on_remove(named: str, of: str, request: gr.Request) -> Any:
+    def on_remove(named: str, names: list[str], mb: float, request: gr.Request) -> Any:
         def change(workspace: Workspace) -> str:
             editing.remove_model(workspace, named)
             return f"{named} is out of params.yaml; `foundry prune` removes what was built of it"
 
-        return changed(tab, request, of, change)
+        return changed(tab, request, names, mb, change)
 
-    asked = [tab.project.model, tab.thresholds.family]
+    asked = [tab.project.model, *tab.variants.kept]
     tab.project.remove.click(on_remove, asked, [tab.message, *tab.refreshed], **SLOW)

@@ -124,7 +124,26 @@ def choose(page: Any, element: str, value: str) -> None:
 
 def fill(page: Any, element: str, value: str) -> None:
     """Write into a field."""
-    page.locator(f"#{element} textarea, #{element} input").first.fill(value)
+    _write(page, page.locator(f"#{element} textarea, #{element} input").first, value)
+
+
+def slide(page: Any, element: str, value: str) -> None:
+    """Write a slider's number into the field beside it."""
+    _write(page, page.locator(f"#{element} input[type=number]"), value)
+
+
+def _write(page: Any, field: Any, value: str) -> None:
+    """Write until it stays: an answer's message is shown before its other values, which then replace what was written.
+
+    What a field shows is handed on when it is left, and a slider's number a little later.
+    """
+    for _ in range(20):
+        field.fill(value)
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
+        if field.input_value() == value:
+            return
+    raise AssertionError(f"{field} does not keep {value!r}; it shows {field.input_value()!r}")
 
 
 def says(page: Any, element: str, text: str) -> None:
