@@ -52,7 +52,7 @@ class Row:
         if is_plain or self.options.get("compile"):
             return len(LOSSES)
         if self.precision_class in ("fp32", "fp16"):
-            return int(self.computes_in not in (None, "f32"))
+            return LOSSES.index("floats" if self.computes_in in (None, "f32") else "floats in bf16")
         return LOSSES.index(self.precision_class)
 
     @property

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from foundry.benchmarking import speeds
 from foundry.benchmarking.interleaving import Rounds
+from foundry.benchmarking.planning import LOSSES
 from foundry.benchmarking.speeds import BASELINE, SINGLE
-from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, ratio, ratio_of_few
+from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, ratio, ratio_by_logarithms
 
 # A row competes whose single texts take up to so many times as long as the fastest one's, of those that lose no more
 # quality. Of Sentence Transformers' rows two callers gain more than of foundry_runtime's, so that one 1.4 times as slow
@@ -15,7 +16,7 @@ NEAR = 1.5
 # In floating point, bf16 is the faster where a processor has it, and loses hardly more. It may not pass, so the fastest
 # in f32 is there as well, and while there is time, those that are nearly as fast.
 NEAR_WITHOUT_LOSS = 1.15
-F32, BF16 = 0, 1  # places in the order of losses
+F32, BF16 = LOSSES.index("floats"), LOSSES.index("floats in bf16")
 FEWEST_RIVALS = 4
 # No more rounds are of a row whose p95 is so many times another one's that loses no more quality: after one round,
 # after two in their median, and then at the interval's lower end.
@@ -83,13 +84,13 @@ def undecided(p95_ms: Mapping[str, Sequence[float | None]], loss_of: Callable[[s
         name
         for name in ahead
         if len(speeds.known(p95_ms[name])) < FEWEST_ROUNDS
-        or any(_may_be_equal(ratio_of_few(p95_ms[name], p95_ms[other])) for other in ahead if other != name)
+        or any(_may_be_equal(ratio_by_logarithms(p95_ms[name], p95_ms[other])) for other in ahead if other != name)
     ]
 
 
 def _is_behind(own: Sequence[float | None], other: Sequence[float | None]) -> bool:
     """Whether a row's p95 is so much higher than another's that no more rounds are needed."""
-    value = ratio_of_few(own, other)
+    value = ratio_by_logarithms(own, other)
     if value is None:
         return False
     if value["low"] is None:

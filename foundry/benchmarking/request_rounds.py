@@ -45,27 +45,25 @@ class Serving(NamedTuple):
 
 @dataclass
 class RowRounds:
-    """What was measured of one row: in each round, by each way to serve that was tried."""
+    """What was measured of one row, from the first round to its last."""
 
-    tried: list[Serving]
-    served: dict[Serving, list[Served | None]] = field(default_factory=dict)
+    ways: list[Serving]  # to serve: all that are tried, and after the first round the one that it goes on with
+    served: dict[Serving, list[Served]] = field(default_factory=dict)  # in each round
+    first_p95_ms: dict[Serving, float] = field(default_factory=dict)  # in the first round, of all that were tried
 
-    def note(self, serving: Serving, number: int, served: Served) -> None:
-        """Keep what was seen in the round of this number."""
-        series = self.served.setdefault(serving, [])
-        series += [None] * (number - len(series)) + [served]
+    def note(self, serving: Serving, served: Served) -> None:
+        """Keep what was seen in a round."""
+        self.served.setdefault(serving, []).append(served)
 
     def decide(self) -> None:
-        """Go on with the way to serve that had the lowest p95."""
-        known = {
-            way: median(percentile(served, 95) for served in series if served) for way, series in self.served.items()
-        }
-        self.tried = [min(known, key=lambda way: known[way])] if known else []
+        """Go on with the way to serve that had the lowest p95 in the first round."""
+        self.first_p95_ms = {way: percentile(first, 95) for way, (first,) in self.served.items()}
+        self.ways = [min(self.first_p95_ms, key=lambda way: self.first_p95_ms[way])]
 
     @property
-    def p95_ms(self) -> list[float | None]:
+    def p95_ms(self) -> list[float]:
         """In each round, by the way to serve that it goes on with."""
-        return percentiles(self.served[self.tried[0]], 95)
+        return percentiles(self.served[self.ways[0]], 95)
 
 
 Measure = Callable[[str, Serving, Sequence[Request]], Served]  # takes a row's name
@@ -76,9 +74,9 @@ def percentile(served: Served, percent: float) -> float:
     return float(np.percentile(served.latency_ms, percent))
 
 
-def percentiles(series: Sequence[Served | None], percent: float) -> list[float | None]:
-    """The same for each round; None where there is nothing."""
-    return [None if served is None else percentile(served, percent) for served in series]
+def percentiles(series: Sequence[Served], percent: float) -> list[float]:
+    """The same for each round."""
+    return [percentile(served, percent) for served in series]
 
 
 def taken_of(served: Served) -> float:
@@ -122,8 +120,9 @@ class LoadRounds:
         numbers = [number for number, taken in enumerate(self.taken) if taken is None or taken.share <= limit]
         rows = {
             name: RowRounds(
-                row.tried,
+                row.ways,
                 {way: [of_way[n] for n in numbers if n < len(of_way)] for way, of_way in row.served.items()},
+                row.first_p95_ms,
             )
             for name, row in self.rows.items()
         }
@@ -169,7 +168,7 @@ def run(
     deadline, shuffle, number, last = clock() + seconds, random.Random(1).shuffle, 0, 0.0
     while number < FEWEST_ROUNDS or (competing and clock() + last <= deadline):
         began = clock()
-        calls = [(name, way) for name in competing for way in rows[name].tried]
+        calls = [(name, way) for name in competing for way in rows[name].ways]
         shuffle(calls)
         in_round, requests = list[Taken | None](), arriving(number)
         for name, way in calls:
@@ -183,7 +182,7 @@ def run(
                 say(f"{name} serves no requests: {error}")
                 del rows[name]
                 continue
-            rows[name].note(way, number, served)
+            rows[name].note(way, served)
             in_round.append(served.taken)
         if BASELINE not in rows:
             return LoadRounds({})
@@ -251,18 +250,17 @@ def rows_in(seconds: float, arriving: float, rounds: Rounds, cores: int) -> int:
 
 def record(row: RowRounds) -> speeds.RequestTimes:
     """What is written of a row."""
-    (way,) = row.tried
+    (way,) = row.ways
     series = row.served[way]
     return {
         "callers": way.callers,
         "single_threads": way.single_threads,
         "p50_ms": percentiles(series, 50),
         "p95_ms": percentiles(series, 95),
-        "samples": sum(len(served.latency_ms) for served in series if served),
-        "unanswered": sum(served.unanswered for served in series if served),
+        "samples": sum(len(served.latency_ms) for served in series),
+        "unanswered": sum(served.unanswered for served in series),
         "tried": [
-            {"callers": other.callers, "single_threads": other.single_threads, "p95_ms": percentile(first, 95)}
-            for other, of_other in row.served.items()
-            if of_other and (first := of_other[0]) is not None
+            {"callers": other.callers, "single_threads": other.single_threads, "p95_ms": p95_ms}
+            for other, p95_ms in row.first_p95_ms.items()
         ],
     }

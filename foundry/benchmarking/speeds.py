@@ -10,7 +10,7 @@ from foundry.base.progress import say
 from foundry.benchmarking import other_load
 from foundry.benchmarking.other_load import OtherLoad
 from foundry.benchmarking.settings import Runner
-from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, ratio, ratio_of_few
+from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, ratio, ratio_by_logarithms
 from foundry.variants.precisions import Device, InferencePrecision
 
 BASELINE = "torch"
@@ -69,8 +69,8 @@ class RequestTimes(TypedDict):
 
     callers: int  # threads that each answer one request at a time
     single_threads: int | None  # of one answer by foundry_runtime
-    p50_ms: list[float | None]  # in each round
-    p95_ms: list[float | None]
+    p50_ms: list[float]  # in each round
+    p95_ms: list[float]
     samples: int
     unanswered: int  # when nobody waited any longer
     tried: list[TriedServing]
@@ -215,7 +215,7 @@ def versus(benchmark: Benchmark, variant: str, other: str, group: str, batch_siz
     return ratio(rounds_of(records[variant], group, batch_size), rounds_of(records[other], group, batch_size))
 
 
-def requests_answered_in_time(records: Mapping[str, VariantBenchmark]) -> dict[str, float]:
+def request_speeds(records: Mapping[str, VariantBenchmark]) -> dict[str, float]:
     """For each row that answered all requests, in rounds enough to say so: how many times sooner than a yardstick, in
     the same rounds. That is the row with most rounds and the lowest p95, because it varies less than torch does."""
     rounds = {
@@ -244,7 +244,7 @@ def rounds_of_requests(records: Mapping[str, VariantBenchmark]) -> int:
 def requests_versus(records: Mapping[str, VariantBenchmark], variant: str, other: str) -> Ratio | None:
     """The other's p95 as a ratio to the variant's, in rounds with the same arrivals: above 1, it answers sooner."""
     ours, theirs = (records[name]["requests"] if name in records else None for name in (variant, other))
-    return ratio_of_few(theirs["p95_ms"], ours["p95_ms"]) if ours and theirs else None
+    return ratio_by_logarithms(theirs["p95_ms"], ours["p95_ms"]) if ours and theirs else None
 
 
 def chosen_settings(record: VariantBenchmark, use: str, group: str) -> dict[str, int]:

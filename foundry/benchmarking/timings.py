@@ -40,9 +40,12 @@ def ratio(speed: Sequence[float | None], other: Sequence[float | None]) -> Ratio
     return {"median": median(ratios), "low": low, "high": high}
 
 
-def ratio_of_few(speed: Sequence[float | None], other: Sequence[float | None]) -> Ratio | None:
-    """As `ratio`, with Student's interval of the mean of the ratios' logarithms: of three to six rounds, between the
-    lowest and the highest of which resampling stays, equal rows would seem different once in four to once in thirty."""
+def ratio_by_logarithms(speed: Sequence[float | None], other: Sequence[float | None]) -> Ratio | None:
+    """As `ratio`, with Student's interval of the mean of the ratios' logarithms, which holds for few rounds, too.
+
+    An interval by resampling lies between the lowest and the highest round: of three to six rounds, equal rows would
+    seem different once in four to once in thirty.
+    """
     from scipy.special import stdtrit
 
     value = ratio(speed, other)

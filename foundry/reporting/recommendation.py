@@ -129,7 +129,7 @@ def by_requests(benchmark: Benchmark, validations: Mapping[str, Validation], bud
     load = benchmark["requests"]
     if (taken := load_of(benchmark, for_requests=True)) and taken["busy"]:
         withheld = other_load.NOT_RELIABLE
-    rates = speeds.requests_answered_in_time(records)
+    rates = speeds.request_speeds(records)
     answer = _fastest(benchmark, validations, budget, rates.get, versus, withheld, SEEMS_LATER)
     answer |= {"use": "requests", "unit": "ms"}
     answer["requests_per_second"] = load["per_second"] if load else None

@@ -44,9 +44,9 @@ def computes_in(precision: str) -> bool:
     return precision == "f32" or bool(PRECISION_FLAGS.get(precision, set()) & instruction_sets())
 
 
-def multiplies_tiles(precision: str) -> bool:
-    """Whether this processor has AMX for a precision."""
-    return f"amx_{precision}" in instruction_sets()
+def multiplies_bf16_tiles() -> bool:
+    """Whether this processor has AMX for bf16."""
+    return "amx_bf16" in instruction_sets()
 
 
 def threads() -> int:

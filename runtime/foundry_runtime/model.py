@@ -123,7 +123,8 @@ class Model:
         self.run_settings = settings = run_settings.choose(
             chosen.measured, threads, streams, single_threads, batch_tokens, device
         )
-        self._is_aligned = chosen.runtime == "openvino" and machine.multiplies_tiles(self.precision)
+        is_bf16 = chosen.runtime == "openvino" and self.precision == "bf16"
+        self._is_aligned = is_bf16 and machine.multiplies_bf16_tiles()
         saved = layout.model_settings
         # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
         heads = (self._head, self._query_head)
@@ -209,9 +210,9 @@ class Model:
             progress.add(len(places))
 
     def _batches(self, texts: Sequence[Text], reader: Reader, batch_size: int | None) -> Iterator[Batch]:
-        """What goes through the graph at a time; the last texts in batches of which every stream has as many."""
+        """What goes through the graph at a time; of the texts tokenized last, as many batches for each stream."""
         tokens, streams = self.run_settings.batch_tokens, self._streams.count
-        for start, encoded in _encoded(texts, reader):
+        for start, encoded in _encoded(texts, reader, max(TEXTS_AT_ONCE, batch_size or 0)):
             lengths = [len(entry) for entry in encoded]
             fits_one = len(encoded) == len(texts) and len(texts) * max(lengths) <= tokens
             is_last = start + len(encoded) == len(texts)
@@ -236,21 +237,21 @@ class Model:
         return self._head_of(role).compute(values, self._output)
 
 
-def _encoded(texts: Sequence[Text], reader: Reader) -> Iterator[tuple[int, list[Encoded]]]:
-    """The tokens of all texts, some texts at a time, and the place of the first of them.
+def _encoded(texts: Sequence[Text], reader: Reader, at_once: int) -> Iterator[tuple[int, list[Encoded]]]:
+    """The tokens of all texts, so many texts at once, and the place of the first of them.
 
     The next are made while these are computed.
     """
-    parts = range(0, len(texts), TEXTS_AT_ONCE)
+    parts = range(0, len(texts), at_once)
     if len(parts) < 2:
         yield from ((start, reader.encode(texts)) for start in parts)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="foundry-tokens") as pool:
-        coming = pool.submit(reader.encode, texts[:TEXTS_AT_ONCE])
+        coming = pool.submit(reader.encode, texts[:at_once])
         for start in parts:
-            encoded, after = coming.result(), start + TEXTS_AT_ONCE
+            encoded, after = coming.result(), start + at_once
             if after < len(texts):
-                coming = pool.submit(reader.encode, texts[after : after + TEXTS_AT_ONCE])
+                coming = pool.submit(reader.encode, texts[after : after + at_once])
             yield start, encoded
 
 

@@ -13,7 +13,7 @@ from foundry.benchmarking.request_rivals import Competitor
 from foundry.benchmarking.request_rounds import Serving
 from foundry.benchmarking.serving import Request, Served
 from foundry.benchmarking.settings import Requests
-from foundry.benchmarking.timings import ratio_of_few
+from foundry.benchmarking.timings import ratio_by_logarithms
 from foundry.reporting import recommendation
 from tests.support.results import benchmark, record, validation
 
@@ -159,11 +159,11 @@ def test_an_interval_of_few_rounds_holds_the_truth() -> None:
     for rounds in (3, 4, 5):
         held = 0
         for _ in range(400):
-            value = ratio_of_few([1.5 * draw.lognormvariate(0, 0.1) for _ in range(rounds)], [1.0] * rounds)
+            value = ratio_by_logarithms([1.5 * draw.lognormvariate(0, 0.1) for _ in range(rounds)], [1.0] * rounds)
             assert value is not None
             assert value["low"] is not None
             assert value["high"] is not None
             assert value["low"] <= value["median"] <= value["high"]
             held += value["low"] <= 1.5 <= value["high"]
         assert held >= 0.93 * 400  # where resampling holds it in 75% of the runs of three rounds
-    assert ratio_of_few([2.0, 2.0], [1.0, 1.0]) == {"median": 2.0, "low": None, "high": None}
+    assert ratio_by_logarithms([2.0, 2.0], [1.0, 1.0]) == {"median": 2.0, "low": None, "high": None}

@@ -221,7 +221,7 @@ def test_a_disturbed_first_measurement_is_made_again() -> None:
 
 
 def test_disturbed_rounds_do_not_count_where_there_are_enough_others() -> None:
-    def with_shares(*shares: float) -> list[float | None]:
+    def with_shares(*shares: float) -> list[float]:
         row = request_rounds.RowRounds([ALONE], {ALONE: [served(10.0 * share, share) for share in shares]})
         taken = [Taken(1.0, 1.0 - share, share, 0.0, 0.0) for share in shares]
         return request_rounds.LoadRounds({"a": row}, taken).without_disturbed(0.1).rows["a"].p95_ms

@@ -53,6 +53,21 @@ def test_more_texts_than_are_tokenized_at_once(folder: Path, monkeypatch: pytest
     assert embedder.encode(TEXTS[:1]).shape == (1, graph_models.WIDTH)
 
 
+def test_a_batch_has_as_many_texts_as_are_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = Embedder(folder, streams=1)
+    monkeypatch.setattr(model, "TEXTS_AT_ONCE", 7)
+    sizes: list[int] = []
+    run = embedder._run_batch
+
+    def counted(graph: Any, batch: model.Batch, **options: Any) -> Any:
+        sizes.append(len(batch.places))
+        return run(graph, batch, **options)
+
+    monkeypatch.setattr(embedder, "_run_batch", counted)
+    embedder.encode(TEXTS[:25], batch_size=12)
+    assert sizes == [12, 12, 1]
+
+
 def test_a_tokenizer_that_fails_on_later_texts_ends_the_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = Embedder(folder, threads=2)
     expected = embedder.encode(TEXTS)

@@ -51,9 +51,8 @@ def test_families_and_precisions(files: dict[str, str]) -> None:
     assert [machine.computes_in(name) for name in ("f32", "bf16", "f16")] == [True, False, False]
 
 
-def test_which_precision_amx_is_there_for(files: dict[str, str]) -> None:
-    assert not machine.multiplies_tiles("bf16")
+def test_amx_for_bf16(files: dict[str, str]) -> None:
+    assert not machine.multiplies_bf16_tiles()
     files["/proc/cpuinfo"] = "flags\t: amx_bf16 amx_tile amx_int8 avx512_bf16"
     machine.instruction_sets.cache_clear()
-    assert machine.multiplies_tiles("bf16")
-    assert not machine.multiplies_tiles("f32")
+    assert machine.multiplies_bf16_tiles()
