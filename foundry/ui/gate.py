@@ -158,6 +158,8 @@ class Gate:
         host, method, path = headers.get("host", ""), scope["method"], scope["path"]
         if not self.shared:
             origins.check_loopback(host)
+        elif not host and "origin" in headers:  # HTTP/1.0 needs no host; Gradio compares it with the origin
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "a request with an origin names its host")
         if method not in ("GET", "HEAD", "POST"):
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "GET and POST are answered")
         if not (WRITE if method == "POST" else READ).fullmatch(path) or ".." in path:

@@ -60,6 +60,14 @@ def test_another_name_for_this_machine_is_refused(gate: Gate, host: str) -> None
         assert ask(gate, "/", host=good)[0] == REACHED
 
 
+def test_an_origin_without_a_host_is_refused(gate: Gate, shared: Gate) -> None:
+    """HTTP/1.0 needs no `Host`; Gradio looks for it where there is an `Origin`."""
+    for origin in ("http://evil.example", "null"):
+        assert ask(shared, "/", host="", x_user="ada", origin=origin)[0] == 400
+        assert ask(gate, "/", host="", origin=origin)[0] == 403
+    assert ask(shared, "/", host="", x_user="ada")[0] == REACHED
+
+
 def test_another_page_may_not_click_here(gate: Gate) -> None:
     assert ask(gate, JOIN, "POST", origin="http://127.0.0.1:7860")[0] == REACHED
     for origin in ("http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860"):
