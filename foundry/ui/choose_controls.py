@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from foundry.ui import choosing, estimates, limits, upload_reading
+from foundry.ui import choosing, limits, upload_reading
 from foundry.ui.choosing import SLIDERS
 
 SAMPLE, HUB, LOCAL = "The sample: all-MiniLM-L6-v2", "A model on the Hub", "A folder of this machine"
@@ -26,14 +26,10 @@ class VariantControls(NamedTuple):
 
     variants: gr.CheckboxGroup
     cost: gr.HTML
-    weights: gr.Number  # MB of the model that was looked at
+    weights: gr.Number  # MB of the model that was looked at; None until the page has shown the project
     name: gr.Textbox
+    proposed: gr.Textbox  # the name that was proposed for that model
     add: gr.Button
-
-    @property
-    def kept(self) -> list[Any]:
-        """What a change of the project leaves as it is set."""
-        return [self.variants, self.weights]
 
 
 class TextControls(NamedTuple):
@@ -50,6 +46,7 @@ class ThresholdControls(NamedTuple):
     """What a family of variants must hold."""
 
     family: gr.Dropdown
+    shown_family: gr.Textbox  # whose thresholds the sliders show: the answer to a choice may not be there yet
     explained: gr.HTML
     sliders: list[Any]
     save: gr.Button
@@ -57,7 +54,7 @@ class ThresholdControls(NamedTuple):
     @property
     def shown(self) -> list[Any]:
         """What shows a family."""
-        return [self.explained, *self.sliders]
+        return [self.shown_family, self.explained, *self.sliders]
 
 
 class ProjectControls(NamedTuple):
@@ -89,11 +86,12 @@ def variant_controls() -> VariantControls:
         gr.Markdown("### 2. Its variants")
         variants = gr.CheckboxGroup(label="What to build of it", elem_id="variants")
         cost = gr.HTML(elem_id="cost")
-        weights = gr.Number(value=estimates.BASE_MB, visible=False)
+        weights = gr.Number(visible=False)
         with gr.Row():
             name = gr.Textbox(label="What it is called here: letters, digits, - and _", elem_id="name")
+            proposed = gr.Textbox(visible=False)
             add = gr.Button("Add it to the project", variant="primary", elem_id="add")
-    return VariantControls(variants, cost, weights, name, add)
+    return VariantControls(variants, cost, weights, name, proposed, add)
 
 
 def text_controls() -> TextControls:
@@ -118,13 +116,14 @@ def threshold_controls() -> ThresholdControls:
         family = gr.Dropdown(
             list(choosing.FAMILIES), value=FAMILY, label="Of which variants", filterable=False, elem_id="family"
         )
+        shown_family = gr.Textbox(visible=False, value=FAMILY)
         explained = gr.HTML()
         sliders = [
             gr.Slider(low, high, step=step, label=f"{key}: {meaning}", elem_id=f"slider-{key}")
             for key, (low, high, step, meaning) in SLIDERS.items()
         ]
         save = gr.Button("Save these thresholds", elem_id="save-thresholds")
-    return ThresholdControls(family, explained, sliders, save)
+    return ThresholdControls(family, shown_family, explained, sliders, save)
 
 
 def project_controls() -> ProjectControls:

@@ -3,7 +3,7 @@
 Each `connect_…` says what the clicks of one part do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,29 @@ from foundry.ui import budget_rows, choosing, editing, estimates, markup, upload
 from foundry.ui import choose_controls as controls
 from foundry.ui.choose_controls import FAMILY, SAMPLE
 from foundry.ui.choose_html import cost_html, look_html, models_html, preview_html
-from foundry.ui.context import QUICK, READING, SLOW, Context, Refreshing, answered, shown_or_empty
+from foundry.ui.context import (
+    LATEST,
+    QUICK,
+    READING,
+    SLOW,
+    Context,
+    Refreshing,
+    answered,
+    dropdown,
+    shown_or_empty,
+)
 from foundry.ui.workspaces import Workspace
+
+# What a look found, and the name that was proposed, are of another model once its source is changed.
+FORGETTING = "(name, proposed) => ['', name === proposed ? '' : name]"
+
+
+class Kept(NamedTuple):
+    """What a change of the project leaves as it is set."""
+
+    names: list[str] | None = None  # of the variants that are chosen; None: all
+    mb: float = estimates.BASE_MB  # of the weights that were looked at
+    model: str | None = None  # that is chosen to be removed
 
 
 class Tab(NamedTuple):
@@ -39,8 +60,13 @@ class Tab(NamedTuple):
         """
         return [self.models, self.variants.variants, self.variants.cost, self.project.params, self.project.model]
 
+    @property
+    def kept(self) -> list[Any]:
+        """What shows the values of `Kept`, in its order."""
+        return [self.variants.variants, self.variants.weights, self.project.model]
 
-def build(context: Context) -> Refreshing:
+
+def build(context: Context, opened: gr.Tab) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
     tab = Tab(
         context=context,
@@ -60,27 +86,39 @@ def build(context: Context) -> Refreshing:
     connect_budget(tab)
     connect_project(tab)
 
-    shown = [*tab.refreshed, *tab.thresholds.shown]
+    shown = [tab.message, tab.variants.weights, *tab.refreshed, *tab.thresholds.shown]
 
     def on_load(request: gr.Request) -> Any:
-        return shown_or_empty(
-            context, request, lambda workspace: [*refresh(workspace), *family_shown(workspace, FAMILY)],
-            [gr.skip()] * len(shown),
+        return answered(
+            context, request, len(shown) - 1,
+            lambda workspace: ["", estimates.BASE_MB, *refresh(workspace, Kept()), *family_shown(workspace, FAMILY)],
         )  # fmt: skip
 
+    def on_open(names: list[str], mb: float | None, named: str | None, request: gr.Request) -> Any:
+        unchanged = [gr.skip()] * len(tab.refreshed)
+        if mb is None:  # the page is being opened, and this tab with it: `on_load` shows it
+            return unchanged
+        return shown_or_empty(context, request, lambda workspace: refresh(workspace, Kept(names, mb, named)), unchanged)
+
+    opened.select(on_open, tab.kept, tab.refreshed, **QUICK)
     return on_load, [], shown
 
 
-def refresh(workspace: Workspace, names: list[str] | None = None, mb: float = estimates.BASE_MB) -> list[Any]:
-    """The project as it is, with these variants chosen, or all: the values of `Tab.refreshed`."""
-    params = editing.read(workspace)
-    chosen = [name for name in params.variant_names if names is None or name in names]
+def refresh(workspace: Workspace, kept: Kept, new: Sequence[str] = ()) -> list[Any]:
+    """The project as it is, with `new` variants chosen, too: the values of `Tab.refreshed`.
+
+    No model is proposed to be removed.
+    """
+    params, mb = editing.read(workspace), choosing.weights(kept.mb)
+    chosen = [name for name in params.variant_names if kept.names is None or name in (*kept.names, *new)]
+    offered = choosing.choices(params, mb)
     return [
         models_html(workspace, params),
-        gr.CheckboxGroup(choices=choosing.choices(params, choosing.weights(mb)), value=chosen),
-        cost_html(params, chosen, choosing.weights(mb)),
+        # The choice stays as it is by now, if nothing is new.
+        gr.CheckboxGroup(choices=offered, value=chosen) if kept.names is None or new else gr.CheckboxGroup(offered),
+        cost_html(params, chosen, mb),
         editing.shown(workspace),
-        gr.Dropdown(choices=list(params.models), value=next(iter(params.models))),
+        dropdown(list(params.models), kept.model, None),
     ]
 
 
@@ -88,22 +126,16 @@ def family_shown(workspace: Workspace, of: Any) -> list[Any]:
     """A family of variants and its thresholds: the values of `ThresholdControls.shown`."""
     known = choosing.family(of)
     meaning = markup.facts([(known, choosing.FAMILIES[known])])
-    return [meaning, *choosing.threshold_values(editing.read(workspace), known)]
+    return [known, meaning, *choosing.threshold_values(editing.read(workspace), known)]
 
 
 def changed(
-    tab: Tab,
-    request: gr.Request,
-    names: list[str],
-    mb: float,
-    change: Callable[[Workspace], str],
-    more: tuple[Any, ...] = (),
+    tab: Tab, request: gr.Request, kept: Kept, change: Callable[[Workspace], str], more: tuple[Any, ...] = ()
 ) -> Any:
     """What a click gives that changes the project: what is said of it, and the project as it is then.
 
     Args:
-        names: The variants that are chosen; they stay so, and a variant that is new is chosen, too.
-        mb: The megabytes of the weights that were looked at.
+        kept: What stays as it is set; a variant that is new is chosen, too.
         more: The values of what is shown between the message and the project.
     """
 
@@ -111,7 +143,7 @@ def changed(
         before = editing.read(workspace).variant_names
         said = change(workspace)
         new = [name for name in editing.read(workspace).variant_names if name not in before]
-        return (markup.message(said), *more, *refresh(workspace, [*names, *new], mb))
+        return (markup.message(said), *more, *refresh(workspace, kept, new))
 
     return answered(tab.context, request, len(more) + len(tab.refreshed), action)
 
@@ -119,23 +151,34 @@ def changed(
 def connect_model(tab: Tab) -> None:
     """A look at a model says what it is, and which variants it can have."""
 
-    def on_look(kind: str, text: str, at: str, request: gr.Request) -> Any:
+    def on_look(kind: str, text: str, at: str, named: str, proposed: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
-            found = choosing.look(workspace, editing.SAMPLE if kind == SAMPLE else text, at)
+            found = choosing.look(workspace, *asked_model(kind, text, at))
             params = editing.read(workspace)
             possible = [name for name in params.variant_names if name not in found["skipped"]]
             mb = found["weights_mb"] or estimates.BASE_MB
+            name = choosing.name_for(found["source"])
+            is_typed = named.strip() and named != proposed
             return (
                 markup.message(f"{found['source']}: nothing but its settings was read", "note"), look_html(found),
                 gr.CheckboxGroup(choices=choosing.choices(params, mb), value=possible), cost_html(params, possible, mb),
-                mb, choosing.name_for(found["source"]),
+                mb, gr.skip() if is_typed else name, name,
             )  # fmt: skip
 
-        return answered(tab.context, request, 5, action)
+        return answered(tab.context, request, 6, action)
 
-    shown = [tab.variants.variants, tab.variants.cost, tab.variants.weights, tab.variants.name]
+    chosen = tab.variants
+    names = [chosen.name, chosen.proposed]
+    shown = [tab.message, tab.model.seen, chosen.variants, chosen.cost, chosen.weights, *names]
     asked = [tab.model.where, tab.model.source, tab.model.revision]
-    tab.model.look.click(on_look, asked, [tab.message, tab.model.seen, *shown], **SLOW)
+    tab.model.look.click(on_look, [*asked, *names], shown, **SLOW)
+    gr.on([control.change for control in asked], None, names, [tab.model.seen, chosen.name], js=FORGETTING,
+          api_visibility="private")  # fmt: skip
+
+
+def asked_model(kind: str, text: str, at: str) -> tuple[str, str]:
+    """The source and the revision that are asked for: the sample has none."""
+    return (editing.SAMPLE, "") if kind == SAMPLE else (text, at)
 
 
 def connect_variants(tab: Tab) -> None:
@@ -148,17 +191,18 @@ def connect_variants(tab: Tab) -> None:
 
         return answered(tab.context, request, 1, action)
 
-    def on_add(kind: str, text: str, at: str, named: str, names: list[str], mb: float, request: gr.Request) -> Any:
+    def on_add(
+        kind: str, text: str, at: str, named: str, names: list[str], mb: float, gone: str | None, request: gr.Request
+    ) -> Any:
         def change(workspace: Workspace) -> str:
-            origin = editing.SAMPLE if kind == SAMPLE else text
-            said = choosing.add(workspace, named, origin, "" if kind == SAMPLE else at, names)
+            said = choosing.add(workspace, named, *asked_model(kind, text, at), names)
             return f"{said}. Go on with “Watch”."
 
-        return changed(tab, request, names, mb, change)
+        return changed(tab, request, Kept(names, mb, gone), change)
 
     model, chosen = tab.model, tab.variants
-    chosen.variants.input(on_variants, [chosen.variants, chosen.weights], [tab.message, chosen.cost], **QUICK)
-    asked = [model.where, model.source, model.revision, chosen.name, *chosen.kept]
+    chosen.variants.input(on_variants, [chosen.variants, chosen.weights], [tab.message, chosen.cost], **QUICK, **LATEST)
+    asked = [model.where, model.source, model.revision, chosen.name, *tab.kept]
     chosen.add.click(on_add, asked, [tab.message, *tab.refreshed], **SLOW)
 
 
@@ -179,7 +223,12 @@ def connect_texts(tab: Tab) -> None:
 
         return answered(tab.context, request, 3, action)
 
-    def on_use(path: str | None, named: str, wanted: str, names: list[str], mb: float, request: gr.Request) -> Any:
+    def on_column(path: str | None, wanted: str, request: gr.Request) -> Any:
+        return on_upload(path, wanted, request)[:-1]  # the name that somebody typed stays
+
+    def on_use(
+        path: str | None, named: str, wanted: str, names: list[str], mb: float, gone: str | None, request: gr.Request
+    ) -> Any:
         def change(workspace: Workspace) -> str:
             if path is None:
                 raise FoundryError("there is no file yet: choose one above")
@@ -187,13 +236,14 @@ def connect_texts(tab: Tab) -> None:
             Path(path).unlink(missing_ok=True)
             return f"{read.number:,} texts are a source now, for calibration and validation; the next run uses them"
 
-        return changed(tab, request, names, mb, change, more=(None, ""))
+        return changed(tab, request, Kept(names, mb, gone), change, more=(None, ""))
 
     texts = tab.texts
     shown = [tab.message, texts.preview, texts.column, texts.name]
     texts.upload.change(on_upload, [texts.upload, texts.column], shown, **READING)
-    texts.column.input(on_upload, [texts.upload, texts.column], shown, **READING)
-    asked = [texts.upload, texts.name, texts.column, *tab.variants.kept]
+    texts.upload.clear(lambda: "", None, [tab.message], **QUICK)  # what was wrong with it is gone
+    texts.column.input(on_column, [texts.upload, texts.column], shown[:-1], **READING, **LATEST)
+    asked = [texts.upload, texts.name, texts.column, *tab.kept]
     texts.use.click(on_use, asked, [tab.message, texts.upload, texts.preview, *tab.refreshed], **READING)
 
 
@@ -203,20 +253,25 @@ def connect_thresholds(tab: Tab) -> None:
 
     def on_family(of: str, request: gr.Request) -> Any:
         return answered(
-            tab.context, request, len(thresholds.shown), lambda workspace: ("", *family_shown(workspace, of))
+            tab.context, request, len(thresholds.shown), lambda workspace: (gr.skip(), *family_shown(workspace, of))
         )
 
     def on_save(
-        of: str, a: float, b: float, c: float, d: float, names: list[str], mb: float, request: gr.Request
-    ) -> Any:
+        of: str, shown: str, a: float, b: float, c: float, d: float, names: list[str], mb: float, gone: str | None,
+        request: gr.Request,
+    ) -> Any:  # fmt: skip
         def change(workspace: Workspace) -> str:
+            if of != shown:
+                raise FoundryError(
+                    f"nothing is saved: these are still the thresholds of {shown}; wait for those of {of}"
+                )
             choosing.save_thresholds(workspace, of, [a, b, c, d])
             return f"the thresholds of {choosing.family(of)} are saved; the next run judges by them"
 
-        return changed(tab, request, names, mb, change)
+        return changed(tab, request, Kept(names, mb, gone), change)
 
-    thresholds.family.input(on_family, [thresholds.family], [tab.message, *thresholds.shown], **QUICK)
-    asked = [thresholds.family, *thresholds.sliders, *tab.variants.kept]
+    thresholds.family.input(on_family, [thresholds.family], [tab.message, *thresholds.shown], **QUICK, **LATEST)
+    asked = [thresholds.family, thresholds.shown_family, *thresholds.sliders, *tab.kept]
     thresholds.save.click(on_save, asked, [tab.message, *tab.refreshed], **SLOW)
 
 
@@ -225,23 +280,24 @@ def connect_budget(tab: Tab) -> None:
 
     def on_budget(
         kind: str, ending: str, mean: float, lowest: float, minutes: float, names: list[str], mb: float,
-        request: gr.Request,
+        gone: str | None, request: gr.Request,
     ) -> Any:  # fmt: skip
-        return changed(tab, request, names, mb, budget_rows.adding(kind, ending, mean, lowest, minutes))
+        return changed(tab, request, Kept(names, mb, gone), budget_rows.adding(kind, ending, mean, lowest, minutes))
 
-    asked = [*tab.budget.inputs, *tab.variants.kept]
+    asked = [*tab.budget.inputs, *tab.kept]
     tab.budget.add.click(on_budget, asked, [tab.message, *tab.refreshed], **SLOW)
 
 
 def connect_project(tab: Tab) -> None:
     """The button takes a model out of the project."""
 
-    def on_remove(named: str, names: list[str], mb: float, request: gr.Request) -> Any:
+    def on_remove(names: list[str], mb: float, named: str | None, request: gr.Request) -> Any:
         def change(workspace: Workspace) -> str:
+            if named is None:
+                raise FoundryError("choose a model that is to be removed")
             editing.remove_model(workspace, named)
             return f"{named} is out of params.yaml; `foundry prune` removes what was built of it"
 
-        return changed(tab, request, names, mb, change)
+        return changed(tab, request, Kept(names, mb, named), change)
 
-    asked = [tab.project.model, *tab.variants.kept]
-    tab.project.remove.click(on_remove, asked, [tab.message, *tab.refreshed], **SLOW)
+    tab.project.remove.click(on_remove, tab.kept, [tab.message, *tab.refreshed], **SLOW)

@@ -1,6 +1,6 @@
 """What the tabs of the page share: whose workspace a request is for, and how any error becomes one line on the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -11,7 +11,7 @@ from foundry.base.errors import FoundryError
 from foundry.ui import limits, markup
 from foundry.ui.workspaces import Workspace
 
-# What the opening of the page, or of a tab, calls: a function, its inputs, and what it refreshes.
+# What the opening of the page calls: a function, its inputs, and what it refreshes.
 Refreshing = tuple[Callable[..., Any], list[Any], list[Any]]
 
 
@@ -23,6 +23,8 @@ SLOW: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": limits
 READING: dict[str, Any] = {
     "api_visibility": "private", "concurrency_limit": limits.CONCURRENT_READING, "concurrency_id": "reading",
 }  # fmt: skip
+# What follows a choice: Gradio would drop a second one that is made before the first is answered.
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
 WITH_MODELS: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": limits.CONCURRENT_MODELS}
 
 
@@ -46,6 +48,17 @@ def answered(context: Context, request: gr.Request, outputs: int, action: Callab
     except Exception as error:  # noqa: BLE001  # the top of what a click calls: nothing else would report it
         text = failing.explain(error)
     return (markup.message(hidden(text)[: limits.MESSAGE_CHARACTERS], "bad"), *(gr.skip() for _ in range(outputs)))
+
+
+def dropdown(choices: Sequence[Any], chosen: Any, proposed: Any) -> Any:
+    """What a dropdown offers; what is chosen in it stays while it is offered, also where it was chosen meanwhile.
+
+    Args:
+        choices: The values, or pairs of what is shown and the value.
+        proposed: What is chosen where `chosen` is not offered.
+    """
+    values = [choice[1] if isinstance(choice, tuple) else choice for choice in choices]
+    return gr.Dropdown(choices=choices) if chosen in values else gr.Dropdown(choices=choices, value=proposed)
 
 
 def shown_or_empty(context: Context, request: gr.Request, action: Callable[[Workspace], Any], empty: Any) -> Any:

@@ -8,7 +8,7 @@ from foundry.base.errors import FoundryError
 from foundry.reporting.rendering import lost, short
 from foundry.reporting.rows import Row, ratio_to_torch
 from foundry.ui import deciding, editing, markup, sentences, version_history
-from foundry.ui.context import SLOW, WITH_MODELS, Context, Refreshing, answered, shown_or_empty
+from foundry.ui.context import LATEST, SLOW, WITH_MODELS, Context, Refreshing, answered, dropdown
 from foundry.ui.deciding import Results
 from foundry.ui.sentences import Comparison
 from foundry.ui.workspaces import Workspace
@@ -21,7 +21,7 @@ USES = {
 EXAMPLE = "A cat sits on the mat.\nA kitten lies on a rug.\nThe stock market fell today.\nShares lost value on Monday."
 
 
-def build(context: Context) -> Refreshing:
+def build(context: Context, opened: gr.Tab) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
     message = gr.HTML(elem_id="decide-message")
     with gr.Row():
@@ -49,12 +49,16 @@ def build(context: Context) -> Refreshing:
         versions = gr.Button("Compare these versions", elem_id="versions")
         differences = gr.HTML(elem_id="differences")
 
-    asked = [use, group, budget]
-    refreshed = [model, found, group, left, right, before, after, advice]
+    asked = [model, use, group, budget, left, right, before, after]
+    refreshed = [message, model, found, group, left, right, before, after, advice]
 
-    def refresh(workspace: Workspace, named: str | None, what: str, texts: str | None, share: float) -> list[Any]:
+    def refresh(
+        workspace: Workspace, named: str | None, what: str, texts: str | None, share: float, *pairs: str | None
+    ) -> list[Any]:
+        one, other, old, new = pairs
         params = editing.read(workspace)
         name = named if named in params.models else next(iter(params.models))
+        said = "" if named in (name, None) else markup.message(f"{named} is no longer in the project", "note")
         results = deciding.read(workspace, name)
         built = [variant for variant, row in (results.validations if results else {}).items()
                  if row["verdict"] != "skipped"]  # fmt: skip
@@ -62,57 +66,45 @@ def build(context: Context) -> Refreshing:
         chosen = texts if texts in groups else next(iter(groups), None)
         known = version_history.versions(workspace)
         return [
-            gr.Dropdown(choices=list(params.models), value=name),
+            said,
+            dropdown(list(params.models), named, name),
             results_html(results, chosen),
-            gr.Dropdown(choices=groups, value=chosen),
-            gr.Dropdown(choices=built, value=built[0] if built else None),
-            gr.Dropdown(choices=built, value=built[-1] if built else None),
-            gr.Dropdown(choices=known, value=known[min(1, len(known) - 1)][1] if known else None),
-            gr.Dropdown(choices=known, value=known[0][1] if known else None),
+            dropdown(groups, texts, chosen),
+            dropdown(built, one, built[0] if built else None),
+            dropdown(built, other, built[-1] if built else None),
+            dropdown(known, old, known[min(1, len(known) - 1)][1] if known else None),
+            dropdown(known, new, known[0][1] if known else None),
             advice_html(results, name, what, share, chosen),
         ]
 
-    def on_load(named: str | None, what: str, texts: str | None, share: float, request: gr.Request) -> Any:
-        return shown_or_empty(
-            context, request, lambda workspace: refresh(workspace, named, what, texts, share),
-            [gr.skip()] * len(refreshed),
+    def on_show(
+        named: str | None, what: str, texts: str | None, share: float, one: str | None, other: str | None,
+        old: str | None, new: str | None, request: gr.Request,
+    ) -> Any:  # fmt: skip
+        return answered(
+            context, request, len(refreshed) - 1,
+            lambda workspace: refresh(workspace, named, what, texts, share, one, other, old, new),
         )  # fmt: skip
-
-    def on_show(named: str, what: str, texts: str, share: float, request: gr.Request) -> Any:
-        def action(workspace: Workspace) -> Any:
-            editing.require_model(workspace, named)
-            return ("", *refresh(workspace, named, what, texts, share))
-
-        return answered(context, request, len(refreshed), action)
-
-    def on_advise(named: str, what: str, texts: str, share: float, request: gr.Request) -> Any:
-        def action(workspace: Workspace) -> Any:
-            results = deciding.read(workspace, editing.require_model(workspace, named))
-            return "", results_html(results, texts), advice_html(results, named, what, share, texts)
-
-        return answered(context, request, 2, action)
 
     def on_compare(named: str, one: str, other: str, lines: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
-            return "", sentences_html(sentences.compare(workspace, named, one, other, lines))
+            return "", sentences_html(named, sentences.compare(workspace, named, one, other, lines))
 
         return answered(context, request, 1, action)
 
     def on_versions(named: str, old: str, new: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             rows = deciding.compare_versions(workspace, named, old, new)
-            return "", differences_html(rows)
+            return "", differences_html(named, rows)
 
         return answered(context, request, 1, action)
 
-    show.click(on_show, [model, *asked], [message, *refreshed], **SLOW)
-    model.input(on_show, [model, *asked], [message, *refreshed], **SLOW)
-    for control in (use, group):
-        control.input(on_advise, [model, *asked], [message, found, advice], **SLOW)
-    budget.release(on_advise, [model, *asked], [message, found, advice], **SLOW)
+    # All of them are one event of Gradio's, so that the answer to the latest is the last.
+    triggers = [opened.select, show.click, model.input, use.input, group.input, budget.release]
+    gr.on(triggers, on_show, asked, refreshed, **SLOW, **LATEST)
     compare.click(on_compare, [model, left, right, text], [message, compared], **WITH_MODELS)
     versions.click(on_versions, [model, before, after], [message, differences], **WITH_MODELS)
-    return on_load, [model, *asked], refreshed
+    return on_show, asked, refreshed
 
 
 def results_html(results: Results | None, group: str | None) -> str:
@@ -178,14 +170,17 @@ def advice_html(results: Results | None, model: str, what: str, share: Any, grou
     if what not in USES:
         raise FoundryError(f"{what!r} is no use; there are {', '.join(USES)}")
     number = float(share) if isinstance(share, int | float) else 0.004
-    lines = deciding.recommend(results, model, USES[what], number, group)
+    try:
+        lines = deciding.recommend(results, model, USES[what], number, group)
+    except FoundryError as error:  # it is said where the advice for another choice stands
+        return markup.empty("Nothing to recommend", str(error))
     sentences_, _, code = "\n".join(lines).partition("\n\n")
     text = "".join(f"<p>{markup.escaped(line)}</p>" for line in sentences_.splitlines())
     return f'<div class="advice">{text}{markup.code(code) if code else ""}</div>'
 
 
-def sentences_html(compared: Comparison) -> str:
-    """Nearest neighbours, similarity and time of two variants, side by side."""
+def sentences_html(model: str, compared: Comparison) -> str:
+    """Nearest neighbours, similarity and time of two variants of a model, side by side."""
     one, other = compared["sides"]
     rows = []
     for index, sentence in enumerate(compared["sentences"]):
@@ -202,7 +197,7 @@ def sentences_html(compared: Comparison) -> str:
             for side in (one, other)
         ]
     )
-    return markup.table("Nearest neighbours", header, rows) + times
+    return markup.table(f"Nearest neighbours, by variants of {model}", header, rows) + times
 
 
 def neighbours_html(texts: list[str], side: sentences.Side, index: int) -> str:
@@ -213,11 +208,11 @@ def neighbours_html(texts: list[str], side: sentences.Side, index: int) -> str:
     )
 
 
-def differences_html(rows: list[dict[str, str]]) -> str:
-    """What differs between two versions."""
+def differences_html(model: str, rows: list[dict[str, str]]) -> str:
+    """What differs between two versions of a model."""
     changed = [row for row in rows if row["verdict"] != "same"]
-    said = f"<p>{len(rows) - len(changed)} of {len(rows)} are the same.</p>"
+    said = f"<p>{markup.escaped(model)}: {len(rows) - len(changed)} of {len(rows)} are the same.</p>"
     if not changed:
         return said
     cells = [[markup.escaped(row[key]) for key in ("variant", "what", "before", "after", "verdict")] for row in changed]
-    return markup.table("Differences", ["variant", "what", "before", "after", ""], cells) + said
+    return markup.table(f"Differences of {model}", ["variant", "what", "before", "after", ""], cells) + said

@@ -57,8 +57,6 @@ def build(workspace_of: Callable[[gr.Request], Workspace], shared: bool, login: 
         with gr.Tabs(elem_id="tabs"):
             for name, build_tab in TABS.items():
                 with gr.Tab(name, id=name.lower()) as tab:
-                    function, inputs, refreshed = build_tab(context)
+                    function, inputs, refreshed = build_tab(context, tab)
                 blocks.load(function, inputs, refreshed, **QUICK)
-                if name != "Choose":  # what was built since the page was opened is there when its tab is
-                    tab.select(function, inputs, refreshed, **QUICK)
     return blocks

@@ -7,12 +7,13 @@ from rich import filesize
 
 from foundry.params.schema import Params
 from foundry.ui import card_view, editing, jobs, limits, markup, progress, publishing
-from foundry.ui.context import QUICK, Context, Refreshing, answered, shown_or_empty
+from foundry.ui.context import LATEST, QUICK, Context, Refreshing, answered, dropdown, shown_or_empty
+from foundry.ui.jobs import Job
 from foundry.ui.publishing import Receipt
 from foundry.ui.workspaces import Workspace
 
 
-def build(context: Context) -> Refreshing:
+def build(context: Context, opened: gr.Tab) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
     message = gr.HTML(elem_id="publish-message")
     with gr.Row():
@@ -31,27 +32,27 @@ def build(context: Context) -> Refreshing:
     state = gr.HTML(elem_id="publish-state")
     with gr.Accordion("The model card", open=False):
         card = gr.Markdown(elem_id="card", sanitize_html=True)
+    runs = gr.Checkbox(visible=False, value=False)  # what the page knows of a run
     timer = gr.Timer(limits.PUBLISH_LOOK_SECONDS)
-    refreshed = [state, card]
+    refreshed = [runs, state, card]
+    shown = [message, model, repo, *refreshed]
 
-    def refresh(workspace: Workspace, named: str | None) -> list[Any]:
-        params = editing.read(workspace)
-        name = named if named in params.models else next(iter(params.models))
-        return [state_html(workspace, name), card_text(workspace, name)]
+    def refresh(workspace: Workspace, name: str) -> list[Any]:
+        job = jobs.latest(workspace)
+        return [job is not None and job.running, state_html(workspace, name), card_text(workspace, name)]
 
-    def on_load(named: str | None, request: gr.Request) -> Any:
+    def on_load(named: str | None, ran: bool, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             params = editing.read(workspace)
-            first = named if named in params.models else next(iter(params.models))
-            dropdown = gr.Dropdown(choices=list(params.models), value=first)
-            return [dropdown, repository(workspace, params, first), *refresh(workspace, first)]
+            is_there = named in params.models
+            name = str(named) if is_there else next(iter(params.models))
+            values = refresh(workspace, name)
+            # What was said of a run goes when it has ended; the repository that somebody typed stays with its model.
+            said = "" if ran and not values[0] else gr.skip()
+            where = gr.skip() if is_there else repository(workspace, params, name)
+            return [said, dropdown(list(params.models), named, name), where, *values]
 
-        return shown_or_empty(context, request, action, [gr.skip()] * (2 + len(refreshed)))
-
-    def on_look(named: str, request: gr.Request) -> Any:
-        return shown_or_empty(
-            context, request, lambda workspace: refresh(workspace, named), [gr.skip()] * len(refreshed)
-        )
+        return shown_or_empty(context, request, action, [gr.skip()] * len(shown))
 
     def on_model(named: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -83,12 +84,13 @@ def build(context: Context) -> Refreshing:
 
         return answered(context, request, len(refreshed), action)
 
-    timer.tick(on_look, [model], refreshed, **QUICK)
-    model.input(on_model, [model], [message, repo, *refreshed], **QUICK)
+    timer.tick(on_load, [model, runs], shown, **QUICK)
+    opened.select(on_load, [model, runs], shown, **QUICK)
+    model.input(on_model, [model], [message, repo, *refreshed], **QUICK, **LATEST)
     folder.click(on_folder, [model], [message, *refreshed], **QUICK)
     preview.click(on_preview, [model, repo, private], [message, *refreshed], **QUICK)
     send.click(on_send, [model, repo, private], [message, *refreshed], **QUICK)
-    return on_load, [model], [model, repo, *refreshed]
+    return on_load, [model, runs], shown
 
 
 def repository(workspace: Workspace, params: Params, model: str) -> str:
@@ -102,7 +104,9 @@ def state_html(workspace: Workspace, model: str) -> str:
     parts = []
     if job is not None and job.running:
         parts.append(markup.message(f"{job.record['what']}: it runs", "note"))
-    elif job is not None and "publish" in " ".join(job.record["command"]) and job.record["exit_code"]:
+    elif job is not None and is_publishing(job, model) and job.record["stopped"]:
+        parts.append(markup.message(f"{job.record['what']}: it was stopped", "note"))
+    elif job is not None and is_publishing(job, model) and job.record["exit_code"]:
         lines = [line for line in jobs.read_log(job, f"publish@{model}").splitlines() if line.strip()]
         errors = [number for number, line in enumerate(lines) if line.startswith("error:")]
         why = "\n".join(lines[errors[-1] :][: limits.ERROR_LINES_SHOWN]) if errors else "its log is in the tab “Watch”"
@@ -115,6 +119,12 @@ def state_html(workspace: Workspace, model: str) -> str:
         what = "Build the project in the tab “Watch”: what passed is published to a folder, and from there to the Hub."
         return "".join(parts) + markup.empty("Nothing is published yet", what)
     return "".join(parts) + receipt_html(workspace, model, receipt)
+
+
+def is_publishing(job: Job, model: str) -> bool:
+    """Whether a run is one that publishes this model, and not another one."""
+    command = job.record["command"]
+    return f"publish@{model}" in command or ("foundry.ui.publish_once" in command and model in command)
 
 
 def receipt_html(workspace: Workspace, model: str, receipt: Receipt) -> str:

@@ -27,9 +27,23 @@ watch('value', () => {
   if (stage) stage.focus();
 });
 """
+# The log is drawn anew when it grows, and stays where somebody scrolled to: at its end, if that is there.
+SCROLLING = """
+let heading = null, place = 0, atEnd = false;
+element.addEventListener('scroll', event => {
+  place = event.target.scrollTop;
+  atEnd = event.target.scrollHeight - event.target.clientHeight - place < 4;
+}, true);
+watch('value', () => {
+  const lines = element.querySelector('pre'), title = element.querySelector('h4');
+  if (!lines || !title) return;
+  if (title.textContent.split(':')[0] === heading) lines.scrollTop = atEnd ? lines.scrollHeight : place;
+  else { heading = title.textContent.split(':')[0]; place = 0; atEnd = false; }
+});
+"""
 
 
-def build(context: Context) -> Refreshing:
+def build(context: Context, opened: gr.Tab) -> Refreshing:
     """Make the tab; give what the opening of the page calls."""
     message = gr.HTML(elem_id="watch-message")
     with gr.Row():
@@ -38,19 +52,25 @@ def build(context: Context) -> Refreshing:
     summary = gr.HTML(elem_id="summary")
     picture = gr.HTML(elem_id="dag", js_on_load=CLICKS)
     chosen = gr.Textbox(visible=False, value="")
-    log = gr.HTML(elem_id="log")
+    runs = gr.Checkbox(visible=False, value=False)  # what the page knows of a run
+    log = gr.HTML(elem_id="log", js_on_load=SCROLLING)
     timer = gr.Timer(limits.WATCH_RUNNING_SECONDS)
-    refreshed = [summary, picture, log, timer]
+    refreshed = [runs, summary, picture, log, timer]
 
-    def on_look(stage: str, request: gr.Request) -> Any:
+    def on_look(stage: str, ran: bool, request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            values = refresh(workspace, stage)
+            # What was said of a run goes when it has ended: the summary says how.
+            return ["" if ran and not values[0] else gr.skip(), *values]
+
         def nothing(why: str) -> Any:
-            return [markup.empty("Nothing can be shown", why), "", "", gr.skip()]
+            return [gr.skip(), gr.skip(), markup.empty("Nothing can be shown", why), "", "", gr.skip()]
 
-        return shown_or_empty(context, request, lambda workspace: refresh(workspace, stage), nothing)
+        return shown_or_empty(context, request, action, nothing)
 
-    def on_choose(event: gr.EventData, request: gr.Request) -> Any:
+    def on_choose(ran: bool, event: gr.EventData, request: gr.Request) -> Any:
         stage = str(getattr(event, "stage", ""))[:300]
-        return stage, *on_look(stage, request)
+        return stage, *on_look(stage, ran, request)
 
     def on_start(stage: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -71,19 +91,21 @@ def build(context: Context) -> Refreshing:
 
         return answered(context, request, len(refreshed), action)
 
-    timer.tick(on_look, [chosen], refreshed, **QUICK)
-    picture.click(on_choose, None, [chosen, *refreshed], **QUICK)
+    timer.tick(on_look, [chosen, runs], [message, *refreshed], **QUICK)
+    opened.select(on_look, [chosen, runs], [message, *refreshed], **QUICK)
+    # Each click is answered: Gradio's "always_last" would repeat the stage of the first.
+    picture.click(on_choose, [runs], [chosen, message, *refreshed], **QUICK, trigger_mode="multiple")
     start.click(on_start, [chosen], [message, *refreshed], **QUICK)
     stop.click(on_stop, [chosen], [message, *refreshed], **QUICK)
-    return on_look, [chosen], refreshed
+    return on_look, [chosen, runs], [message, *refreshed]
 
 
 def refresh(workspace: Workspace, stage: str) -> list[Any]:
-    """How far it is, the picture, and the log of a stage. It looks, and writes nothing."""
+    """Whether something runs, how far it is, the picture, and the log of a stage. It looks, and writes nothing."""
     now = progress.read(workspace)
     running = now.job is not None and now.job.running
     return [
-        summary_html(now), dag_html(now), log_html(workspace, now, stage),
+        running, summary_html(now), dag_html(now), log_html(workspace, now, stage),
         gr.Timer(limits.WATCH_RUNNING_SECONDS if running else limits.WATCH_IDLE_SECONDS),
     ]  # fmt: skip
 

@@ -215,6 +215,33 @@ def test_a_stop_and_a_restart(project: Path) -> None:
         says(page, "summary", "was stopped")
 
 
+def test_what_is_looked_at_stays_while_something_else_is_answered(browser: Browser, project: Path) -> None:
+    """A log keeps its place while it grows, of two clicks on stages the second counts, and a look is of its source."""
+    folder = workspaces.local(project).state / "jobs/20260101T000000-00000000"
+    record = {"command": ["foundry", "build"], "what": "build", "started": 1.0, "ended": 2.0, "exit_code": 0,
+              "stopped": False}  # fmt: skip
+    files.write_json(folder / jobs.RECORD, record)
+    (folder / jobs.LOG).write_text("a line\n" * 300)
+    page = browser.open()
+    page.locator("#look").click()
+    says(page, "seen", "SentenceTransformer")
+    says(page, "choose-message", "nothing but its settings was read")
+    fill(page, "source", "org/another")
+    page.wait_for_function("!document.querySelector('#seen').innerText.trim()")
+    assert page.locator("#name input, #name textarea").first.input_value() == ""
+    go(page, "Watch")
+    says(page, "log", "Log of the last run")
+    page.locator("#log pre").evaluate("lines => { lines.scrollTop = 500; }")
+    page.wait_for_timeout(300)
+    with (folder / jobs.LOG).open("a") as log:
+        log.write("the last line\n")
+    says(page, "log", "the last line")
+    assert page.locator("#log pre").evaluate("lines => lines.scrollTop") == 500
+    stages = ["download@tiny", "sample@tiny"]
+    page.evaluate("names => names.forEach(name => document.querySelector(`[data-stage='${name}']`).click())", stages)
+    says(page, "log", "Log of sample@tiny")
+
+
 def test_a_stage_that_fails_says_why(project: Path) -> None:
     change(project, lambda raw: raw["models"].update(tiny={"source": {"path": "nowhere"}}))
     with serving(server.make(project)) as address, browsing(address) as browser:
