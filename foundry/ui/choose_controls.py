@@ -63,6 +63,7 @@ class ProjectControls(NamedTuple):
     params: gr.Code
     model: gr.Dropdown
     remove: gr.Button
+    mend: gr.Button
 
 
 def model_controls(shared: bool) -> ModelControls:
@@ -127,10 +128,11 @@ def threshold_controls() -> ThresholdControls:
 
 
 def project_controls() -> ProjectControls:
-    """params.yaml as it is, and the button that takes a model out of it."""
+    """params.yaml as it is, and the buttons that take a model, or what is not known, out of it."""
     with gr.Accordion("params.yaml, and models to remove", open=False):
         params = gr.Code(language="yaml", label="params.yaml", interactive=False, max_lines=24, elem_id="params")
         with gr.Row():
             model = gr.Dropdown(label="A model", filterable=False, elem_id="remove-model")
             remove = gr.Button("Remove it from the project", variant="stop", elem_id="remove")
-    return ProjectControls(params, model, remove)
+        mend = gr.Button("Take out keys that this version does not know", elem_id="mend")
+    return ProjectControls(params, model, remove, mend)

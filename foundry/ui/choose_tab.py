@@ -88,11 +88,18 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
 
     shown = [tab.message, tab.variants.weights, *tab.refreshed, *tab.thresholds.shown]
 
+    def at_first(workspace: Workspace) -> list[Any]:
+        return [estimates.BASE_MB, *refresh(workspace, Kept()), *family_shown(workspace, FAMILY)]
+
     def on_load(request: gr.Request) -> Any:
-        return answered(
-            context, request, len(shown) - 1,
-            lambda workspace: ["", estimates.BASE_MB, *refresh(workspace, Kept()), *family_shown(workspace, FAMILY)],
-        )  # fmt: skip
+        return answered(context, request, len(shown) - 1, lambda workspace: ["", *at_first(workspace)])
+
+    def on_mend(request: gr.Request) -> Any:
+        def action(workspace: Workspace) -> Any:
+            keys = ", ".join(editing.remove_unknown(workspace))
+            return [markup.message(f"{keys}: taken out of params.yaml"), *at_first(workspace)]
+
+        return answered(context, request, len(shown) - 1, action)
 
     def on_open(names: list[str], mb: float | None, named: str | None, request: gr.Request) -> Any:
         unchanged = [gr.skip()] * len(tab.refreshed)
@@ -100,6 +107,7 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
             return unchanged
         return shown_or_empty(context, request, lambda workspace: refresh(workspace, Kept(names, mb, named)), unchanged)
 
+    tab.project.mend.click(on_mend, [], shown, **SLOW)
     opened.select(on_open, tab.kept, tab.refreshed, **QUICK)
     return on_load, [], shown
 

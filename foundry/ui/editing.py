@@ -140,6 +140,33 @@ def remove_model(workspace: Workspace, name: Any) -> None:
         write(workspace, text)
 
 
+def remove_unknown(workspace: Workspace) -> list[str]:
+    """Take the keys out of params.yaml that this version does not know, as after new code on a shared host; the keys.
+
+    Raises:
+        FoundryError: when there are none, or params.yaml would still be wrong.
+    """
+    with jobs.idle(workspace):
+        text = shown(workspace)
+        keys = unknown_keys(yaml_editing.load(text))
+        if not keys:
+            raise FoundryError("params.yaml has no key that is not known")
+        for key in keys:
+            text = without_entry(text, key[:-1], key[-1])
+        write(workspace, text)
+    return [".".join(key) for key in keys]
+
+
+def unknown_keys(raw: Any) -> list[tuple[str, ...]]:
+    """Where settings have a key that the schema does not."""
+    try:
+        Params.model_validate(raw)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        return [tuple(map(str, row["loc"])) for row in details if row["type"] == "extra_forbidden"]
+    return []
+
+
 def without_entry(text: str, keys: Sequence[str], name: str) -> str:
     """The text of a YAML file without an entry of the mapping that is reached by `keys`.
 

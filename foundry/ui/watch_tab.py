@@ -181,9 +181,12 @@ def dag_html(now: Progress) -> str:
 
 def log_html(workspace: Workspace, now: Progress, stage: str) -> str:
     """The log of a stage, or of the whole run where none is chosen."""
-    if now.job is None:
-        return ""
     known = next((row for row in now.rows if row.stage.name == stage), None)
+    if now.job is None:
+        text = (
+            "" if known is None else f"Log of {known.stage.name}: there is none, because nothing was started here yet"
+        )
+        return f"<h4>{markup.escaped(text)}</h4>" if text else ""
     text = jobs.read_log(now.job, known.stage.name if known else None)
     if known is not None:
         took = f", {known.seconds:.0f} s" if known.seconds and known.state != "running" else ""

@@ -163,6 +163,20 @@ def test_the_first_tab_shows_the_project_as_it_is_by_now(page: Page, project: Ca
     assert page.answer("choose", "select", variants=[])["cost"] == KEPT  # the page is being opened
 
 
+def test_what_this_version_does_not_know_is_taken_out(page: Page, workspace: Workspace) -> None:
+    """As a shared host's new code leaves a user's params.yaml: the page says it, and mends it."""
+    known = workspace.params.read_text()
+    assert "has no key" in page.answer("mend", "click")["choose_message"]
+    workspace.params.write_text(f"{known}later:\n  a: 1\n")
+    load = next(call for call in page.blocks.fns.values() if page.ids("choose-message")[0] in
+                [block._id for block in call.outputs] and ("load" in {event for _, event in call.targets}))  # fmt: skip
+    assert "later" in load.fn(None)[0]
+    answer = page.answer("mend", "click")
+    assert "later: taken out" in answer["choose_message"]
+    assert "tiny" in answer["models"]
+    assert workspace.params.read_text() == known
+
+
 def test_another_column_keeps_the_name_of_the_texts(page: Page) -> None:
     [column], [name] = page.ids("column"), page.ids("texts-name")
     [call] = [call for call in page.blocks.fns.values() if (column, "input") in call.targets]
@@ -177,6 +191,12 @@ def test_what_was_said_of_a_run_goes_when_it_has_ended(page: Page, workspace: Wo
     runs = {named(block): True for block in page.blocks.blocks.values() if type(block).__name__ == "Checkbox"}
     assert page.answer(tab, "select", **runs)[f"{tab}_message"] == ""
     assert page.answer(tab, "select")[f"{tab}_message"] == KEPT
+
+
+def test_a_click_on_a_stage_says_that_there_is_no_log_yet(page: Page) -> None:
+    chosen = {name: "download@tiny" for block in page.blocks.blocks.values() if (name := named(block)).isdigit()}
+    assert "nothing was started here yet" in page.answer("watch", "select", **chosen)["log"]
+    assert page.answer("watch", "select")["log"] == ""
 
 
 def test_a_run_that_failed_is_said_of_its_own_model(page: Page, workspace: Workspace) -> None:
