@@ -102,13 +102,17 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
         return answered(context, request, len(shown) - 1, action)
 
     def on_open(names: list[str], mb: float | None, named: str | None, request: gr.Request) -> Any:
-        unchanged = [gr.skip()] * len(tab.refreshed)
-        if mb is None:  # the page is being opened, and this tab with it: `on_load` shows it
-            return unchanged
-        return shown_or_empty(context, request, lambda workspace: refresh(workspace, Kept(names, mb, named)), unchanged)
+        if mb is None:  # the page is being opened, or could show nothing when it was
+            return on_load(request)
+        set_here = [gr.skip()] * len(tab.thresholds.shown)
+        return shown_or_empty(
+            context, request,
+            lambda workspace: [gr.skip(), gr.skip(), *refresh(workspace, Kept(names, mb, named)), *set_here],
+            [gr.skip()] * len(shown),
+        )  # fmt: skip
 
     tab.project.mend.click(on_mend, [], shown, **SLOW)
-    opened.select(on_open, tab.kept, tab.refreshed, **QUICK)
+    opened.select(on_open, tab.kept, shown, **QUICK)
     return on_load, [], shown
 
 
