@@ -273,6 +273,11 @@ def test_a_model_card_never_ends_a_build(fetch: Fetch, card: bytes, licence: str
 # --- What is not possible reads like a reason ------------------------------------------------------------
 
 
+def outputs(name: Any) -> Change:
+    text = {"method": "forward", "method_output_name": name}
+    return in_json("sentence_bert_config.json", modality_config={"text": text}, module_output_name="token_embeddings")
+
+
 def causal_reranker(folder: Path) -> None:
     odd.without_modules(folder)
     odd.change(folder / "config.json", architectures=["Qwen3ForCausalLM"], model_type="qwen3")
@@ -290,6 +295,9 @@ def causal_reranker(folder: Path) -> None:
             {},
             "model of image and text",
         ),
+        (module("3_X", "sentence_transformers.models.WeightedLayerPooling"), {}, "reads all layers; a graph gives"),
+        (outputs("pooler_output"), {}, r"takes pooler_output of its transformer for texts"),
+        (outputs(["hidden_states", -2]), {}, r"takes \['hidden_states', -2\] of its transformer"),
         (in_json("config.json", model_type="unheard_of"), {}, "'unheard_of', which this version of transformers"),
     ],
 )
