@@ -16,13 +16,15 @@ from foundry.variants.variant_folder import TORCH_SETTINGS
 CONFIG_ARGUMENTS = ("config_args", "config_kwargs")  # by their older and their newer name
 MODEL_ARGUMENTS = ("model_args", "model_kwargs")
 DTYPES = ("dtype", "torch_dtype")
-HALF = ("float16", "bfloat16")
+COMPUTED = "float32"
 
 
 def write(folder: Path, loaded: Loaded, model: str) -> None:
     """Write into config.json what Sentence Transformers' settings change in it, and that it is computed in fp32 where
-    the checkpoint is of half that precision: no graph is computed in bf16 on every processor, and a reference in half
-    precision has errors of its own. Files of other checkpoints keep their bytes."""
+    the checkpoint is in another precision, mostly half of that: no graph is computed in bf16 on every processor, and a
+    reference in half precision has errors of its own. Files of other checkpoints keep their bytes."""
+    if loaded.model.transformers_model is None:  # a first module of the checkpoint's own
+        return
     transformer = folder / checkpoint_folder.transformer_path(folder)
     settings = checkpoint_folder.module_settings(folder)
     arguments = [key for name in CONFIG_ARGUMENTS for key in settings.get(name) or {}]
@@ -33,13 +35,13 @@ def write(folder: Path, loaded: Loaded, model: str) -> None:
         say(f"{model}: wrote {', '.join(named)} of its settings into config.json")
     dropped = dict.fromkeys(CONFIG_ARGUMENTS, named)
     precision = str(loaded.model.transformers_model.dtype).removeprefix("torch.")
-    if precision in HALF:
+    if precision != COMPUTED:
         config = files.read_json(transformer / "config.json")
         config = {key: value for key, value in config.items() if key not in DTYPES}
-        files.write_json(transformer / "config.json", {**config, "dtype": "float32"})
+        files.write_json(transformer / "config.json", {**config, "dtype": COMPUTED})
         loaded.model.float()
         dropped |= {name: (*dropped.get(name, ()), *DTYPES) for name in (*MODEL_ARGUMENTS, *CONFIG_ARGUMENTS)}
-        say(f"{model}: is in {precision}, and computed in float32 here; its weights stay as they are")
+        say(f"{model}: is in {precision}, and computed in {COMPUTED} here; its weights stay as they are")
     path = checkpoint_folder.module_settings_path(transformer)
     if path is not None and (kept := without(settings, dropped)) != settings:
         files.write_json(path, kept)

@@ -85,6 +85,7 @@ def test_modules(fetch: Fetch, change: Change, message: str) -> None:
         (in_json("config_sentence_transformers.json", prompts={"q": 5}), "a mapping of names to texts is expected"),
         (in_json("config_sentence_transformers.json", prompts={"q": "\ud800"}), "a mapping of names to texts"),
         (in_json("config_sentence_transformers.json", model_type=[]), "a text is expected"),
+        (content("config_sentence_transformers.json", '{"model_type": null}'), "model_type: 'None'"),
         (in_json("config_sentence_transformers.json", truncate_dim="8"), r"truncate_dim: '8' \(str\); a number"),
         (in_json("config_sentence_transformers.json", similarity_fn_name="jaccard"), "one of cosine, dot"),
         (in_json("config.json", vocab_size=10**12), r"word_embeddings\.weight they hold \(\d+, 32\), and"),
@@ -168,7 +169,7 @@ def pickled_dense(folder: Path) -> None:
         (dense("torch.nn.Module.apply"), "no activation of torch.nn"),
         (dense(width=16), "does not embed a text: .*shapes cannot be multiplied"),
         (dense(value=float("nan")), r"1 of the weights hold NaN or infinite numbers: 9\.linear\.weight"),
-        (pickled_dense, "no weights|does not load"),
+        (pickled_dense, "no weights|holds more than tensors"),
     ],
 )
 def test_dense(fetch: Fetch, change: Change, message: str) -> None:

@@ -43,7 +43,7 @@ def content(name: str, value: bytes) -> Change:
         (odd.class_elsewhere, r"org/code--modeling_own\.OwnModel: code of another repository, org/code.*code_revision"),
         (odd.tokenizer_of_its_own, r"tokenizer_config\.json: tokenization_own\.Own of tiny needs.*trust_remote_code"),
         (odd.router_with_pickle, r"sklearn\.utils\.parallel\.joblib is of the package sklearn"),
-        (odd.pickled_weights, r"does not load.*pytorch_model\.bin|does not load.*[Ww]eights"),
+        (odd.pickled_weights, r"does not load.*holds more than tensors"),
         (odd.colbert_modules, r"pylate\.models\.Dense\.Dense is of the package pylate \(PyLate's, of which"),
         (module("3_X", "os.path"), "os.path is of the package os"),
         (module("3_X", "sentence_transformers.util.misc.importlib"), "is no module of Sentence Transformers"),
@@ -166,6 +166,10 @@ def test_a_missing_padding_token_is_an_error(fetch: Fetch) -> None:
         odd.change(folder / "special_tokens_map.json", pad_token=None)
 
     refused(fetch, change, "no padding token.*Set pad_token in tokenizer_config.json")
+
+
+def test_a_tokenizer_without_a_mask_is_an_error(fetch: Fetch) -> None:
+    refused(fetch, in_json("tokenizer_config.json", model_input_names=["input_ids"]), "gives no attention_mask")
 
 
 def test_the_length_is_what_sentence_transformers_finds(fetch: Fetch) -> None:

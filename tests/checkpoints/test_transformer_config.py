@@ -24,8 +24,8 @@ def by_sentence_transformers(folder: Path) -> np.ndarray:
     return SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
 
 
-def in_half(precision: str, key: str = "dtype") -> Change:
-    """The weights in half precision, as the settings say."""
+def in_precision(precision: str, key: str = "dtype") -> Change:
+    """The weights in another precision, as the settings say."""
 
     def change(folder: Path) -> None:
         import torch
@@ -61,14 +61,15 @@ def test_a_graph_is_of_the_model_that_the_settings_describe(
 @pytest.mark.parametrize(
     "change",
     [
-        in_half("bfloat16"),
-        in_half("bfloat16", key="torch_dtype"),
-        in_half("float16"),
+        in_precision("bfloat16"),
+        in_precision("bfloat16", key="torch_dtype"),
+        in_precision("float16"),
+        in_precision("float64"),
         in_settings(model_args={"torch_dtype": "bfloat16"}),
         in_settings(model_kwargs={"dtype": "float16", "attn_implementation": "sdpa"}),
     ],
 )
-def test_half_precision_is_computed_in_fp32(
+def test_other_precisions_are_computed_in_fp32(
     fetch: Fetch, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Change
 ) -> None:
     out = fetch(change)
