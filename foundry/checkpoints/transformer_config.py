@@ -9,6 +9,7 @@ from typing import Any
 
 from foundry.base import files
 from foundry.base.progress import say
+from foundry.checkpoints.failures import failures
 from foundry.checkpoints.loading import Loaded
 from foundry.variants import checkpoint_folder
 from foundry.variants.variant_folder import TORCH_SETTINGS
@@ -22,7 +23,11 @@ COMPUTED = "float32"
 def write(folder: Path, loaded: Loaded, model: str) -> None:
     """Write into config.json what Sentence Transformers' settings change in it, and that it is computed in fp32 where
     the checkpoint is in another precision, mostly half of that: no graph is computed in bf16 on every processor, and a
-    reference in half precision has errors of its own. Files of other checkpoints keep their bytes."""
+    reference in half precision has errors of its own. Files of other checkpoints keep their bytes.
+
+    Raises:
+        FoundryError: when the settings and config.json do not go together.
+    """
     if loaded.model.transformers_model is None:  # a first module of the checkpoint's own
         return
     transformer = folder / checkpoint_folder.transformer_path(folder)
@@ -30,8 +35,9 @@ def write(folder: Path, loaded: Loaded, model: str) -> None:
     arguments = [key for name in CONFIG_ARGUMENTS for key in settings.get(name) or {}]
     named = tuple(key for key in arguments if key not in (*TORCH_SETTINGS, "trust_remote_code"))
     if named:
-        # What a configuration makes of an argument is known to its class alone.
-        loaded.model.transformers_model.config.save_pretrained(str(transformer))
+        with failures(f"{', '.join(named)} of its settings cannot stand in config.json", folder):
+            # What a configuration makes of an argument is known to its class alone.
+            loaded.model.transformers_model.config.save_pretrained(str(transformer))
         say(f"{model}: wrote {', '.join(named)} of its settings into config.json")
     dropped = dict.fromkeys(CONFIG_ARGUMENTS, named)
     precision = str(loaded.model.transformers_model.dtype).removeprefix("torch.")

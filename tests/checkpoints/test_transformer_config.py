@@ -11,7 +11,7 @@ from foundry.export import exporting
 from foundry.export.settings import OnnxExport
 from foundry.loading import loader
 from tests.support import odd_checkpoints as odd
-from tests.support.downloads import Change, Fetch
+from tests.support.downloads import Change, Fetch, refused
 
 TEXTS = ["one two three", "", "a longer text, with a comma"]
 SETTINGS = "sentence_bert_config.json"
@@ -80,6 +80,14 @@ def test_other_precisions_are_computed_in_fp32(
     assert rows == pytest.approx(by_sentence_transformers(tmp_path / "odd"), abs=0.02)
     exporting.build("onnx", out, OnnxExport(), tmp_path / "onnx")
     assert loader.load(tmp_path / "onnx", "onnx").encode(TEXTS) == pytest.approx(rows, abs=1e-5)
+
+
+def test_settings_that_do_not_go_with_config_are_refused(fetch: Fetch) -> None:
+    def change(folder: Path) -> None:
+        odd.change(folder / "config.json", layer_types=["full_attention", "full_attention"])
+        odd.change(folder / SETTINGS, config_args={"num_hidden_layers": 1})
+
+    refused(fetch, change, r"num_hidden_layers of its settings cannot stand in config\.json.*layer_types")
 
 
 def test_other_files_keep_their_bytes(fetch: Fetch, checkpoint: Path, tmp_path: Path) -> None:
