@@ -1,5 +1,6 @@
 """Whatever a library raises on a checkpoint's files, as the one line that says so."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from foundry.base.errors import FoundryError
 
 LONGEST = 400  # characters of a library's message
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+PICKLED = re.compile("weights_only=True|Weights only load failed")
 
 
 @contextmanager
@@ -40,7 +43,13 @@ def without_folder(message: str, folder: Path, name: str = "the checkpoint") -> 
 
 
 def first_lines(message: str) -> str:
-    """An error's first lines as one, as far as they go in a line that is read."""
+    """An error's first lines as one without terminal colours, as far as they go in a line that is read."""
+    if PICKLED.search(message):  # torch's own message explains how to run what is in the file
+        return (
+            "a file of weights (.bin) holds more than tensors, such as a whole pickled model, and is not unpickled; "
+            "save the model's weights as safetensors"
+        )
+    message = COLOURS.sub("", message)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = " ".join(lines[:3])
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

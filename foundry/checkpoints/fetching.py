@@ -29,6 +29,7 @@ from foundry.checkpoints import (
     router_sides,
     structure,
     tokenizer,
+    transformer_config,
     unsupported,
     weights,
 )
@@ -162,6 +163,8 @@ def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) 
     if is_converted:
         save_converted(folder, loaded)
         check_loadable(folder)
+    weights.write_safetensors(folder, model)
+    transformer_config.write(folder, loaded, model)
     tokenizer.write_length(folder, loaded, model)
     pair_templates.write(folder, loaded, model)
     return loaded
@@ -266,6 +269,8 @@ def fetch(model: str, settings: Download, out: Path, out_of_other_side: Path | N
             adapter = adapters.set_aside(partial, adapters.transformer_path(partial), scratch / "adapter", model)
             if (clip_path := clip.path_in(partial)) is not None and settings.kind in (None, "SentenceTransformer"):
                 origin["left_out"] = clip.keep_text_tower(partial, clip_path, model)
+            if not (partial / "modules.json").is_file():  # without it, Sentence Transformers reads no prompts either
+                files.remove(partial / "config_sentence_transformers.json")
             unsupported.check(partial, settings.kind)
             if other := check_code(partial, model, fetched.code, settings):
                 origin["code"] = other

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,7 +109,11 @@ def _recorded() -> Iterator[list[Weights]]:
 
     def from_pretrained(cls: Any, *arguments: Any, **options: Any) -> Any:
         is_asked = options.pop("output_loading_info", False)
-        model, info = original.__func__(cls, *arguments, output_loading_info=True, **options)
+        try:
+            model, info = original.__func__(cls, *arguments, output_loading_info=True, **options)
+        except RuntimeError as error:
+            _raise_other_shapes(error)
+            raise
         records.append(Weights(model, sorted(info["missing_keys"]), sorted(info["unexpected_keys"])))
         return (model, info) if is_asked else model
 
@@ -117,3 +122,20 @@ def _recorded() -> Iterator[list[Weights]]:
         yield records
     finally:
         PreTrainedModel.from_pretrained = original
+
+
+def _raise_other_shapes(error: RuntimeError) -> None:
+    """Name the weights whose shapes are not those of config.json: transformers' error refers to a table in its log.
+
+    Raises:
+        FoundryError: with both shapes of the first one, where the error has them.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        shapes = getattr(frame.f_locals.get("loading_info"), "mismatched_keys", None)
+        if shapes:
+            name, held, expected = min(shapes)
+            more = f", and so for {len(shapes) - 1} more" if len(shapes) > 1 else ""
+            raise FoundryError(
+                f"config.json describes another model than its files hold: of {name} they hold {tuple(held)}, and "
+                f"{tuple(expected)} is expected{more}"
+            ) from error

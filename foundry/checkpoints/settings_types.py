@@ -36,6 +36,13 @@ PROMPTS: Check = (
     ),
 )
 
+# Sentence Transformers 5 stops at another one, and 6 takes cosine in its place.
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan", "maxsim", "meanmaxsim")
+SIMILARITY: Check = (
+    f"one of {', '.join(SIMILARITIES)}",
+    lambda value: isinstance(value, str) and value.lower() in SIMILARITIES,  # PyLate writes MaxSim
+)
+
 ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
 TYPES: dict[str, dict[str, Check]] = {
     "sentence_*_config.json": {
@@ -44,12 +51,19 @@ TYPES: dict[str, dict[str, Check]] = {
         "transformer_task": TEXT,
         **dict.fromkeys(ARGUMENTS, MAPPING),
     },
-    "config_sentence_transformers.json": {"model_type": TEXT, "prompts": PROMPTS, "default_prompt_name": TEXT},
+    "config_sentence_transformers.json": {
+        "model_type": TEXT,
+        "prompts": PROMPTS,
+        "default_prompt_name": TEXT,
+        "similarity_fn_name": SIMILARITY,
+        "truncate_dim": COUNT,
+    },
     "config.json": {
         "model_type": TEXT,
         "num_hidden_layers": COUNT,
         "architectures": TEXTS,
         "max_position_embeddings": NUMBER,
+        "sentence_transformers": MAPPING,
     },
     "tokenizer_config.json": {"model_max_length": NUMBER, "max_len": NUMBER},
 }
@@ -66,7 +80,9 @@ def check(name: Path, settings: dict[str, Any]) -> None:
             continue
         for key, (expected, is_expected) in keys.items():
             value = settings.get(key)
-            if value is not None and not is_expected(value):
+            # Sentence Transformers takes a model_type that is null for another kind, and leaves modules out.
+            is_set = value is not None or (key == "model_type" and key in settings)
+            if is_set and not is_expected(value):
                 raise FoundryError(
                     f"{name} has {key}: {str(value)[:60]!r} ({type(value).__name__}); {expected} is expected"
                 )

@@ -191,4 +191,7 @@ def check_module_folders(folder: Path) -> None:
     for row in module_rows(folder):
         # Normalize and Dropout may have none: git keeps no empty folder.
         if row["path"] and not row["type"].endswith(("Normalize", "Dropout")) and not (folder / row["path"]).is_dir():
-            raise FoundryError(f"module {row['path']} ({row['type']}) is in modules.json, but its folder is not there")
+            raise FoundryError(
+                f"module {row['path']} ({row['type']}) is in modules.json, but its folder is not there, or holds "
+                "none of a module's files"
+            )

@@ -36,6 +36,11 @@ def check(loaded: Loaded) -> None:
             "the tokenizer has no padding token, so that no two texts go into one batch. Set pad_token in "
             "tokenizer_config.json, to the end-of-sequence token where the model was trained so"
         )
+    if "attention_mask" not in tokenizer.model_input_names:
+        raise FoundryError(
+            "the tokenizer gives no attention_mask (model_input_names in tokenizer_config.json), so that a text's "
+            "padding counts as its tokens do, and its embedding changes with its batch. Add it"
+        )
     length, special = sides.max_seq_length(loaded.model), tokenizer.num_special_tokens_to_add()
     if length is not None and length <= special:
         raise FoundryError(

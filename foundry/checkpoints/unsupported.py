@@ -19,6 +19,8 @@ CAUSAL = (
     "a causal language model. One can be built as a reranker alone: a CrossEncoder of a Transformer for "
     "text-generation and a LogitScore, as Sentence Transformers saves it, that scores a pair by the next token"
 )
+# What is exported of a transformer, by the names that transformers gives to its outputs.
+OUTPUTS = ("last_hidden_state", "logits")
 OTHER_SENSES = {"image", "audio", "video"}
 
 
@@ -41,6 +43,7 @@ def check(folder: Path, kind: str | None) -> None:
             f"{folder} is a model of {' and '.join([*senses, 'text'])} ({', '.join(sorted(modalities))}); only models "
             "of text alone can be exported"
         )
+    _check_output(folder, settings)
     architectures = [str(name) for name in config.get("architectures") or []]
     has_score = any(name.endswith("LogitScore") for name in structure.module_types(folder).values())
     if has_score or settings.get("transformer_task") == "text-generation":
@@ -58,6 +61,20 @@ def _check_first(folder: Path, row: dict[str, Any]) -> None:
     name = row["type"].rpartition(".")[2]
     if name in FIRST_MODULES:
         raise FoundryError(f"{folder} has {name} as its first module. {FIRST_MODULES[name]}")
+
+
+def _check_output(folder: Path, settings: dict[str, Any]) -> None:
+    """Check that what follows the transformer reads what a graph gives: its last layer, or its head."""
+    names = structure.module_types(folder).values()
+    if weighted := next((name for name in names if name.endswith("WeightedLayerPooling")), None):
+        raise FoundryError(f"{folder} has a {weighted}, which reads all layers; a graph gives the last one alone")
+    text = (settings.get("modality_config") or {}).get("text")
+    output = text.get("method_output_name") if isinstance(text, dict) else None
+    if output is not None and output not in (*OUTPUTS, *([name] for name in OUTPUTS)):
+        raise FoundryError(
+            f"{folder} takes {output} of its transformer for texts (modality_config); what a graph gives is "
+            f"{' or '.join(OUTPUTS)}"
+        )
 
 
 def _check_causal(folder: Path, rows: list[dict[str, Any]], settings: dict[str, Any], kind: str | None) -> None:

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundry_runtime.router import ROUTERS
+
+from foundry.base import files
 from foundry.base.errors import FoundryError
+from foundry.base.progress import say
 from foundry.checkpoints import loading, structure
 from foundry.checkpoints.loading import Loaded, Weights
 from foundry.variants import checkpoint_folder, sides
@@ -78,6 +82,30 @@ def unused(loaded: Loaded) -> list[str]:
         shapes = {re.sub(r"\d+", "#", name) for name, _ in weights.model.named_parameters()}
         names += [name for name in weights.unexpected if re.sub(r"\d+", "#", name) in shapes]
     return names
+
+
+def write_safetensors(folder: Path, model: str) -> None:
+    """Write the weights of modules behind the transformer as safetensors where they are in torch's own format, which
+    nothing without torch reads: then a graph goes to the embedding, and foundry_runtime loads the model."""
+    import torch
+    from safetensors.torch import save_file
+
+    transformer = folder / structure.transformer_path(folder)
+    for key, name in structure.module_types(folder).items():
+        path = folder / key.partition(":")[2]
+        source, target = path / "pytorch_model.bin", path / "model.safetensors"
+        # A module in the transformer's own folder has no weights there.
+        is_behind = (
+            path != transformer
+            and name.startswith("sentence_transformers.")
+            and not name.endswith(("Transformer", *ROUTERS))
+        )
+        if not is_behind or not source.is_file() or target.exists():
+            continue
+        tensors = torch.load(source, map_location="cpu", weights_only=True)
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, target)
+        files.remove(source)
+        say(f"{model}: wrote the weights of {path.name} as safetensors")
 
 
 def _check_modules(folder: Path, loaded: Loaded) -> None:

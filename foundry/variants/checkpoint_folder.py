@@ -152,7 +152,7 @@ def _listed(folder: Path) -> list[dict[str, Any]]:
         raise FoundryError(
             f"{folder} is no Sentence Transformers model: it has no modules.json. "
             "Save the model with SentenceTransformer(...).save_pretrained(folder), or that of SparseEncoder or "
-            "CrossEncoder, and name that folder"
+            "CrossEncoder, and name that folder; or set `kind` in the model's row, and it is saved so"
         )
     try:
         rows: list[dict[str, Any]] = files.read_json(listing)

@@ -54,8 +54,12 @@ class GraphModule(torch.nn.Module):
         token_type_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         **_: Any,
-    ) -> ModelOutput:
-        """The outputs by name, in float32, for inputs (texts, tokens): those of the transformer alone."""
+    ) -> Any:
+        """The outputs by name, in float32, for inputs (texts, tokens): those of the transformer alone.
+
+        A ModelOutput, which the annotation does not say: Sentence Transformers asks it for its fields where nothing
+        else names the output that a model has, as for a classifier without modules.json, and this class has none.
+        """
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)  # a tokenizer that gives none means the first segment
         given = {

@@ -85,6 +85,10 @@ def test_modules(fetch: Fetch, change: Change, message: str) -> None:
         (in_json("config_sentence_transformers.json", prompts={"q": 5}), "a mapping of names to texts is expected"),
         (in_json("config_sentence_transformers.json", prompts={"q": "\ud800"}), "a mapping of names to texts"),
         (in_json("config_sentence_transformers.json", model_type=[]), "a text is expected"),
+        (content("config_sentence_transformers.json", '{"model_type": null}'), "model_type: 'None'"),
+        (in_json("config_sentence_transformers.json", truncate_dim="8"), r"truncate_dim: '8' \(str\); a number"),
+        (in_json("config_sentence_transformers.json", similarity_fn_name="jaccard"), "one of cosine, dot"),
+        (in_json("config.json", vocab_size=10**12), r"word_embeddings\.weight they hold \(\d+, 32\), and"),
         (in_json("config.json", model_type=["bert"]), "a text is expected"),
         (in_json("config.json", architectures="BertModel"), "a list of texts is expected"),
         (in_json("config.json", num_attention_heads=0), "ZeroDivisionError"),
@@ -131,6 +135,24 @@ def dense(activation: str = "torch.nn.modules.activation.Tanh", width: int = 32,
     return change
 
 
+def test_weights_behind_the_transformer_are_read_without_torch(fetch: Fetch, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    def change(folder: Path) -> None:
+        dense()(folder)
+        path = folder / "3_Dense/model.safetensors"
+        torch.save(load_file(path), folder / "3_Dense/pytorch_model.bin")
+        path.unlink()
+
+    out = fetch(change)
+    assert not (out / "3_Dense/pytorch_model.bin").exists()
+    held = torch.load(tmp_path / "odd/3_Dense/pytorch_model.bin", weights_only=True)
+    written = load_file(out / "3_Dense/model.safetensors")
+    assert set(written) == set(held)
+    assert all(torch.equal(written[name], held[name]) for name in held)
+
+
 def pickled_dense(folder: Path) -> None:
     dense()(folder)
     odd.pickled_weights(folder)
@@ -147,7 +169,7 @@ def pickled_dense(folder: Path) -> None:
         (dense("torch.nn.Module.apply"), "no activation of torch.nn"),
         (dense(width=16), "does not embed a text: .*shapes cannot be multiplied"),
         (dense(value=float("nan")), r"1 of the weights hold NaN or infinite numbers: 9\.linear\.weight"),
-        (pickled_dense, "no weights|does not load"),
+        (pickled_dense, "no weights|holds more than tensors"),
     ],
 )
 def test_dense(fetch: Fetch, change: Change, message: str) -> None:

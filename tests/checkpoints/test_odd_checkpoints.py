@@ -43,7 +43,7 @@ def content(name: str, value: bytes) -> Change:
         (odd.class_elsewhere, r"org/code--modeling_own\.OwnModel: code of another repository, org/code.*code_revision"),
         (odd.tokenizer_of_its_own, r"tokenizer_config\.json: tokenization_own\.Own of tiny needs.*trust_remote_code"),
         (odd.router_with_pickle, r"sklearn\.utils\.parallel\.joblib is of the package sklearn"),
-        (odd.pickled_weights, r"does not load.*pytorch_model\.bin|does not load.*[Ww]eights"),
+        (odd.pickled_weights, r"does not load.*holds more than tensors"),
         (odd.colbert_modules, r"pylate\.models\.Dense\.Dense is of the package pylate \(PyLate's, of which"),
         (module("3_X", "os.path"), "os.path is of the package os"),
         (module("3_X", "sentence_transformers.util.misc.importlib"), "is no module of Sentence Transformers"),
@@ -168,6 +168,10 @@ def test_a_missing_padding_token_is_an_error(fetch: Fetch) -> None:
     refused(fetch, change, "no padding token.*Set pad_token in tokenizer_config.json")
 
 
+def test_a_tokenizer_without_a_mask_is_an_error(fetch: Fetch) -> None:
+    refused(fetch, in_json("tokenizer_config.json", model_input_names=["input_ids"]), "gives no attention_mask")
+
+
 def test_the_length_is_what_sentence_transformers_finds(fetch: Fetch) -> None:
     out = fetch(odd.without_length)
     length = loader.load(out, "torch").max_seq_length
@@ -273,6 +277,11 @@ def test_a_model_card_never_ends_a_build(fetch: Fetch, card: bytes, licence: str
 # --- What is not possible reads like a reason ------------------------------------------------------------
 
 
+def outputs(name: Any) -> Change:
+    text = {"method": "forward", "method_output_name": name}
+    return in_json("sentence_bert_config.json", modality_config={"text": text}, module_output_name="token_embeddings")
+
+
 def causal_reranker(folder: Path) -> None:
     odd.without_modules(folder)
     odd.change(folder / "config.json", architectures=["Qwen3ForCausalLM"], model_type="qwen3")
@@ -290,6 +299,9 @@ def causal_reranker(folder: Path) -> None:
             {},
             "model of image and text",
         ),
+        (module("3_X", "sentence_transformers.models.WeightedLayerPooling"), {}, "reads all layers; a graph gives"),
+        (outputs("pooler_output"), {}, r"takes pooler_output of its transformer for texts"),
+        (outputs(["hidden_states", -2]), {}, r"takes \['hidden_states', -2\] of its transformer"),
         (in_json("config.json", model_type="unheard_of"), {}, "'unheard_of', which this version of transformers"),
     ],
 )
