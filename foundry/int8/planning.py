@@ -7,7 +7,8 @@ DECISIONS.md has the figures.
 Five methods keep an embedding close to the original, each at next to no cost at run time:
 
 - Smoothing: a scale per input channel moves outliers from the activations into the weights (SmoothQuant, Xiao et al.
-  2023, equation 4). How far, is decided for each input by the error of the product on the calibration texts.
+  2023, equation 4). How far, is decided for each input by the error of the product on calibration texts whose ranges
+  are not used for it: with the ranges of the same texts, every channel may go to its edge, and other texts beyond it.
 - Copies of outlier channels: a transformer has one or two channels in the feed-forward layer that are ten times larger
   than all others. Such a channel is copied and its weights are divided among the copies (outlier channel splitting,
   Zhao et al. 2019), so that it no longer determines the scale of all channels.
@@ -31,6 +32,7 @@ from foundry.int8.settings import Calibrate
 ALPHAS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 TOKENS_PER_TEXT = 14
 TOKENS_FOR_SMOOTHING = 768  # on which the smoothing is selected
+HELD_OUT_EVERY = 4  # one of so many texts is for the selection of the smoothing
 LARGEST_UINT8 = 255
 INT16_MAX = 32767
 SAFE_WEIGHT = 64  # 2 * 255 * 64 fits into 16 bits
@@ -79,6 +81,13 @@ class Activations:
         """The largest absolute value of each channel (channels,), above zero."""
         largest = np.maximum(np.abs(self.lowest), np.abs(self.highest))
         return np.maximum(largest, max(float(largest.max()) * SMALLEST_CHANNEL, 1e-12))
+
+    def held_out(self) -> tuple["Activations", "Activations"]:
+        """The sampled tokens of most texts, and those of the others. Of one text alone, both times its tokens."""
+        parts = Activations(), Activations()
+        for number, tokens in enumerate(self._rows):
+            parts[number % HELD_OUT_EVERY == 0].add(tokens, np.arange(len(tokens)))
+        return parts if parts[0]._rows else (parts[1], parts[1])
 
 
 def sample_tokens(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -177,36 +186,42 @@ def copies_of_outliers(difficulty: np.ndarray, extra: int) -> np.ndarray:
 
 def plan_input(activations: Activations, weights: Sequence[np.ndarray], copyable: bool, row: Calibrate) -> InputPlan:
     """How to quantize a tensor that is multiplied by `weights`, each (outputs, channels): the smoothing with the
-    smallest error on the sampled tokens.
+    smallest error on the tokens of texts that are held out from its ranges.
 
     Each token's squared error is divided by the length of its output, so that the few tokens that are a hundred times
     longer than the others do not decide alone.
     """
     weight = np.concatenate(weights)
-    sample = activations.sample
-    tokens = sample[:: max(1, len(sample) // TOKENS_FOR_SMOOTHING)]
+    if row.smooth_quant_alpha is not None:
+        return smoothed(activations, weight, copyable, row, row.smooth_quant_alpha)
+    ranges, held_out = activations.held_out()
+    tokens = held_out.sample[:: max(1, len(held_out.sample) // TOKENS_FOR_SMOOTHING)]
     exact = tokens @ weight.T
     importance = 1 / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
-    largest_weight = np.maximum(np.abs(weight).max(axis=0), 1e-8)
-    copies = copies_of_outliers(activations.largest * largest_weight, row.outlier_copies if copyable else 0)
-    indices = np.repeat(np.arange(len(copies)), copies)
-    in_input, in_weight = activations.largest[indices], (largest_weight / copies)[indices]
 
-    def with_alpha(alpha: float) -> InputPlan:
-        smooth = in_input**alpha / in_weight ** (1 - alpha)
-        smooth = (smooth / np.exp(np.log(smooth).mean())).astype(np.float32)
-        low = float((activations.lowest[indices] / smooth).min())
-        high = float((activations.highest[indices] / smooth).max())
-        return InputPlan(copies, smooth, *scale_and_zero_point(low, high, symmetric=row.preset == "performance"))
-
-    def error(plan: InputPlan) -> float:
+    def error(alpha: float) -> float:
+        plan = smoothed(ranges, weight, copyable, row, alpha)
         integers, scales = quantize_rows(plan.spread(weight) * plan.smooth)
         difference = (plan.dequantize(plan.quantize(tokens)) @ integers.astype(np.float32).T) * scales - exact
         difference -= difference.mean(axis=0)
         return float(((difference**2).sum(axis=1) * importance).sum())
 
-    alphas = ALPHAS if row.smooth_quant_alpha is None else (row.smooth_quant_alpha,)
-    return min((with_alpha(alpha) for alpha in alphas), key=error)
+    return smoothed(activations, weight, copyable, row, min(ALPHAS, key=error))
+
+
+def smoothed(activations: Activations, weight: np.ndarray, copyable: bool, row: Calibrate, alpha: float) -> InputPlan:
+    """How a tensor is quantized that is multiplied by a weight (outputs, channels), by the ranges of its activations.
+
+    `alpha` says how far outliers move into the weight: from 0, not at all, to 1, so that all channels have one range.
+    """
+    largest_weight = np.maximum(np.abs(weight).max(axis=0), 1e-8)
+    copies = copies_of_outliers(activations.largest * largest_weight, row.outlier_copies if copyable else 0)
+    indices = np.repeat(np.arange(len(copies)), copies)
+    smooth = activations.largest[indices] ** alpha / (largest_weight / copies)[indices] ** (1 - alpha)
+    smooth = (smooth / np.exp(np.log(smooth).mean())).astype(np.float32)
+    low = float((activations.lowest[indices] / smooth).min())
+    high = float((activations.highest[indices] / smooth).max())
+    return InputPlan(copies, smooth, *scale_and_zero_point(low, high, symmetric=row.preset == "performance"))
 
 
 def scale_and_zero_point(low: float, high: float, symmetric: bool) -> tuple[float, int]:
