@@ -83,7 +83,7 @@ def test_another_lock_is_said_in_a_line(workspace: Workspace) -> None:
     pytest.importorskip("gradio")
     from foundry.ui import watch_tab
 
-    assert "this version is not recorded" in watch_tab.refresh(workspace, "")[0]
+    assert "this version is not recorded" in watch_tab.refresh(workspace, "")[1]
     (workspace.root / ".git/HEAD.lock").unlink()
     assert "not_recorded" not in run(workspace, "stages: {}").record  # the next run records what the last one did
     assert said(workspace) == ["make stages: {}"]
