@@ -46,8 +46,8 @@ def first_lines(message: str) -> str:
     """An error's first lines as one without terminal colours, as far as they go in a line that is read."""
     if PICKLED.search(message):  # torch's own message explains how to run what is in the file
         return (
-            "a file of weights (.bin) holds more than tensors, such as a whole pickled model, and is not unpickled; "
-            "save the model's weights as safetensors"
+            "a file of weights (.bin) holds more than tensors, such as a whole pickled model, or is broken; it is not "
+            "unpickled. Download it again, or save the model's weights as safetensors"
         )
     message = COLOURS.sub("", message)
     lines = [line.strip() for line in message.splitlines() if line.strip()]

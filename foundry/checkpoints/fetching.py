@@ -157,17 +157,25 @@ def load(folder: Path, model: str, settings: Download, adapter: Adapter | None) 
     tokenizer.check_scored(loaded)
     if adapter is not None:
         adapters.merge(folder, adapters.transformer_path(folder), adapter, loaded, model)
-    weights.check_numbers(loaded)
     if names := weights.unused(loaded):
         say(f"{model}: its files hold weights that its settings leave out, such as {names[0]} ({len(names)} in all)")
     if is_converted:
         save_converted(folder, loaded)
         check_loadable(folder)
-    weights.write_safetensors(folder, model)
     transformer_config.write(folder, loaded, model)
+    weights.check_numbers(loaded)  # in fp32 from here on, in which less overflows than in fp16
+    weights.write_safetensors(folder, model)
     tokenizer.write_length(folder, loaded, model)
     pair_templates.write(folder, loaded, model)
     return loaded
+
+
+def leave_unread_settings(folder: Path, model: str) -> None:
+    """Leave out settings that Sentence Transformers does not read where there is no modules.json: others would."""
+    unread = folder / "config_sentence_transformers.json"
+    if not (folder / "modules.json").is_file() and unread.is_file():
+        files.remove(unread)
+        say(f"{model}: {unread.name} is left out: without modules.json, Sentence Transformers does not read it")
 
 
 def save_converted(folder: Path, loaded: Loaded) -> None:
@@ -269,8 +277,7 @@ def fetch(model: str, settings: Download, out: Path, out_of_other_side: Path | N
             adapter = adapters.set_aside(partial, adapters.transformer_path(partial), scratch / "adapter", model)
             if (clip_path := clip.path_in(partial)) is not None and settings.kind in (None, "SentenceTransformer"):
                 origin["left_out"] = clip.keep_text_tower(partial, clip_path, model)
-            if not (partial / "modules.json").is_file():  # without it, Sentence Transformers reads no prompts either
-                files.remove(partial / "config_sentence_transformers.json")
+            leave_unread_settings(partial, model)
             unsupported.check(partial, settings.kind)
             if other := check_code(partial, model, fetched.code, settings):
                 origin["code"] = other

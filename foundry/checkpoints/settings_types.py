@@ -67,10 +67,13 @@ TYPES: dict[str, dict[str, Check]] = {
     },
     "tokenizer_config.json": {"model_max_length": NUMBER, "max_len": NUMBER},
 }
+# Sentence Transformers takes a model_type that is null there for another kind, and leaves modules out.
+NEVER_NULL = {("config_sentence_transformers.json", "model_type")}
 
 
 def check(name: Path, settings: dict[str, Any]) -> None:
-    """Check the settings in one file of a checkpoint; a key that is null is as one that is not there.
+    """Check the settings in one file of a checkpoint; a key that is null is as one that is not there, but for
+    `NEVER_NULL`.
 
     Raises:
         FoundryError: naming the file, the key, its value and what was expected.
@@ -80,8 +83,7 @@ def check(name: Path, settings: dict[str, Any]) -> None:
             continue
         for key, (expected, is_expected) in keys.items():
             value = settings.get(key)
-            # Sentence Transformers takes a model_type that is null for another kind, and leaves modules out.
-            is_set = value is not None or (key == "model_type" and key in settings)
+            is_set = value is not None or (key in settings and (pattern, key) in NEVER_NULL)
             if is_set and not is_expected(value):
                 raise FoundryError(
                     f"{name} has {key}: {str(value)[:60]!r} ({type(value).__name__}); {expected} is expected"

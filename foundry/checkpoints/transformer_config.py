@@ -32,25 +32,34 @@ def write(folder: Path, loaded: Loaded, model: str) -> None:
         return
     transformer = folder / checkpoint_folder.transformer_path(folder)
     settings = checkpoint_folder.module_settings(folder)
-    arguments = [key for name in CONFIG_ARGUMENTS for key in settings.get(name) or {}]
+    configuration = loaded.model.transformers_model.config
+    arguments = [key for name in CONFIG_ARGUMENTS for key in settings.get(name) or {} if hasattr(configuration, key)]
     named = tuple(key for key in arguments if key not in (*TORCH_SETTINGS, "trust_remote_code"))
     if named:
         with failures(f"{', '.join(named)} of its settings cannot stand in config.json", folder):
             # What a configuration makes of an argument is known to its class alone.
-            loaded.model.transformers_model.config.save_pretrained(str(transformer))
+            configuration.save_pretrained(str(transformer))
         say(f"{model}: wrote {', '.join(named)} of its settings into config.json")
     dropped = dict.fromkeys(CONFIG_ARGUMENTS, named)
-    precision = str(loaded.model.transformers_model.dtype).removeprefix("torch.")
-    if precision != COMPUTED:
+    if others := other_precisions(transformer, loaded):
         config = files.read_json(transformer / "config.json")
         config = {key: value for key, value in config.items() if key not in DTYPES}
         files.write_json(transformer / "config.json", {**config, "dtype": COMPUTED})
         loaded.model.float()
         dropped |= {name: (*dropped.get(name, ()), *DTYPES) for name in (*MODEL_ARGUMENTS, *CONFIG_ARGUMENTS)}
-        say(f"{model}: is in {precision}, and computed in {COMPUTED} here; its weights stay as they are")
+        say(f"{model}: is in {' and '.join(others)}, and computed in {COMPUTED} here; its weights stay as they are")
     path = checkpoint_folder.module_settings_path(transformer)
     if path is not None and (kept := without(settings, dropped)) != settings:
         files.write_json(path, kept)
+
+
+def other_precisions(transformer: Path, loaded: Loaded) -> list[str]:
+    """The precisions beside fp32 that a checkpoint is in, as it was loaded, or would be by its config.json: older
+    versions of transformers load in fp32 whatever that says, and newer ones load what is published."""
+    config = files.read_json(transformer / "config.json")
+    loaded_in = str(loaded.model.transformers_model.dtype)
+    named = [str(name).removeprefix("torch.") for name in (loaded_in, *map(config.get, DTYPES)) if name is not None]
+    return [name for name in dict.fromkeys(named) if name not in (COMPUTED, "auto")]
 
 
 def without(settings: dict[str, Any], dropped: dict[str, tuple[str, ...]]) -> dict[str, Any]:

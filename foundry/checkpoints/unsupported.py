@@ -5,6 +5,7 @@ from typing import Any
 
 from foundry.base.errors import FoundryError
 from foundry.checkpoints import integrity, routers, structure
+from foundry.variants import checkpoint_folder
 
 # First modules that are no transformer of text.
 FIRST_MODULES = {
@@ -35,7 +36,9 @@ def check(folder: Path, kind: str | None) -> None:
         _check_first(folder, rows[0])
     routers.check(folder, kind)
     path = folder / structure.transformer_path(folder)
-    settings = _settings(path)
+    # Without modules.json, Sentence Transformers reads no settings of its own.
+    settings_path = checkpoint_folder.module_settings_path(path) if rows else None
+    settings = integrity.read_json(settings_path) if settings_path is not None else {}
     config = integrity.read_json(path / "config.json") if (path / "config.json").is_file() else {}
     modalities = {part for name in settings.get("modality_config") or {} for part in name.split("+")}
     if senses := sorted(modalities & OTHER_SENSES):
@@ -69,11 +72,13 @@ def _check_output(folder: Path, settings: dict[str, Any]) -> None:
     if weighted := next((name for name in names if name.endswith("WeightedLayerPooling")), None):
         raise FoundryError(f"{folder} has a {weighted}, which reads all layers; a graph gives the last one alone")
     text = (settings.get("modality_config") or {}).get("text")
-    output = text.get("method_output_name") if isinstance(text, dict) else None
-    if output is not None and output not in (*OUTPUTS, *([name] for name in OUTPUTS)):
+    method, output = (text.get("method"), text.get("method_output_name")) if isinstance(text, dict) else (None, None)
+    if method not in (None, "forward") or (
+        output is not None and output not in (*OUTPUTS, *([name] for name in OUTPUTS))
+    ):
         raise FoundryError(
-            f"{folder} takes {output} of its transformer for texts (modality_config); what a graph gives is "
-            f"{' or '.join(OUTPUTS)}"
+            f"{folder} takes {output} of its transformer's {method} for texts (modality_config); what a graph gives "
+            f"is {' or '.join(OUTPUTS)} of its forward"
         )
 
 
@@ -91,9 +96,3 @@ def _check_causal(folder: Path, rows: list[dict[str, Any]], settings: dict[str, 
         raise FoundryError(f"{folder} scores by the tokens {ids[0]} and {ids[1]}, which are no ids")
     if ids[0] == ids[1]:
         raise FoundryError(f"{folder} scores by token {ids[0]} less itself, which is 0 for every pair")
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    file = path / "sentence_bert_config.json"
-    value: dict[str, Any] = integrity.read_json(file) if file.is_file() else {}
-    return value

@@ -91,8 +91,8 @@ def write_safetensors(folder: Path, model: str) -> None:
     from safetensors.torch import save_file
 
     transformer = folder / structure.transformer_path(folder)
-    for key, name in structure.module_types(folder).items():
-        path = folder / key.partition(":")[2]
+    for place, name in structure.module_types(folder).items():
+        path = folder / place.partition(":")[2]
         source, target = path / "pytorch_model.bin", path / "model.safetensors"
         # A module in the transformer's own folder has no weights there.
         is_behind = (
@@ -103,7 +103,7 @@ def write_safetensors(folder: Path, model: str) -> None:
         if not is_behind or not source.is_file() or target.exists():
             continue
         tensors = torch.load(source, map_location="cpu", weights_only=True)
-        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, target)
+        save_file({key: tensor.clone().contiguous() for key, tensor in tensors.items()}, target)
         files.remove(source)
         say(f"{model}: wrote the weights of {path.name} as safetensors")
 

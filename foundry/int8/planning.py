@@ -84,10 +84,11 @@ class Activations:
 
     def held_out(self) -> tuple["Activations", "Activations"]:
         """The sampled tokens of most texts, and those of the others. Of one text alone, both times its tokens."""
-        parts = Activations(), Activations()
+        most, held_out = Activations(), Activations()
         for number, tokens in enumerate(self._rows):
-            parts[number % HELD_OUT_EVERY == 0].add(tokens, np.arange(len(tokens)))
-        return parts if parts[0]._rows else (parts[1], parts[1])
+            part = most if number % HELD_OUT_EVERY else held_out
+            part.add(tokens, np.arange(len(tokens)))
+        return (most, held_out) if most._rows else (held_out, held_out)
 
 
 def sample_tokens(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -47,7 +47,8 @@ class Calibrate(Section):
         default="mixed", description="`mixed`: asymmetric activations; `performance`: symmetric ones."
     )
     smooth_quant_alpha: Fraction | None = Field(
-        default=None, description="By default chosen for each product, by its error on the calibration texts."
+        default=None,
+        description="By default chosen for each product, by its error on calibration texts that its ranges are not of.",
     )
     outlier_copies: Annotated[int, Field(ge=0)] = Field(
         default=16, description="Channels that are added to each feed-forward layer, for copies of its outliers."

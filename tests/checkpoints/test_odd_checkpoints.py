@@ -36,6 +36,12 @@ def content(name: str, value: bytes) -> Change:
 # --- Nothing runs ----------------------------------------------------------------------------------------
 
 
+def broken_weights(folder: Path) -> None:
+    """A page of a web server that was saved as the weights."""
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_text("<!DOCTYPE html><html>" + "x" * 1000)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -44,6 +50,7 @@ def content(name: str, value: bytes) -> Change:
         (odd.tokenizer_of_its_own, r"tokenizer_config\.json: tokenization_own\.Own of tiny needs.*trust_remote_code"),
         (odd.router_with_pickle, r"sklearn\.utils\.parallel\.joblib is of the package sklearn"),
         (odd.pickled_weights, r"does not load.*holds more than tensors"),
+        (broken_weights, r"does not load.*holds more than tensors.*or is broken"),
         (odd.colbert_modules, r"pylate\.models\.Dense\.Dense is of the package pylate \(PyLate's, of which"),
         (module("3_X", "os.path"), "os.path is of the package os"),
         (module("3_X", "sentence_transformers.util.misc.importlib"), "is no module of Sentence Transformers"),
@@ -277,8 +284,8 @@ def test_a_model_card_never_ends_a_build(fetch: Fetch, card: bytes, licence: str
 # --- What is not possible reads like a reason ------------------------------------------------------------
 
 
-def outputs(name: Any) -> Change:
-    text = {"method": "forward", "method_output_name": name}
+def outputs(name: Any, method: str = "forward") -> Change:
+    text = {"method": method, "method_output_name": name}
     return in_json("sentence_bert_config.json", modality_config={"text": text}, module_output_name="token_embeddings")
 
 
@@ -300,8 +307,9 @@ def causal_reranker(folder: Path) -> None:
             "model of image and text",
         ),
         (module("3_X", "sentence_transformers.models.WeightedLayerPooling"), {}, "reads all layers; a graph gives"),
-        (outputs("pooler_output"), {}, r"takes pooler_output of its transformer for texts"),
-        (outputs(["hidden_states", -2]), {}, r"takes \['hidden_states', -2\] of its transformer"),
+        (outputs("pooler_output"), {}, "takes pooler_output of its transformer's forward for texts"),
+        (outputs("last_hidden_state", "get_text_features"), {}, "of its transformer's get_text_features for texts"),
+        (outputs(["hidden_states", -2]), {}, r"takes \['hidden_states', -2\] of its transformer's forward"),
         (in_json("config.json", model_type="unheard_of"), {}, "'unheard_of', which this version of transformers"),
     ],
 )

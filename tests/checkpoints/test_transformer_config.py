@@ -43,6 +43,12 @@ def in_settings(**arguments: Any) -> Change:
     return lambda folder: odd.change(folder / SETTINGS, **arguments)
 
 
+def said_but_loaded_in_fp32(folder: Path) -> None:
+    """Graphs are made by config.json, and arguments of torch's are not published with them."""
+    in_precision("bfloat16")(folder)
+    odd.change(folder / SETTINGS, model_args={"torch_dtype": "float32"})
+
+
 @pytest.mark.parametrize(
     "arguments", [{"config_args": {"num_hidden_layers": 1}}, {"config_kwargs": {"hidden_act": "relu"}}]
 )
@@ -58,6 +64,7 @@ def test_a_graph_is_of_the_model_that_the_settings_describe(
         assert loader.load(folder, variant).encode(TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.both_toolchains
 @pytest.mark.parametrize(
     "change",
     [
@@ -66,6 +73,7 @@ def test_a_graph_is_of_the_model_that_the_settings_describe(
         in_precision("float16"),
         in_precision("float64"),
         in_settings(model_args={"torch_dtype": "bfloat16"}),
+        said_but_loaded_in_fp32,
         in_settings(model_kwargs={"dtype": "float16", "attn_implementation": "sdpa"}),
     ],
 )
@@ -80,6 +88,29 @@ def test_other_precisions_are_computed_in_fp32(
     assert rows == pytest.approx(by_sentence_transformers(tmp_path / "odd"), abs=0.02)
     exporting.build("onnx", out, OnnxExport(), tmp_path / "onnx")
     assert loader.load(tmp_path / "onnx", "onnx").encode(TEXTS) == pytest.approx(rows, abs=1e-5)
+
+
+def test_an_argument_that_is_not_of_the_configuration_changes_no_file(fetch: Fetch, tmp_path: Path) -> None:
+    out = fetch(in_settings(config_args={"revision": "main"}))
+    assert (out / "config.json").read_bytes() == (tmp_path / "odd/config.json").read_bytes()
+
+
+def test_what_overflows_in_fp16_alone_is_built(fetch: Fetch, tmp_path: Path) -> None:
+    """The weights are finite in fp16, and what the first feed-forward product gives is not."""
+
+    def change(folder: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
+        weights = load_file(folder / "model.safetensors")
+        (first,) = [name for name in weights if name.endswith("layer.0.intermediate.dense.bias")]
+        (second,) = [name for name in weights if name.endswith("layer.0.output.dense.weight")]
+        weights[first], weights[second] = weights[first] + 6e4, weights[second] * 0 + 10
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        in_precision("float16")(folder)
+
+    out = fetch(change)
+    assert np.isnan(by_sentence_transformers(tmp_path / "odd")).all()
+    assert np.isfinite(loader.load(out, "torch").encode(TEXTS)).all()
 
 
 def test_settings_that_do_not_go_with_config_are_refused(fetch: Fetch) -> None:
