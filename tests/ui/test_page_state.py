@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from foundry.base import files
-from foundry.ui import choosing, editing, jobs
+from foundry.ui import choosing, editing, jobs, publishing
 from foundry.ui.workspaces import Workspace
 from tests.support import results
 from tests.support.projects import ROOT
@@ -105,13 +105,28 @@ def test_a_model_that_is_gone_is_said_to_be(page: Page) -> None:
     assert "gone is no longer in the project" in answer["decide_message"]
     assert answer["decide_model"]["value"] == "tiny"
     answer = page.answer("publish", "select", publish_model="gone", repo="org/of-gone")
-    assert (answer["publish_model"]["value"], answer["repo"]) == ("tiny", "")
+    assert (answer["publish_model"]["value"], answer["repo"], answer["shown_model"]) == ("tiny", "", "tiny")
 
 
 def test_a_repository_that_was_typed_stays(page: Page) -> None:
     answer = page.answer("publish", "select", publish_model="other", repo="org/typed")
     assert "value" not in answer["publish_model"]
     assert answer["repo"] == KEPT
+
+
+@pytest.mark.parametrize("button", ["preview_hub", "send"])
+def test_a_model_is_not_sent_to_the_repository_of_another(
+    page: Page, monkeypatch: pytest.MonkeyPatch, button: str
+) -> None:
+    """A click may come before the answer to the choice of another model."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(publishing, "to_hub", lambda workspace, *values, dry_run: asked.append(values))
+    early = {"publish_model": "other", "repo": "org/tiny", "shown_model": "tiny"}
+    assert "nothing is sent" in page.answer(button, "click", **early)["publish_message"]
+    assert asked == []
+    shown = page.answer("publish_model", "input", publish_model="other")["shown_model"]
+    page.answer(button, "click", publish_model="other", repo="org/other", shown_model=shown)
+    assert asked == [("other", "org/other", True)]
 
 
 def test_the_model_to_remove_is_chosen_each_time(page: Page, workspace: Workspace) -> None:
