@@ -179,6 +179,15 @@ def test_the_first_tab_shows_the_project_as_it_is_by_now(page: Page, project: Ca
     assert "torch" in page.answer("choose", "select", variants=[])["variants"]["value"]  # the page is being opened
 
 
+def test_a_variant_that_has_gone_is_no_longer_chosen(page: Page, workspace: Workspace) -> None:
+    """Gradio refuses every click that sends a choice which is not offered."""
+    known = editing.read(workspace).variant_names
+    weights = {named(block): 91.0 for block in page.blocks.blocks.values() if type(block).__name__ == "Number"}
+    answer = page.answer("choose", "select", variants=["onnx", "gone"], **weights)
+    assert answer["variants"]["value"] == ["onnx"]
+    assert [name for _, name in answer["variants"]["choices"]] == known
+
+
 def test_what_this_version_does_not_know_is_taken_out(page: Page, workspace: Workspace) -> None:
     """As a shared host's new code leaves a user's params.yaml: the page says it, and mends it."""
     known = workspace.params.read_text()
