@@ -8,7 +8,7 @@ from rich import filesize
 from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
 from foundry.ui import card_view, editing, jobs, limits, markup, progress, publishing
-from foundry.ui.context import LATEST, QUICK, Context, Refreshing, answered, dropdown, shown_or_empty
+from foundry.ui.context import LATEST, QUICK, Context, Refreshing, answered, dropdown, known_model, shown_or_empty
 from foundry.ui.jobs import Job
 from foundry.ui.publishing import Receipt
 from foundry.ui.workspaces import Workspace
@@ -47,12 +47,12 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
     def on_load(named: str | None, ran: bool, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             params = editing.read(workspace)
-            is_there = named in params.models
-            name = str(named) if is_there else next(iter(params.models))
+            known = known_model(params, named)
+            name = known or next(iter(params.models))
             values = refresh(workspace, name)
             # What was said of a run goes when it has ended; the repository that somebody typed stays with its model.
             said = "" if ran and not values[0] else gr.skip()
-            where = [gr.skip()] * 2 if is_there else [repository(workspace, params, name), name]
+            where = [gr.skip()] * 2 if known else [repository(workspace, params, name), name]
             return [said, dropdown(list(params.models), named, name), *where, *values]
 
         return shown_or_empty(context, request, action, [gr.skip()] * len(shown))
@@ -121,7 +121,8 @@ def state_html(workspace: Workspace, model: str) -> str:
     if job is not None and job.running:
         parts.append(markup.message(f"{job.record['what']}: it runs", "note"))
     elif job is not None and is_publishing(job, model) and job.record["stopped"]:
-        parts.append(markup.message(f"{job.record['what']}: it was stopped", "note"))
+        why = f": {job.record['why_stopped']}" if job.record.get("why_stopped") else ""
+        parts.append(markup.message(f"{job.record['what']}: it was stopped{why}", "note"))
     elif job is not None and is_publishing(job, model) and job.record["exit_code"]:
         lines = [line for line in jobs.read_log(job, f"publish@{model}").splitlines() if line.strip()]
         errors = [number for number, line in enumerate(lines) if line.startswith("error:")]

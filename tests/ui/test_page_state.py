@@ -108,6 +108,13 @@ def test_a_model_that_is_gone_is_said_to_be(page: Page) -> None:
     assert (answer["publish_model"]["value"], answer["repo"], answer["shown_model"]) == ("tiny", "", "tiny")
 
 
+def test_a_list_in_place_of_a_model_is_no_model(page: Page) -> None:
+    """Gradio's dropdown lets one through."""
+    answer = page.answer("publish", "select", publish_model=["tiny"])
+    assert (answer["publish_model"]["value"], answer["shown_model"]) == ("tiny", "tiny")
+    assert page.answer("decide", "select", decide_model=["tiny"])["decide_model"]["value"] == "tiny"
+
+
 def test_a_repository_that_was_typed_stays(page: Page) -> None:
     answer = page.answer("publish", "select", publish_model="other", repo="org/typed")
     assert "value" not in answer["publish_model"]
@@ -232,4 +239,7 @@ def test_a_run_that_failed_is_said_of_its_own_model(page: Page, workspace: Works
     assert "it failed" in page.answer("publish_model", "input", publish_model="other")["publish_state"]
     assert "it failed" not in page.answer("publish_model", "input", publish_model="tiny")["publish_state"]
     files.write_json(path, {**record, "stopped": True})
-    assert "it was stopped" in page.answer("publish_model", "input", publish_model="other")["publish_state"]
+    assert "it was stopped<" in page.answer("publish_model", "input", publish_model="other")["publish_state"]
+    files.write_json(path, {**record, "stopped": True, "why_stopped": "a run may take 2 hours"})
+    stopped = page.answer("publish_model", "input", publish_model="other")["publish_state"]
+    assert "it was stopped: a run may take 2 hours" in stopped
