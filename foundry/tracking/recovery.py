@@ -1,11 +1,13 @@
-"""Put dvc.lock right when DVC was killed as it wrote the file."""
+"""Put right what DVC was killed at as it wrote it: dvc.lock, and its note of which process writes what."""
 
+import json
 import subprocess
 from pathlib import Path
 
 from foundry.base import files, lock_copy
 from foundry.base.errors import FoundryError
 from foundry.base.progress import say
+from foundry.base.surroundings import RWLOCK
 from foundry.tracking import lock
 
 DAMAGED = Path(".dvc/tmp/dvc.lock.damaged")
@@ -14,11 +16,12 @@ DAMAGED = Path(".dvc/tmp/dvc.lock.damaged")
 def recover() -> None:
     """Replace a dvc.lock that is cut off by the copy of this revision, else by the committed one, and say so.
 
-    What stood there is kept beside the copy.
+    What stood there is kept beside the copy. DVC's note of which process writes what is removed where it is cut off.
 
     Raises:
         FoundryError: when git has put conflict marks into dvc.lock, or there is nothing to take in its place.
     """
+    remove_cut_note()
     if not lock.LOCK.is_file():
         return
     content = lock.LOCK.read_bytes()
@@ -42,6 +45,38 @@ def recover() -> None:
         f"{lock.LOCK} was cut off as DVC wrote it, and there is neither a copy of this revision nor a committed one: "
         f"remove it, and `foundry build` takes what it can from DVC's cache"
     )
+
+
+def remove_cut_note() -> None:
+    """Remove DVC's note of which process writes what where it is cut off, with which every stage would fail; say so.
+
+    It is read again under the lock under which DVC writes it: a DVC that works now may be at it.
+    """
+    if not is_note_cut():
+        return
+    from dvc.config import Config
+    from dvc.lock import LockError, make_lock
+
+    folder = RWLOCK.parent.resolve()
+    by_hardlink = Config(str(folder.parent))["core"].get("hardlink_lock", False)
+    try:
+        with make_lock(str(folder / f"{RWLOCK.name}.lock"), tmp_dir=str(folder), hardlink_lock=by_hardlink):
+            if is_note_cut():
+                RWLOCK.unlink()
+                say(f"{RWLOCK} was ", ("cut off", "yellow"), ", as happens when DVC is killed: it is removed")
+    except LockError:  # another DVC has it, and says itself what is wrong
+        return
+
+
+def is_note_cut() -> bool:
+    """Whether there is a note of DVC's that is no JSON."""
+    try:
+        json.loads(RWLOCK.read_bytes())
+    except OSError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def is_cut(content: bytes) -> bool:

@@ -124,10 +124,11 @@ def refresh(workspace: Workspace, kept: Kept, new: Sequence[str] = ()) -> list[A
     params, mb = editing.read(workspace), choosing.weights(kept.mb)
     chosen = [name for name in params.variant_names if kept.names is None or name in (*kept.names, *new)]
     offered = choosing.choices(params, mb)
+    # The choice stays as it is by now, unless a variant is new or has gone: Gradio refuses one that is not offered.
+    is_other = kept.names is None or bool(new) or not {*kept.names} <= {*params.variant_names}
     return [
         models_html(workspace, params),
-        # The choice stays as it is by now, if nothing is new.
-        gr.CheckboxGroup(choices=offered, value=chosen) if kept.names is None or new else gr.CheckboxGroup(offered),
+        gr.CheckboxGroup(choices=offered, value=chosen) if is_other else gr.CheckboxGroup(offered),
         cost_html(params, chosen, mb),
         editing.shown(workspace),
         dropdown(list(params.models), kept.model, None),

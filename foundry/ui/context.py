@@ -8,6 +8,7 @@ import gradio as gr
 from foundry.base import failing
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
+from foundry.params.schema import Params
 from foundry.ui import limits, markup
 from foundry.ui.workspaces import Workspace
 
@@ -59,6 +60,11 @@ def dropdown(choices: Sequence[Any], chosen: Any, proposed: Any) -> Any:
     """
     values = [choice[1] if isinstance(choice, tuple) else choice for choice in choices]
     return gr.Dropdown(choices=choices) if chosen in values else gr.Dropdown(choices=choices, value=proposed)
+
+
+def known_model(params: Params, chosen: Any) -> str | None:
+    """The chosen model; None where params.yaml has none of that name, or the browser sent something else."""
+    return chosen if isinstance(chosen, str) and chosen in params.models else None
 
 
 def shown_or_empty(context: Context, request: gr.Request, action: Callable[[Workspace], Any], empty: Any) -> Any:

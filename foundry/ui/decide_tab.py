@@ -8,7 +8,7 @@ from foundry.base.errors import FoundryError
 from foundry.reporting.rendering import lost, short
 from foundry.reporting.rows import Row, ratio_to_torch
 from foundry.ui import deciding, editing, markup, sentences, version_history
-from foundry.ui.context import LATEST, SLOW, WITH_MODELS, Context, Refreshing, answered, dropdown
+from foundry.ui.context import LATEST, SLOW, WITH_MODELS, Context, Refreshing, answered, dropdown, known_model
 from foundry.ui.deciding import Results
 from foundry.ui.sentences import Comparison
 from foundry.ui.workspaces import Workspace
@@ -57,7 +57,7 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
     ) -> list[Any]:
         one, other, old, new = pairs
         params = editing.read(workspace)
-        name = named if named in params.models else next(iter(params.models))
+        name = known_model(params, named) or next(iter(params.models))
         said = "" if named in (name, None) else markup.message(f"{named} is no longer in the project", "note")
         results = deciding.read(workspace, name)
         built = [variant for variant, row in (results.validations if results else {}).items()

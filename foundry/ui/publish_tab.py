@@ -5,9 +5,10 @@ from typing import Any
 import gradio as gr
 from rich import filesize
 
+from foundry.base.errors import FoundryError
 from foundry.params.schema import Params
 from foundry.ui import card_view, editing, jobs, limits, markup, progress, publishing
-from foundry.ui.context import LATEST, QUICK, Context, Refreshing, answered, dropdown, shown_or_empty
+from foundry.ui.context import LATEST, QUICK, Context, Refreshing, answered, dropdown, known_model, shown_or_empty
 from foundry.ui.jobs import Job
 from foundry.ui.publishing import Receipt
 from foundry.ui.workspaces import Workspace
@@ -32,10 +33,12 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
     state = gr.HTML(elem_id="publish-state")
     with gr.Accordion("The model card", open=False):
         card = gr.Markdown(elem_id="card", sanitize_html=True)
+    # Whose repository is shown: the answer to a choice of another model may not be there yet.
+    shown_model = gr.Textbox(visible=False, value="", elem_id="shown-model")
     runs = gr.Checkbox(visible=False, value=False)  # what the page knows of a run
     timer = gr.Timer(limits.PUBLISH_LOOK_SECONDS)
     refreshed = [runs, state, card]
-    shown = [message, model, repo, *refreshed]
+    shown = [message, model, repo, shown_model, *refreshed]
 
     def refresh(workspace: Workspace, name: str) -> list[Any]:
         job = jobs.latest(workspace)
@@ -44,22 +47,22 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
     def on_load(named: str | None, ran: bool, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             params = editing.read(workspace)
-            is_there = named in params.models
-            name = str(named) if is_there else next(iter(params.models))
+            known = known_model(params, named)
+            name = known or next(iter(params.models))
             values = refresh(workspace, name)
             # What was said of a run goes when it has ended; the repository that somebody typed stays with its model.
             said = "" if ran and not values[0] else gr.skip()
-            where = gr.skip() if is_there else repository(workspace, params, name)
-            return [said, dropdown(list(params.models), named, name), where, *values]
+            where = [gr.skip()] * 2 if known else [repository(workspace, params, name), name]
+            return [said, dropdown(list(params.models), named, name), *where, *values]
 
         return shown_or_empty(context, request, action, [gr.skip()] * len(shown))
 
     def on_model(named: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
             name = editing.require_model(workspace, named)
-            return "", repository(workspace, editing.read(workspace), name), *refresh(workspace, name)
+            return "", repository(workspace, editing.read(workspace), name), name, *refresh(workspace, name)
 
-        return answered(context, request, 1 + len(refreshed), action)
+        return answered(context, request, 2 + len(refreshed), action)
 
     def on_folder(named: str, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
@@ -68,29 +71,42 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
 
         return answered(context, request, len(refreshed), action)
 
-    def on_preview(named: str, where: str, is_private: bool, request: gr.Request) -> Any:
+    def on_preview(named: str, where: str, shown_for: str, is_private: bool, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
+            require_repository_of(named, shown_for)
             publishing.to_hub(workspace, named, where, bool(is_private), dry_run=True)
             said = f"looking what would change in {where}; nothing is sent"
             return (markup.message(said, "note"), *refresh(workspace, named))
 
         return answered(context, request, len(refreshed), action)
 
-    def on_send(named: str, where: str, is_private: bool, request: gr.Request) -> Any:
+    def on_send(named: str, where: str, shown_for: str, is_private: bool, request: gr.Request) -> Any:
         def action(workspace: Workspace) -> Any:
+            require_repository_of(named, shown_for)
             publishing.to_hub(workspace, named, where, bool(is_private), dry_run=False)
             said = f"the pull request in {where} is being opened; this may be closed meanwhile"
             return (markup.message(said), *refresh(workspace, named))
 
         return answered(context, request, len(refreshed), action)
 
+    asked = [model, repo, shown_model, private]
     timer.tick(on_load, [model, runs], shown, **QUICK)
     opened.select(on_load, [model, runs], shown, **QUICK)
-    model.input(on_model, [model], [message, repo, *refreshed], **QUICK, **LATEST)
+    model.input(on_model, [model], [message, repo, shown_model, *refreshed], **QUICK, **LATEST)
     folder.click(on_folder, [model], [message, *refreshed], **QUICK)
-    preview.click(on_preview, [model, repo, private], [message, *refreshed], **QUICK)
-    send.click(on_send, [model, repo, private], [message, *refreshed], **QUICK)
+    preview.click(on_preview, asked, [message, *refreshed], **QUICK)
+    send.click(on_send, asked, [message, *refreshed], **QUICK)
     return on_load, [model, runs], shown
+
+
+def require_repository_of(model: str, shown_for: str) -> None:
+    """Check that the repository on the page is the one of this model.
+
+    Raises:
+        FoundryError: when it is still another model's, to which this model would be sent.
+    """
+    if model != shown_for:
+        raise FoundryError(f"nothing is sent: the repository is not yet that of {model}; wait for it, and click again")
 
 
 def repository(workspace: Workspace, params: Params, model: str) -> str:
@@ -105,7 +121,8 @@ def state_html(workspace: Workspace, model: str) -> str:
     if job is not None and job.running:
         parts.append(markup.message(f"{job.record['what']}: it runs", "note"))
     elif job is not None and is_publishing(job, model) and job.record["stopped"]:
-        parts.append(markup.message(f"{job.record['what']}: it was stopped", "note"))
+        why = f": {job.record['why_stopped']}" if job.record.get("why_stopped") else ""
+        parts.append(markup.message(f"{job.record['what']}: it was stopped{why}", "note"))
     elif job is not None and is_publishing(job, model) and job.record["exit_code"]:
         lines = [line for line in jobs.read_log(job, f"publish@{model}").splitlines() if line.strip()]
         errors = [number for number, line in enumerate(lines) if line.startswith("error:")]

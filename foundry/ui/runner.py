@@ -20,7 +20,6 @@ from typing import IO
 from foundry.base import files, lock_copy
 from foundry.base.credentials import hidden
 from foundry.base.errors import FoundryError
-from foundry.base.surroundings import RWLOCK
 from foundry.tracking import recovery
 from foundry.ui import limits, version_history, workspaces
 from foundry.ui.jobs import EVENTS, LOG, RECORD, STOP, Event, Record
@@ -52,9 +51,9 @@ def main(folder: Path, *locks: int) -> None:
     for lock in locks:
         os.set_inheritable(lock, False)  # it is this process's: what the command leaves behind does not keep it
     record: Record = files.read_json(folder / RECORD)
-    with contextlib.suppress(FoundryError):  # which DVC then says itself, in the log
-        recovery.recover()  # a run that was killed may have left a part of dvc.lock
-    remove_cut_rwlock()
+    lost = contextlib.suppress(FoundryError, OSError)  # which DVC then says itself, in the log
+    with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log), lost:
+        recovery.recover()  # a run that was killed may have left a part of what DVC wrote
     child = subprocess.Popen(
         record["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, env={**os.environ, RUN: folder.name},
@@ -82,21 +81,6 @@ def main(folder: Path, *locks: int) -> None:
     files.write_json(folder / RECORD, ended)
     if why := version_history.remember(Workspace(Path.cwd(), shared=record.get("shared", False)), record["what"]):
         files.write_json(folder / RECORD, {**ended, "not_recorded": why})
-
-
-def remove_cut_rwlock() -> None:
-    """Remove DVC's note of which process writes what, where a DVC that was stopped left a part of it: with that, every
-    stage would fail. The note of a DVC that works now is cut for a moment only, while it is written."""
-    for wait in (limits.RUN_LOOK_SECONDS, 0):
-        try:
-            json.loads(RWLOCK.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return
-        except ValueError:
-            time.sleep(wait)
-        else:
-            return
-    RWLOCK.unlink(missing_ok=True)
 
 
 def overdue(record: Record) -> str | None:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from foundry.base import lock_copy
 from foundry.base.errors import FoundryError
+from foundry.base.surroundings import RWLOCK
 from foundry.tracking import lock, recovery
 from tests.support.git import AUTHOR, build_and_commit
 from tests.support.projects import ROOT
@@ -148,3 +150,33 @@ def test_half_a_lock_does_not_replace_the_copy(project: Path) -> None:
     Path("dvc.lock").write_bytes(Path("dvc.lock").read_bytes()[:-1])
     lock_copy.keep()
     assert lock_copy.COPY.read_bytes() == before
+
+
+@pytest.mark.parametrize(("note", "stays"), [("", False), ('{"a": ', False), ("{}", True), (None, False)])
+def test_a_note_of_dvcs_that_was_cut_is_removed(
+    project: Path, capsys: pytest.CaptureFixture[str], note: str | None, stays: bool
+) -> None:
+    RWLOCK.unlink(missing_ok=True)
+    if note is not None:
+        RWLOCK.write_text(note)
+    recovery.recover()
+    assert RWLOCK.exists() is stays
+    assert ("rwlock was cut off" in capsys.readouterr().out) is (note is not None and not stays)
+
+
+def test_a_note_that_dvc_writes_now_is_left_alone(project: Path) -> None:
+    from dvc.lock import make_lock
+
+    RWLOCK.write_text("{")
+    guard = make_lock(str(RWLOCK.resolve()) + ".lock")
+    guard.lock()
+
+    def finish() -> None:
+        RWLOCK.write_text("{}")
+        guard.unlock()
+
+    timer = threading.Timer(0.3, finish)
+    timer.start()
+    recovery.recover()
+    timer.join()
+    assert RWLOCK.read_text() == "{}"

@@ -42,6 +42,25 @@ def test_a_model_is_taken_out_and_nothing_else() -> None:
     }  # fmt: skip
 
 
+def test_unknown_keys_are_taken_out_wherever_they_are(workspace: Workspace) -> None:
+    """In a source, which is one of several kinds; alone in their mapping; and when they could be a token."""
+    raw = yaml.safe_load(workspace.params.read_text())
+    for source in ({"hub": "org/name", "revision": "a" * 40}, {"path": "model"}):
+        raw["models"]["tiny"]["source"] = source
+        raw["validate"]["overrides"] = {}
+        known = yaml.safe_dump(raw, default_flow_style=False)
+        token = "hf_" + "aB3" * 12
+        text = known.replace("    source:\n", "    source:\n      later: 1\n      more: |\n        a text\n", 1)
+        text = text.replace("  overrides: {}\n", f"  overrides:\n    onnx:\n      {token}: 1 # why\n", 1)
+        workspace.params.write_text(text)
+        taken = editing.remove_unknown(workspace)
+        assert taken[:2] == ["models.tiny.source.later", "models.tiny.source.more"]
+        assert taken[2].startswith("validate.overrides.onnx.a text of ")
+        expected = {**raw, "validate": {**raw["validate"], "overrides": {"onnx": {}}}}
+        assert yaml.safe_load(workspace.params.read_text()) == expected
+        assert "{} # why" in workspace.params.read_text()
+
+
 def test_what_would_be_wrong_is_not_written(workspace: Workspace) -> None:
     before = workspace.params.read_bytes()
     with pytest.raises(FoundryError, match="mean_cosine"):

@@ -253,16 +253,3 @@ def test_the_error_of_a_command_is_its_one_line(workspace: Workspace) -> None:
     assert "Traceback" not in str(caught.value)
     with pytest.raises(FoundryError, match="took more than"):
         short_commands.run(workspace, ["timeit", "-n", "1", "import time; time.sleep(9)"], seconds=0.5)
-
-
-@pytest.mark.parametrize(("note", "stays"), [("", False), ('{"a": ', False), ("{}", True), (None, False)])
-def test_a_note_of_dvcs_that_a_stop_cut_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str | None, stays: bool
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / ".dvc/tmp/rwlock"
-    path.parent.mkdir(parents=True)
-    if note is not None:
-        path.write_text(note)
-    runner.remove_cut_rwlock()
-    assert path.exists() is stays

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from foundry.base import files
-from foundry.ui import choosing, editing, jobs
+from foundry.ui import choosing, editing, jobs, publishing
 from foundry.ui.workspaces import Workspace
 from tests.support import results
 from tests.support.projects import ROOT
@@ -105,13 +105,35 @@ def test_a_model_that_is_gone_is_said_to_be(page: Page) -> None:
     assert "gone is no longer in the project" in answer["decide_message"]
     assert answer["decide_model"]["value"] == "tiny"
     answer = page.answer("publish", "select", publish_model="gone", repo="org/of-gone")
-    assert (answer["publish_model"]["value"], answer["repo"]) == ("tiny", "")
+    assert (answer["publish_model"]["value"], answer["repo"], answer["shown_model"]) == ("tiny", "", "tiny")
+
+
+def test_a_list_in_place_of_a_model_is_no_model(page: Page) -> None:
+    """Gradio's dropdown lets one through."""
+    answer = page.answer("publish", "select", publish_model=["tiny"])
+    assert (answer["publish_model"]["value"], answer["shown_model"]) == ("tiny", "tiny")
+    assert page.answer("decide", "select", decide_model=["tiny"])["decide_model"]["value"] == "tiny"
 
 
 def test_a_repository_that_was_typed_stays(page: Page) -> None:
     answer = page.answer("publish", "select", publish_model="other", repo="org/typed")
     assert "value" not in answer["publish_model"]
     assert answer["repo"] == KEPT
+
+
+@pytest.mark.parametrize("button", ["preview_hub", "send"])
+def test_a_model_is_not_sent_to_the_repository_of_another(
+    page: Page, monkeypatch: pytest.MonkeyPatch, button: str
+) -> None:
+    """A click may come before the answer to the choice of another model."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(publishing, "to_hub", lambda workspace, *values, dry_run: asked.append(values))
+    early = {"publish_model": "other", "repo": "org/tiny", "shown_model": "tiny"}
+    assert "nothing is sent" in page.answer(button, "click", **early)["publish_message"]
+    assert asked == []
+    shown = page.answer("publish_model", "input", publish_model="other")["shown_model"]
+    page.answer(button, "click", publish_model="other", repo="org/other", shown_model=shown)
+    assert asked == [("other", "org/other", True)]
 
 
 def test_the_model_to_remove_is_chosen_each_time(page: Page, workspace: Workspace) -> None:
@@ -164,6 +186,15 @@ def test_the_first_tab_shows_the_project_as_it_is_by_now(page: Page, project: Ca
     assert "torch" in page.answer("choose", "select", variants=[])["variants"]["value"]  # the page is being opened
 
 
+def test_a_variant_that_has_gone_is_no_longer_chosen(page: Page, workspace: Workspace) -> None:
+    """Gradio refuses every click that sends a choice which is not offered."""
+    known = editing.read(workspace).variant_names
+    weights = {named(block): 91.0 for block in page.blocks.blocks.values() if type(block).__name__ == "Number"}
+    answer = page.answer("choose", "select", variants=["onnx", "gone"], **weights)
+    assert answer["variants"]["value"] == ["onnx"]
+    assert [name for _, name in answer["variants"]["choices"]] == known
+
+
 def test_what_this_version_does_not_know_is_taken_out(page: Page, workspace: Workspace) -> None:
     """As a shared host's new code leaves a user's params.yaml: the page says it, and mends it."""
     known = workspace.params.read_text()
@@ -208,4 +239,7 @@ def test_a_run_that_failed_is_said_of_its_own_model(page: Page, workspace: Works
     assert "it failed" in page.answer("publish_model", "input", publish_model="other")["publish_state"]
     assert "it failed" not in page.answer("publish_model", "input", publish_model="tiny")["publish_state"]
     files.write_json(path, {**record, "stopped": True})
-    assert "it was stopped" in page.answer("publish_model", "input", publish_model="other")["publish_state"]
+    assert "it was stopped<" in page.answer("publish_model", "input", publish_model="other")["publish_state"]
+    files.write_json(path, {**record, "stopped": True, "why_stopped": "a run may take 2 hours"})
+    stopped = page.answer("publish_model", "input", publish_model="other")["publish_state"]
+    assert "it was stopped: a run may take 2 hours" in stopped
