@@ -1,11 +1,15 @@
-"""What a person sets in the first tab, part by part."""
+"""What a person sets in the first tab, part by part, and what of it shows the project; what is set stays as it is."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from foundry.ui import choosing, limits, upload_reading
+from foundry.ui import budget_rows, choosing, editing, estimates, limits, markup, upload_reading
+from foundry.ui.choose_html import cost_html, models_html
 from foundry.ui.choosing import SLIDERS
+from foundry.ui.context import Context, answered, dropdown
+from foundry.ui.workspaces import Workspace
 
 SAMPLE, HUB, LOCAL = "The sample: all-MiniLM-L6-v2", "A model on the Hub", "A folder of this machine"
 FAMILY = "int8_dynamic"  # whose thresholds are shown first
@@ -136,3 +140,83 @@ def project_controls() -> ProjectControls:
             remove = gr.Button("Remove it from the project", variant="stop", elem_id="remove")
         mend = gr.Button("Take out keys that this version does not know", elem_id="mend")
     return ProjectControls(params, model, remove, mend)
+
+
+class Kept(NamedTuple):
+    """What a change of the project leaves as it is set."""
+
+    names: list[str] | None = None  # of the variants that are chosen; None: all
+    mb: float = estimates.BASE_MB  # of the weights that were looked at
+    model: str | None = None  # that is chosen to be removed
+
+
+class Tab(NamedTuple):
+    """The controls of the tab."""
+
+    context: Context
+    message: gr.HTML
+    models: gr.HTML
+    model: ModelControls
+    variants: VariantControls
+    texts: TextControls
+    thresholds: ThresholdControls
+    budget: budget_rows.Controls
+    project: ProjectControls
+
+    @property
+    def refreshed(self) -> list[Any]:
+        """What shows the project as it is, in the order of `refresh`.
+
+        The sliders are not among it: what somebody has set and not saved stays, whatever else is clicked.
+        """
+        return [self.models, self.variants.variants, self.variants.cost, self.project.params, self.project.model]
+
+    @property
+    def kept(self) -> list[Any]:
+        """What shows the values of `Kept`, in its order."""
+        return [self.variants.variants, self.variants.weights, self.project.model]
+
+
+def refresh(workspace: Workspace, kept: Kept, new: Sequence[str] = ()) -> list[Any]:
+    """The project as it is, with `new` variants chosen, too: the values of `Tab.refreshed`.
+
+    No model is proposed to be removed.
+    """
+    params, mb = editing.read(workspace), choosing.weights(kept.mb)
+    chosen = [name for name in params.variant_names if kept.names is None or name in (*kept.names, *new)]
+    offered = choosing.choices(params, mb)
+    # The choice stays as it is by now, unless a variant is new or has gone: Gradio refuses one that is not offered.
+    is_other = kept.names is None or bool(new) or not {*kept.names} <= {*params.variant_names}
+    return [
+        models_html(workspace, params),
+        gr.CheckboxGroup(choices=offered, value=chosen) if is_other else gr.CheckboxGroup(offered),
+        cost_html(params, chosen, mb),
+        editing.shown(workspace),
+        dropdown(list(params.models), kept.model, None),
+    ]
+
+
+def family_shown(workspace: Workspace, of: Any) -> list[Any]:
+    """A family of variants and its thresholds: the values of `ThresholdControls.shown`."""
+    known = choosing.family(of)
+    meaning = markup.facts([(known, choosing.FAMILIES[known])])
+    return [known, meaning, *choosing.threshold_values(editing.read(workspace), known)]
+
+
+def changed(
+    tab: Tab, request: gr.Request, kept: Kept, change: Callable[[Workspace], str], more: tuple[Any, ...] = ()
+) -> Any:
+    """What a click gives that changes the project: what is said of it, and the project as it is then.
+
+    Args:
+        kept: What stays as it is set; a variant that is new is chosen, too.
+        more: The values of what is shown between the message and the project.
+    """
+
+    def action(workspace: Workspace) -> Any:
+        before = editing.read(workspace).variant_names
+        said = change(workspace)
+        new = [name for name in editing.read(workspace).variant_names if name not in before]
+        return (markup.message(said), *more, *refresh(workspace, kept, new))
+
+    return answered(tab.context, request, len(more) + len(tab.refreshed), action)

@@ -3,67 +3,21 @@
 Each `connect_…` says what the clicks of one part do.
 """
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
 from foundry.base.errors import FoundryError
 from foundry.ui import budget_rows, choosing, editing, estimates, markup, upload_reading, uploads
 from foundry.ui import choose_controls as controls
-from foundry.ui.choose_controls import FAMILY, SAMPLE
-from foundry.ui.choose_html import cost_html, look_html, models_html, preview_html
-from foundry.ui.context import (
-    LATEST,
-    QUICK,
-    READING,
-    SLOW,
-    Context,
-    Refreshing,
-    answered,
-    dropdown,
-    shown_or_empty,
-)
+from foundry.ui.choose_controls import FAMILY, SAMPLE, Kept, Tab, changed, family_shown, refresh
+from foundry.ui.choose_html import cost_html, look_html, preview_html
+from foundry.ui.context import LATEST, QUICK, READING, SLOW, Context, Refreshing, answered, shown_or_empty
 from foundry.ui.workspaces import Workspace
 
 # What a look found, and the name that was proposed, are of another model once its source is changed.
 FORGETTING = "(name, proposed) => ['', name === proposed ? '' : name]"
-
-
-class Kept(NamedTuple):
-    """What a change of the project leaves as it is set."""
-
-    names: list[str] | None = None  # of the variants that are chosen; None: all
-    mb: float = estimates.BASE_MB  # of the weights that were looked at
-    model: str | None = None  # that is chosen to be removed
-
-
-class Tab(NamedTuple):
-    """The controls of the tab."""
-
-    context: Context
-    message: gr.HTML
-    models: gr.HTML
-    model: controls.ModelControls
-    variants: controls.VariantControls
-    texts: controls.TextControls
-    thresholds: controls.ThresholdControls
-    budget: budget_rows.Controls
-    project: controls.ProjectControls
-
-    @property
-    def refreshed(self) -> list[Any]:
-        """What shows the project as it is, in the order of `refresh`.
-
-        The sliders are not among it: what somebody has set and not saved stays, whatever else is clicked.
-        """
-        return [self.models, self.variants.variants, self.variants.cost, self.project.params, self.project.model]
-
-    @property
-    def kept(self) -> list[Any]:
-        """What shows the values of `Kept`, in its order."""
-        return [self.variants.variants, self.variants.weights, self.project.model]
 
 
 def build(context: Context, opened: gr.Tab) -> Refreshing:
@@ -116,51 +70,6 @@ def build(context: Context, opened: gr.Tab) -> Refreshing:
     return on_load, [], shown
 
 
-def refresh(workspace: Workspace, kept: Kept, new: Sequence[str] = ()) -> list[Any]:
-    """The project as it is, with `new` variants chosen, too: the values of `Tab.refreshed`.
-
-    No model is proposed to be removed.
-    """
-    params, mb = editing.read(workspace), choosing.weights(kept.mb)
-    chosen = [name for name in params.variant_names if kept.names is None or name in (*kept.names, *new)]
-    offered = choosing.choices(params, mb)
-    # The choice stays as it is by now, unless a variant is new or has gone: Gradio refuses one that is not offered.
-    is_other = kept.names is None or bool(new) or not {*kept.names} <= {*params.variant_names}
-    return [
-        models_html(workspace, params),
-        gr.CheckboxGroup(choices=offered, value=chosen) if is_other else gr.CheckboxGroup(offered),
-        cost_html(params, chosen, mb),
-        editing.shown(workspace),
-        dropdown(list(params.models), kept.model, None),
-    ]
-
-
-def family_shown(workspace: Workspace, of: Any) -> list[Any]:
-    """A family of variants and its thresholds: the values of `ThresholdControls.shown`."""
-    known = choosing.family(of)
-    meaning = markup.facts([(known, choosing.FAMILIES[known])])
-    return [known, meaning, *choosing.threshold_values(editing.read(workspace), known)]
-
-
-def changed(
-    tab: Tab, request: gr.Request, kept: Kept, change: Callable[[Workspace], str], more: tuple[Any, ...] = ()
-) -> Any:
-    """What a click gives that changes the project: what is said of it, and the project as it is then.
-
-    Args:
-        kept: What stays as it is set; a variant that is new is chosen, too.
-        more: The values of what is shown between the message and the project.
-    """
-
-    def action(workspace: Workspace) -> Any:
-        before = editing.read(workspace).variant_names
-        said = change(workspace)
-        new = [name for name in editing.read(workspace).variant_names if name not in before]
-        return (markup.message(said), *more, *refresh(workspace, kept, new))
-
-    return answered(tab.context, request, len(more) + len(tab.refreshed), action)
-
-
 def connect_model(tab: Tab) -> None:
     """A look at a model says what it is, and which variants it can have."""
 
@@ -205,13 +114,20 @@ def connect_variants(tab: Tab) -> None:
         return answered(tab.context, request, 1, action)
 
     def on_add(
-        kind: str, text: str, at: str, named: str, names: list[str], mb: float, gone: str | None, request: gr.Request
+        kind: str,
+        text: str,
+        at: str,
+        named: str,
+        names: list[str],
+        mb: float,
+        removing: str | None,
+        request: gr.Request,
     ) -> Any:
         def change(workspace: Workspace) -> str:
             said = choosing.add(workspace, named, *asked_model(kind, text, at), names)
             return f"{said}. Go on with “Watch”."
 
-        return changed(tab, request, Kept(names, mb, gone), change)
+        return changed(tab, request, Kept(names, mb, removing), change)
 
     model, chosen = tab.model, tab.variants
     chosen.variants.input(on_variants, [chosen.variants, chosen.weights], [tab.message, chosen.cost], **QUICK, **LATEST)
@@ -240,7 +156,13 @@ def connect_texts(tab: Tab) -> None:
         return on_upload(path, wanted, request)[:-1]  # the name that somebody typed stays
 
     def on_use(
-        path: str | None, named: str, wanted: str, names: list[str], mb: float, gone: str | None, request: gr.Request
+        path: str | None,
+        named: str,
+        wanted: str,
+        names: list[str],
+        mb: float,
+        removing: str | None,
+        request: gr.Request,
     ) -> Any:
         def change(workspace: Workspace) -> str:
             if path is None:
@@ -249,7 +171,7 @@ def connect_texts(tab: Tab) -> None:
             Path(path).unlink(missing_ok=True)
             return f"{read.number:,} texts are a source now, for calibration and validation; the next run uses them"
 
-        return changed(tab, request, Kept(names, mb, gone), change, more=(None, ""))
+        return changed(tab, request, Kept(names, mb, removing), change, more=(None, ""))
 
     texts = tab.texts
     shown = [tab.message, texts.preview, texts.column, texts.name]
@@ -270,7 +192,7 @@ def connect_thresholds(tab: Tab) -> None:
         )
 
     def on_save(
-        of: str, shown: str, a: float, b: float, c: float, d: float, names: list[str], mb: float, gone: str | None,
+        of: str, shown: str, a: float, b: float, c: float, d: float, names: list[str], mb: float, removing: str | None,
         request: gr.Request,
     ) -> Any:  # fmt: skip
         def change(workspace: Workspace) -> str:
@@ -281,7 +203,7 @@ def connect_thresholds(tab: Tab) -> None:
             choosing.save_thresholds(workspace, of, [a, b, c, d])
             return f"the thresholds of {choosing.family(of)} are saved; the next run judges by them"
 
-        return changed(tab, request, Kept(names, mb, gone), change)
+        return changed(tab, request, Kept(names, mb, removing), change)
 
     thresholds.family.input(on_family, [thresholds.family], [tab.message, *thresholds.shown], **QUICK, **LATEST)
     asked = [thresholds.family, thresholds.shown_family, *thresholds.sliders, *tab.kept]
@@ -293,9 +215,9 @@ def connect_budget(tab: Tab) -> None:
 
     def on_budget(
         kind: str, ending: str, mean: float, lowest: float, minutes: float, names: list[str], mb: float,
-        gone: str | None, request: gr.Request,
+        removing: str | None, request: gr.Request,
     ) -> Any:  # fmt: skip
-        return changed(tab, request, Kept(names, mb, gone), budget_rows.adding(kind, ending, mean, lowest, minutes))
+        return changed(tab, request, Kept(names, mb, removing), budget_rows.adding(kind, ending, mean, lowest, minutes))
 
     asked = [*tab.budget.inputs, *tab.kept]
     tab.budget.add.click(on_budget, asked, [tab.message, *tab.refreshed], **SLOW)
