@@ -127,6 +127,8 @@ def _recorded() -> Iterator[list[Weights]]:
 def _raise_other_shapes(error: RuntimeError) -> None:
     """Name the weights whose shapes are not those of config.json: transformers' error refers to a table in its log.
 
+    Told to ignore them, it would give them as it gives others, but first make the weights, however large they are.
+
     Raises:
         FoundryError: with both shapes of the first one, where the error has them.
     """

@@ -43,7 +43,10 @@ SIMILARITY: Check = (
     lambda value: isinstance(value, str) and value.lower() in SIMILARITIES,  # PyLate writes MaxSim
 )
 
-ARGUMENTS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
+# Each by its older and its newer name.
+MODEL_ARGUMENTS, TOKENIZER_ARGUMENTS = ("model_args", "model_kwargs"), ("tokenizer_args", "processor_kwargs")
+CONFIG_ARGUMENTS = ("config_args", "config_kwargs")
+ARGUMENTS = (*MODEL_ARGUMENTS, *TOKENIZER_ARGUMENTS, *CONFIG_ARGUMENTS)
 TYPES: dict[str, dict[str, Check]] = {
     "sentence_*_config.json": {
         "max_seq_length": TOKENS,

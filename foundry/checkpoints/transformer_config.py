@@ -11,11 +11,10 @@ from foundry.base import files
 from foundry.base.progress import say
 from foundry.checkpoints.failures import failures
 from foundry.checkpoints.loading import Loaded
+from foundry.checkpoints.settings_types import CONFIG_ARGUMENTS, MODEL_ARGUMENTS
 from foundry.variants import checkpoint_folder
 from foundry.variants.variant_folder import TORCH_SETTINGS
 
-CONFIG_ARGUMENTS = ("config_args", "config_kwargs")  # by their older and their newer name
-MODEL_ARGUMENTS = ("model_args", "model_kwargs")
 DTYPES = ("dtype", "torch_dtype")
 COMPUTED = "float32"
 

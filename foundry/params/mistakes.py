@@ -3,11 +3,11 @@
 What could be a token, put into the wrong place or the wrong file, is described and not repeated: errors end in logs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import Tag
+from pydantic import Tag, ValidationError
 
 from foundry.base.credentials import could_be_hidden, described, hidden, shown
 from foundry.base.settings import Section
@@ -16,7 +16,8 @@ from foundry.base.settings import Section
 def explain(detail: Any, schema: type[Section]) -> str:
     """One of pydantic's errors as a line: the key, the value, and what `schema`, that of the whole file, allows."""
     kind, value = detail["type"], detail["input"]
-    key, allowed = _place(detail["loc"], schema, unknown=kind == "extra_forbidden")
+    keys, allowed = _written(detail["loc"], schema, unknown=kind == "extra_forbidden")
+    key = place(keys) or "the whole file"
     if kind == "extra_forbidden":
         # Of a key that nobody knows, nobody knows what its text is.
         return f"{key}: unknown key, with value {described(value)}; allowed are {', '.join(allowed)}"
@@ -30,8 +31,19 @@ def explain(detail: Any, schema: type[Section]) -> str:
     return f"{key}: got {shown(value, key)}; {message}"
 
 
-def _place(location: tuple[Any, ...], schema: type[Section], unknown: bool) -> tuple[str, list[str]]:
-    """A place as the user wrote it; where its last part is an `unknown` key, also the keys that are allowed there.
+def unknown_keys(error: ValidationError, schema: type[Section]) -> list[tuple[str, ...]]:
+    """Of pydantic's errors, where there are keys that `schema`, that of the whole file, does not have."""
+    details = error.errors(include_url=False)
+    return [_written(row["loc"], schema, unknown=True)[0] for row in details if row["type"] == "extra_forbidden"]
+
+
+def place(keys: Iterable[str]) -> str:
+    """A place in a file for a message; a key that could be a token, put into the wrong place, is not repeated."""
+    return ".".join(map(could_be_hidden, keys))
+
+
+def _written(location: tuple[Any, ...], schema: type[Section], unknown: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The keys of a place as the user wrote them; where the last is `unknown`, also those that are allowed there.
 
     Pydantic's locations hold what the user never wrote, too: the chosen branch of a union, and `[key]`.
     """
@@ -41,12 +53,12 @@ def _place(location: tuple[Any, ...], schema: type[Section], unknown: bool) -> t
         step = _step(kind, part)
         if step is not None:
             kind, is_branch = step
-            written += [] if is_branch else [could_be_hidden(str(part))]
+            written += [] if is_branch else [str(part)]
     allowed: list[str] = []
     if unknown:
-        written.append(could_be_hidden(str(location[-1])))
+        written.append(str(location[-1]))
         allowed = sorted(key for _, leaf in _leaves(kind) if _is_section(leaf) for key in _keys(leaf))
-    return ".".join(written) or "the whole file", allowed
+    return tuple(written), allowed
 
 
 def _step(kind: Any, part: Any) -> tuple[Any, bool] | None:

@@ -6,10 +6,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from foundry.base import files, yaml_editing
-from foundry.base.credentials import could_be_hidden
 from foundry.base.errors import FoundryError
 from foundry.base.settings import Repo, Slug
-from foundry.params import adding, reading, resolving
+from foundry.params import adding, mistakes, reading, resolving
 from foundry.params.schema import Params
 from foundry.ui import jobs, short_commands
 from foundry.ui.workspaces import Workspace
@@ -155,7 +154,7 @@ def remove_unknown(workspace: Workspace) -> list[str]:
         for key in keys:
             text = without_entry(text, key[:-1], key[-1])
         write(workspace, text)
-    return [described(key) for key in keys]
+    return [mistakes.place(key) for key in keys]
 
 
 def unknown_keys(raw: Any) -> list[tuple[str, ...]]:
@@ -163,28 +162,8 @@ def unknown_keys(raw: Any) -> list[tuple[str, ...]]:
     try:
         Params.model_validate(raw)
     except ValidationError as error:
-        places = [row["loc"] for row in error.errors(include_url=False) if row["type"] == "extra_forbidden"]
-        return [written_keys(raw, place) or tuple(map(str, place)) for place in places]
+        return mistakes.unknown_keys(error, Params)
     return []
-
-
-def written_keys(raw: Any, location: Sequence[Any]) -> tuple[str, ...] | None:
-    """The keys of the file in one of pydantic's locations; None where they lead nowhere.
-
-    A location also names the chosen branch of a union, which may be called as a key that stands there, such as `hub`.
-    """
-    first, *rest = location
-    if isinstance(raw, dict) and first in raw:
-        if not rest:
-            return (str(first),)
-        if (inner := written_keys(raw[first], rest)) is not None:
-            return (str(first), *inner)
-    return written_keys(raw, rest) if rest else None
-
-
-def described(keys: Sequence[str]) -> str:
-    """A place in params.yaml for a message; a key that could be a token, put into the wrong place, is not repeated."""
-    return ".".join(map(could_be_hidden, keys))
 
 
 def without_entry(text: str, keys: Sequence[str], name: str) -> str:
@@ -197,7 +176,7 @@ def without_entry(text: str, keys: Sequence[str], name: str) -> str:
     pairs = mapping.value if mapping is not None else []
     place = next((number for number, (key, _) in enumerate(pairs) if key.value == name), None)
     if mapping is None or place is None:
-        raise FoundryError(f"there is no {described([*keys, name])}")
+        raise FoundryError(f"there is no {mistakes.place([*keys, name])}")
     if len(pairs) == 1 and keys == ["models"]:
         raise FoundryError(f"{name} is the only model: add another one first")
     expected = yaml_editing.load(text)
@@ -217,7 +196,9 @@ def without_entry(text: str, keys: Sequence[str], name: str) -> str:
         line_end = text.find("\n", end)
         edited = text[: text.rfind("\n", 0, start) + 1] + ("" if line_end == -1 else text[line_end + 1 :])
     if yaml_editing.load(edited) != expected:
-        raise FoundryError(f"{described([*keys, name])} is written in a way that cannot be edited; remove it by hand")
+        raise FoundryError(
+            f"{mistakes.place([*keys, name])} is written in a way that cannot be edited; remove it by hand"
+        )
     return edited
 
 
