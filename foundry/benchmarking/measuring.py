@@ -167,14 +167,15 @@ def open_way(way: Way) -> Encoder:
     """What embeds by a variant's file.
 
     Raises:
-        FoundryError: when Sentence Transformers would compute in another precision than the one that is asked for.
+        FoundryError: when it would compute in another precision than the one that is asked for, or by code that is
+            too slow to be measured.
     """
     precision, device = way.options.get("precision", "f32"), way.options.get("device", "cpu")
     if way.runner == "foundry_runtime":
         return RuntimeVariant(way.folder, way.variant, precision, way.tokenizer, device, way.chosen)
     loaded = loader.load(way.folder, way.variant, way.options)
-    if (actual := precisions.of_loaded(loaded)) != precision:
-        raise FoundryError(f"told to compute in {precision}, the runtime computes in {actual}")
+    if reason := precisions.why_not_computed(loaded, precision):
+        raise FoundryError(reason)
     return loaded
 
 

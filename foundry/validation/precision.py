@@ -66,8 +66,8 @@ def verdict(
     """Load the variant in a precision that the device has, and check it, unless its runtime computes in another."""
     try:
         loaded = loader.load(folder, variant, {"precision": precision, "device": device})
-        if (actual := precisions.of_loaded(loaded)) != precision:
-            return not_computed(f"told to compute in {precision}, the runtime computes in {actual}")
+        if reason := precisions.why_not_computed(loaded, precision):
+            return not_computed(reason)
         checks = judge(loaded, limits, precision, device)
     except Exception as error:  # noqa: BLE001  # as in f32: what a variant does is its own verdict
         return {"verdict": "failed", "reason": results.why_not_run(error), "checks": []}

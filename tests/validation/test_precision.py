@@ -6,6 +6,7 @@ way and the other: these tests run on processors with bf16 and without.
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,6 +74,43 @@ def test_a_hint_that_the_runtime_does_not_follow_is_no_verdict(
     judged = validate_in(project(), tiny, "openvino", tiny / "openvino", ["bf16"])["precisions"]["bf16"]
     assert (judged["verdict"], judged["checks"]) == ("not computed", [])
     assert judged["reason"] == "told to compute in bf16, the runtime computes in f32"
+
+
+def compiled(**kernels: int) -> Any:
+    """What OpenVINO says of a compiled model: a product for each of so many kernels of a name, and nodes of others."""
+    facts = [
+        ("Softmax", "ref_f16"),
+        *(("FullyConnected", name) for name, count in kernels.items() for _ in range(count)),
+    ]
+    nodes = [
+        SimpleNamespace(
+            get_rt_info=lambda kind=kind, kernel=kernel: {
+                "layerType": SimpleNamespace(value=kind),
+                "primitiveType": SimpleNamespace(value=kernel),
+            }
+        )
+        for kind, kernel in facts
+    ]
+    return SimpleNamespace(get_runtime_model=lambda: SimpleNamespace(get_ops=lambda: nodes))
+
+
+def test_what_openvino_multiplies_by_its_reference_code_is_said() -> None:
+    assert precisions.why_too_slow(compiled(brgemm_avx512_amx_I8=3), "f16") is None
+    reason = precisions.why_too_slow(compiled(brgemm_avx512_amx_I8=1, ref_any_I8=2), "f16")
+    assert reason is not None
+    assert reason.startswith("OpenVINO has no fast code here for 2 of its 3 products in f16")
+
+
+@pytest.mark.parametrize("variant", ["openvino_fp16", "openvino_qint8_quantized"])
+def test_a_precision_that_takes_reference_code_has_no_verdict(project: Project, tiny: Path, variant: str) -> None:
+    here = precisions.of_processor()
+    judged = validate_in(project(), tiny, variant, tiny / variant, here)["precisions"]["f16"]
+    if variant == "openvino_fp16" and "f16" in here:
+        assert judged["verdict"] == "passed"
+    elif "f16" in here:  # a later oneDNN may have a kernel
+        assert judged["verdict"] == "passed" or "reference code" in judged["reason"]
+    else:
+        assert "does not compute in f16" in judged["reason"]
 
 
 def test_openvino_in_bf16_is_checked_in_full(project: Project, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
