@@ -1,6 +1,6 @@
 """Rounds of measurements that interleave all variants, until the ratios that a recommendation rests on are certain.
 
-The first rounds measure every row. Then the time goes to those that may still be recommended for something.
+The first round measures every row. Then the time goes to those that may still be recommended for something.
 """
 
 import random
@@ -18,13 +18,12 @@ from foundry.benchmarking.measuring import Measured, combined
 from foundry.benchmarking.other_load import OtherLoad, Taken
 from foundry.benchmarking.settings import Effort
 from foundry.benchmarking.speeds import BASELINE, SINGLE, typical
-from foundry.benchmarking.timings import FEWEST_ROUNDS, Ratio, half_width, ratio
+from foundry.benchmarking.timings import FEWEST_ROUNDS, half_width, ratio
 
-FULL_ROUNDS = 2  # of all rows
-# Afterwards a row competes that has, alone or in batches of some group, this share of the fastest one's speed, of those
-# that lose no more quality by how they compute; or that may, within its interval, be as fast but for little. In too few
-# rounds for an interval, less is enough.
-COMPETES, MAY_BE_AS_FAST, COMPETES_AT_FIRST = 0.9, 0.97, 0.8
+# A row competes that has, alone or in batches of some group, this share of the fastest one's speed, of those that lose
+# no more quality by how they compute; or that may, within its interval, be as fast but for little. Rounds that are too
+# few for an interval take less, by their number.
+COMPETES, MAY_BE_AS_FAST, COMPETES_AT_FIRST = 0.9, 0.97, {1: 0.6, 2: 0.8}
 # Every ratio of a round is to torch, so one disturbed measurement of it would widen them all: with enough rows beside
 # it, it is measured so many times in each round, far from one another.
 BASELINE_TIMES, ENOUGH_ROWS = 3, 8
@@ -123,8 +122,8 @@ def run_rounds(
     """Rounds over all names, each in a new order; torch is measured first, and again among many rows.
 
     A row that fails, or is much slower than torch in the first quiet round, is not measured again; nor is one, after
-    `FULL_ROUNDS` quiet rounds, that does not compete. While time remains, a round that other jobs disturbed is made up
-    for by another one, and does not count.
+    any quiet round, that does not compete. While time remains, a round that other jobs disturbed is made up for by
+    another one, and does not count.
 
     Args:
         loss_of: By a row's name, how much quality is lost by how it computes: a place in an order. It competes with
@@ -162,10 +161,8 @@ def run_rounds(
         others = [name for name in others if name not in rounds.errors and name not in rounds.slow]
         quiet = rounds.quiet(effort.busy_share)
         counting = rounds.without_disturbed(effort.busy_share)
-        competing = where_competing(
-            rounds.with_numbers(quiet) if len(quiet) >= FULL_ROUNDS else counting, [BASELINE, *others], loss_of
-        )
-        if len(quiet) >= FULL_ROUNDS:
+        competing = where_competing(rounds.with_numbers(quiet) if quiet else counting, [BASELINE, *others], loss_of)
+        if quiet:
             rounds.settled += [name for name in others if name not in competing]
             others = [name for name in others if name not in rounds.settled]
         counting.settled = rounds.settled
@@ -210,15 +207,17 @@ def where_competing(rounds: Rounds, names: Sequence[str], loss_of: Callable[[str
         for place, own in series[name].items():
             rivals = [other for other in names if loss_of(other) <= loss_of(name) and place in series[other]]
             best = max(rivals, key=lambda other: typical(series[other][place]) or 0)
-            if name != BASELINE and _may_be_chosen(ratio(own, series[best][place])):
+            if name != BASELINE and _may_be_chosen(own, series[best][place]):
                 competing.setdefault(name, []).append(place)
     return competing
 
 
-def _may_be_chosen(to_best: Ratio | None) -> bool:
+def _may_be_chosen(own: Sequence[float | None], best: Sequence[float | None]) -> bool:
     """Whether a speed is near to the best one, or may be as high but for little."""
+    to_best = ratio(own, best)
     if to_best is None or to_best["high"] is None:
-        return to_best is None or to_best["median"] >= COMPETES_AT_FIRST
+        rounds = sum(value is not None for value in own)
+        return to_best is None or to_best["median"] >= COMPETES_AT_FIRST[min(rounds, max(COMPETES_AT_FIRST))]
     return to_best["median"] >= COMPETES or to_best["high"] >= MAY_BE_AS_FAST
 
 
