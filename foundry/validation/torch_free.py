@@ -67,7 +67,9 @@ def load(request: dict[str, Any]) -> Any:
 
     rewritten = {name: Path(path) for name, path in request["rewritten"].items()}
     variant, kind, precision, device = (request[name] for name in ("variant", "kind", "precision", "device"))
-    return open_model(Path(request["folder"]), variant, kind, precision, rewritten, device, streams=1)
+    # With streams, so that what is compiled for many texts at once is tried, too; two, because each takes memory.
+    streams = 1 if device == "cuda" else 2
+    return open_model(Path(request["folder"]), variant, kind, precision, rewritten, device, streams=streams)
 
 
 def graph_rows(request: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:

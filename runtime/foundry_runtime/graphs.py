@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from foundry_runtime import mapped_weights
+from foundry_runtime import machine, mapped_weights
 from foundry_runtime.errors import ProviderUnavailable
 
 Provider = str | tuple[str, dict[str, Any]]
@@ -17,6 +17,10 @@ ON_CPU: tuple[list[Provider], ...] = (["CPUExecutionProvider"], [("CPUExecutionP
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+# Keeps attention's products and softmax apart, which OpenVINO otherwise fuses into one: that takes long for each head
+# of each text, however few its tokens are.
+APART = {"SNIPPETS_MODE": "DISABLE"}
+APART_UP_TO = 64  # tokens of a text, where that is faster: on AMX in bf16, and on AVX-512 with products of int8
 # Of graphs that end at the embedding, or at a vector for each token.
 FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores", "token_embeddings")
 
@@ -51,10 +55,14 @@ class MissingInput(ValueError):
 
 
 class Graph(Protocol):
-    """A loaded graph. `inputs` and `outputs` are names; `outputs` are in the order of the file."""
+    """A loaded graph. `inputs` and `outputs` are names; `outputs` are in the order of the file.
+
+    `is_aligned` says whether it computes batches better whose numbers of tokens and rows are multiples of a few.
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    is_aligned: bool
 
     def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Outputs by name, all where none are named, for input arrays (texts, tokens) of int64.
@@ -69,6 +77,8 @@ class Graph(Protocol):
 
 class OnnxGraph:
     """A graph that ONNX Runtime runs."""
+
+    is_aligned = False
 
     def __init__(
         self,
@@ -146,31 +156,42 @@ class OpenVinoGraph:
         threads: int | None = None,
         streams: int = 1,
         weights: Path | None = None,
+        for_many: bool = False,
     ) -> None:
         """Compile a graph for so many runs at once, each with `threads` threads, by default one for each core.
 
-        `weights` is its `.bin` where that has another name than the graph.
+        Args:
+            weights: Its `.bin` where that has another name than the graph.
+            for_many: For large batches, of which those of short texts may have a compiled graph of their own. Each is
+                compiled when the first such batch comes.
         """
         import openvino
 
         self.config: dict[str, Any] = {**FULL_PRECISION, **(config or {})}
         if threads is not None:
             self.config |= {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
-        core = openvino.Core()
-        model = core.read_model(str(path), *([] if weights is None else [str(weights)]))
+        self._core, self._device, self._streams = openvino.Core(), device, streams
+        self._model = self._core.read_model(str(path), *([] if weights is None else [str(weights)]))
         # Before it is compiled: where nodes between two tensors are left out, one tensor has the names of both.
-        self.inputs = tuple(_name(node) for node in model.inputs)
-        self.outputs = tuple(_name(node) for node in model.outputs)
-        self.compiled = core.compile_model(model, device, self.config)
-        # A request is used by one thread at a time.
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(streams):
-            self._requests.put(self.compiled.create_infer_request())
+        self.inputs = tuple(_name(node) for node in self._model.inputs)
+        self.outputs = tuple(_name(node) for node in self._model.outputs)
+        is_in_tiles = self.config["INFERENCE_PRECISION_HINT"] == "bf16" and machine.multiplies_bf16_tiles()
+        # Of products of int8, OpenVINO prepares each anew for each number of rows, which takes longer than to compute.
+        is_int8 = any(node.get_type_name() == "FakeQuantize" for node in self._model.get_ops())
+        self.is_aligned = is_in_tiles or is_int8
+        is_apart_faster = is_in_tiles or (is_int8 and machine.has_avx512())
+        self._apart_up_to = APART_UP_TO if for_many and is_apart_faster else 0
+        self._lock = threading.Lock()
+        self._requests: dict[bool, queue.SimpleQueue[Any]] = {}  # by whether attention is apart
+        self.compiled = None if self._apart_up_to else self._compile({})
+        if self.compiled is not None:
+            self._requests[False] = self._requests_of(self.compiled)
 
     def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """See `Graph.run`."""
         taken = _taken(self.inputs, values)
-        request = self._requests.get()
+        requests = self._requests_for(max(array.shape[-1] for array in taken.values()))
+        request = requests.get()
         try:
             with _inference.pass_through():
                 results = request.infer(taken, share_inputs=True, share_outputs=True)
@@ -181,7 +202,24 @@ class OpenVinoGraph:
                     if outputs is None or name in outputs
                 }
         finally:
-            self._requests.put(request)
+            requests.put(request)
+
+    def _requests_for(self, tokens: int) -> "queue.SimpleQueue[Any]":
+        """The requests of what computes texts of so many tokens, each of which is used by one thread at a time."""
+        is_apart = tokens <= self._apart_up_to
+        with self._lock:
+            if is_apart not in self._requests:
+                self._requests[is_apart] = self._requests_of(self._compile(APART if is_apart else {}))
+            return self._requests[is_apart]
+
+    def _compile(self, further: Mapping[str, str]) -> Any:
+        return self._core.compile_model(self._model, self._device, {**self.config, **further})
+
+    def _requests_of(self, compiled: Any) -> "queue.SimpleQueue[Any]":
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self._streams):
+            requests.put(compiled.create_infer_request())
+        return requests
 
 
 def _name(node: Any) -> str:

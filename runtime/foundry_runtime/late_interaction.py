@@ -65,6 +65,10 @@ class RoleTokens:
         attended = None if expansion.attends or not more else len(entry)
         return Encoded([*entry.ids, *[expansion.token] * more], [*entry.types, *[0] * more], attended)
 
+    def padded(self, tokens: int, is_aligned: bool) -> int:
+        """See `Tokens.padded`."""
+        return self.tokens.padded(tokens, is_aligned)
+
     def pad(self, encoded: Sequence[Encoded], is_aligned: bool = False) -> dict[str, np.ndarray]:
         """As `Tokens.pad`, and beside it which vectors count."""
         inputs = self.tokens.pad(encoded, is_aligned)

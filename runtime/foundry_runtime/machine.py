@@ -49,6 +49,11 @@ def multiplies_bf16_tiles() -> bool:
     return "amx_bf16" in instruction_sets()
 
 
+def has_avx512() -> bool:
+    """Whether this processor has AVX-512."""
+    return "avx512f" in instruction_sets()
+
+
 def threads() -> int:
     """How many threads compute best: one for each core that this process may use, or fewer by its container's quota.
 

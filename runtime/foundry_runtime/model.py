@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from foundry_runtime import batches, choice, machine, run_settings
+from foundry_runtime import batches, choice, run_settings
 from foundry_runtime import layout as model_layout
 from foundry_runtime.errors import FileChanged, UnusableModel, UsedAfterFork
 from foundry_runtime.folder import ModelFolder, open_folder
@@ -45,6 +45,8 @@ class Reader(Protocol):
     """What makes tokens of texts, and batches of tokens: `Tokens`, or what changes what that gives."""
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]: ...
+
+    def padded(self, tokens: int, is_aligned: bool) -> int: ...
 
     def pad(self, encoded: Sequence[Encoded], is_aligned: bool) -> dict[str, np.ndarray]: ...
 
@@ -123,8 +125,6 @@ class Model:
         self.run_settings = settings = run_settings.choose(
             chosen.measured, threads, streams, single_threads, batch_tokens, device
         )
-        is_bf16 = chosen.runtime == "openvino" and self.precision == "bf16"
-        self._is_aligned = is_bf16 and machine.multiplies_bf16_tiles()
         saved = layout.model_settings
         # A graph cannot give what it cuts off an embedding, and does not know where a prompt ends.
         heads = (self._head, self._query_head)
@@ -134,6 +134,7 @@ class Model:
         may_be_finished = self._finished_output is not None and is_whole
         layouts = settings.single, settings.many(chosen.runtime)
         self._streams = Streams(_opener(folder, chosen, may_be_finished, device), *layouts)
+        self._is_aligned = self._streams.single.is_aligned
         outputs = self._streams.single.outputs
         # Other exporters give the transformer's own vectors this name; a finished output stands beside those.
         is_ambiguous = self._finished_output in TOKEN_OUTPUTS and chosen.finished == chosen.graph
@@ -213,10 +214,11 @@ class Model:
         """What goes through the graph at a time; of the texts tokenized last, as many batches for each stream."""
         tokens, streams = self.run_settings.batch_tokens, self._streams.count
         for start, encoded in _encoded(texts, reader, max(TEXTS_AT_ONCE, batch_size or 0)):
-            lengths = [len(entry) for entry in encoded]
+            lengths = [reader.padded(len(entry), self._is_aligned) for entry in encoded]
             fits_one = len(encoded) == len(texts) and len(texts) * max(lengths) <= tokens
             is_last = start + len(encoded) == len(texts)
-            for batch in batches.cut(lengths, streams if is_last and not fits_one else 1, batch_size, tokens):
+            at_once = streams if is_last and not fits_one else 1
+            for batch in batches.cut(lengths, at_once, batch_size, tokens, self._is_aligned):
                 yield Batch([start + index for index in batch], [encoded[index] for index in batch])
 
     def _run_batch(
@@ -285,7 +287,7 @@ def _opener(
         if chosen.runtime == "onnx":
             return OnnxGraph(path, threads=layout.threads)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": chosen.precision}
-        return OpenVinoGraph(path, settings, threads=layout.threads, streams=layout.runs, weights=weights)
+        return OpenVinoGraph(path, settings, "CPU", layout.threads, layout.runs, weights, for_many=layout.runs > 1)
 
     return open_graph
 

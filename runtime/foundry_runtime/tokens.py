@@ -143,16 +143,17 @@ class Tokens:
             return text
         return text[:end]
 
-    def pad(self, encoded: Sequence[Encoded], is_aligned: bool = False) -> dict[str, np.ndarray]:
-        """What a graph reads of a batch: arrays (texts, tokens) of int64 by name.
+    def padded(self, tokens: int, is_aligned: bool) -> int:
+        """To how many tokens a batch is padded whose longest text has so many.
 
-        `is_aligned`: the number of tokens is one that a processor computes well.
+        `is_aligned`: to a number that a processor computes well.
         """
-        longest = max(map(len, encoded))
         # Where padding is in front, it could move the positions of the longest text.
-        if is_aligned and not self.pads_left:
-            longest = batches.aligned(longest, self.max_seq_length)
-        shape = (len(encoded), longest)
+        return batches.aligned(tokens, self.max_seq_length) if is_aligned and not self.pads_left else tokens
+
+    def pad(self, encoded: Sequence[Encoded], is_aligned: bool = False) -> dict[str, np.ndarray]:
+        """What a graph reads of a batch: arrays (texts, tokens) of int64 by name. See `padded`."""
+        shape = (len(encoded), self.padded(max(map(len, encoded)), is_aligned))
         ids = np.full(shape, self.pad_id, np.int64)
         types = np.full(shape, self.pad_type if self._has_types else 0, np.int64)
         mask = np.zeros(shape, np.int64)

@@ -40,6 +40,14 @@ def test_a_batch_has_the_number_of_texts_that_is_nearest_to_512_tokens() -> None
     assert [len(batch) for batch in cut([256] * 4)] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "texts"),
+    [(11, 48), (12, 44), (8, 64), (16, 32), (128, 4), (136, 4), (13, 39), (152, 3), (256, 2), (0, 512)],
+)
+def test_the_rows_of_a_batch_are_aligned_where_that_changes_it_little(tokens: int, texts: int) -> None:
+    assert len(cut([tokens] * 2000, is_aligned=True)[0]) == texts
+
+
 def test_what_is_computed_faster_with_more_padding() -> None:
     assert [aligned(tokens, 256) for tokens in (11, 63, 64, 65, 129, 249, 256)] == [11, 63, 64, 72, 136, 256, 256]
     assert aligned(250, 250) == 250  # the model has no positions beyond
