@@ -17,7 +17,7 @@ from foundry.variants import checkpoint_folder, variant_folder
 from foundry.variants.precisions import Device, InferencePrecision
 
 # As many for each stream: with fewer, what is measured is the beginning and the end, where streams have no work.
-BATCHES_PER_STREAM = 4
+BATCHES_PER_STREAM = 16
 LARGEST_BULK = 16
 PARTS_ON_GPU = 8  # each is tokenized while the one before is computed
 Chosen = Mapping[str, Mapping[str, Mapping[str, int]]]  # settings of foundry_runtime by use, group of texts, and name

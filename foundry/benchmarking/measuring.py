@@ -29,7 +29,8 @@ EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 LARGEST_BATCH = 256  # when torch's speed is first looked at
 MOST_SINGLES = 64  # of a group, however fast torch is
-SECONDS_ALONE = 0.1  # of a group's single texts in a pass: of a fast row, a few milliseconds would say little
+# In a pass, of a group's single texts, and of its batches of one size: of a fast row, less would say little.
+SECONDS_ALONE, SECONDS_IN_BATCHES = 0.1, 0.25
 FEWEST_SINGLES = 4  # texts that are timed one by one in a pass
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
@@ -114,7 +115,10 @@ def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[
             else:
                 singles = _seconds_alone(loaded.encode, items[name][: group.singles], 1)
                 count = len(group.texts)
-                batches = {str(size): _seconds(loaded.encode, items[name], size) / count for size in group.batch_sizes}
+                batches = {
+                    str(size): _seconds_in_batches(loaded.encode, items[name], size) / count
+                    for size in group.batch_sizes
+                }
             if passes:
                 latencies[name] += [1000 * seconds for seconds in singles]
                 rates[name].setdefault(speeds.SINGLE, []).append(len(singles) / sum(singles))
@@ -192,6 +196,14 @@ def _seconds_alone(encode: Callable[..., Any], items: Sequence[Item], *batch_siz
     while sum(seconds) < SECONDS_ALONE:
         seconds += [_seconds(encode, [item], *batch_size) for item in items]
     return seconds
+
+
+def _seconds_in_batches(encode: Callable[..., Any], items: Sequence[Item], batch_size: int) -> float:
+    """How long it takes to encode the items, the mean of as many times as it takes to see `SECONDS_IN_BATCHES`."""
+    seconds = [_seconds(encode, items, batch_size)]
+    while sum(seconds) < SECONDS_IN_BATCHES:
+        seconds.append(_seconds(encode, items, batch_size))
+    return sum(seconds) / len(seconds)
 
 
 def _memory_of_usual(loaded: Encoder, items: Mapping[str, Sequence[Item]], groups: Mapping[str, Group]) -> float | None:
