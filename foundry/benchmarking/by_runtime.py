@@ -16,8 +16,9 @@ from foundry.reference import tokenizer_files
 from foundry.variants import checkpoint_folder, variant_folder
 from foundry.variants.precisions import Device, InferencePrecision
 
-# As many for each stream: with fewer, what is measured is the beginning and the end, where streams have no work.
-BATCHES_PER_STREAM = 16
+# As many batches for each stream as there are cores, within these: with fewer, what is measured is the beginning and
+# the end, where streams have no work, and of many streams one is sure to be late.
+FEWEST_BATCHES, MOST_BATCHES = 4, 16
 LARGEST_BULK = 16
 PARTS_ON_GPU = 8  # each is tokenized while the one before is computed
 Chosen = Mapping[str, Mapping[str, Mapping[str, int]]]  # settings of foundry_runtime by use, group of texts, and name
@@ -104,6 +105,11 @@ def cycled(items: Sequence[T], count: int) -> list[T]:
     return list(itertools.islice(itertools.cycle(items), count))
 
 
+def batches_per_stream() -> int:
+    """How many batches each stream has of many texts at once."""
+    return min(max(machine.threads(), FEWEST_BATCHES), MOST_BATCHES)
+
+
 def bulk(
     texts_in_group: int,
     affordable: float,
@@ -119,5 +125,5 @@ def bulk(
     if device == "cuda":
         wanted = PARTS_ON_GPU * TEXTS_AT_ONCE
     else:
-        wanted = round(BATCHES_PER_STREAM * machine.threads() * batch_tokens / max(tokens_per_text, 1))
+        wanted = round(batches_per_stream() * machine.threads() * batch_tokens / max(tokens_per_text, 1))
     return max(texts_in_group, min(wanted, round(LARGEST_BULK * affordable)))

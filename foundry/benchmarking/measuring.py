@@ -29,8 +29,9 @@ EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 LARGEST_BATCH = 256  # when torch's speed is first looked at
 MOST_SINGLES = 64  # of a group, however fast torch is
-# In a pass, of a group's single texts, and of its batches of one size: of a fast row, less would say little.
-SECONDS_ALONE, SECONDS_IN_BATCHES = 0.1, 0.25
+# So long a pass takes of a group's single texts, and of its batches of one size: of a fast row, less would say little.
+# All ratios are to torch.
+SECONDS_AT_LEAST, SECONDS_OF_TORCH = 0.1, 0.25
 FEWEST_SINGLES = 4  # texts that are timed one by one in a pass
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes
 
@@ -78,7 +79,13 @@ class Measured:
     gpu_memory_mb: float | None = None  # what the process took of a GPU's memory
 
 
-def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[str]) -> Measured:
+def measure(
+    way: Way,
+    groups: dict[str, Group],
+    give_up: float,
+    embed: Sequence[str],
+    at_least: float = SECONDS_AT_LEAST,
+) -> Measured:
     """Load the variant and time it on every group, in single texts and in batches, in several passes over all of them.
 
     What disturbs a machine comes in bursts, so a value is the median of passes that lie apart. The pass before them is
@@ -116,7 +123,7 @@ def measure(way: Way, groups: dict[str, Group], give_up: float, embed: Sequence[
                 singles = _seconds_alone(loaded.encode, items[name][: group.singles], 1)
                 count = len(group.texts)
                 batches = {
-                    str(size): _seconds_in_batches(loaded.encode, items[name], size) / count
+                    str(size): _seconds_in_batches(loaded.encode, items[name], size, at_least) / count
                     for size in group.batch_sizes
                 }
             if passes:
@@ -191,17 +198,17 @@ def _seconds(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int
 
 
 def _seconds_alone(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int) -> list[float]:
-    """How long each item takes alone, over all of them as often as it takes to see `SECONDS_ALONE`."""
+    """How long each item takes alone, over all of them as often as it takes to see `SECONDS_AT_LEAST`."""
     seconds: list[float] = []
-    while sum(seconds) < SECONDS_ALONE:
+    while sum(seconds) < SECONDS_AT_LEAST:
         seconds += [_seconds(encode, [item], *batch_size) for item in items]
     return seconds
 
 
-def _seconds_in_batches(encode: Callable[..., Any], items: Sequence[Item], batch_size: int) -> float:
-    """How long it takes to encode the items, the mean of as many times as it takes to see `SECONDS_IN_BATCHES`."""
+def _seconds_in_batches(encode: Callable[..., Any], items: Sequence[Item], batch_size: int, at_least: float) -> float:
+    """How long it takes to encode the items, the mean of as many times as take `at_least` so many seconds."""
     seconds = [_seconds(encode, items, batch_size)]
-    while sum(seconds) < SECONDS_IN_BATCHES:
+    while sum(seconds) < at_least:
         seconds.append(_seconds(encode, items, batch_size))
     return sum(seconds) / len(seconds)
 

@@ -82,8 +82,10 @@ def measure_rounds(
         row, way = plan.rows[name], plan.way(folder, name, chosen.get(name))
         to_embed = list(texts) if name not in embeddings and (row.is_setting or name == BASELINE) else []
         measured: Measured = servers.for_backend(row.server).call(
-            measuring.measure, way, dict(plan.groups), give_up, to_embed, seconds=TIMEOUT_SECONDS + 2 * give_up
-        )
+            measuring.measure, way, dict(plan.groups), give_up, to_embed,
+            measuring.SECONDS_OF_TORCH if name == BASELINE else measuring.SECONDS_AT_LEAST,
+            seconds=TIMEOUT_SECONDS + 2 * give_up,
+        )  # fmt: skip
         if to_embed:
             embeddings[name] = measured.embeddings
         return measured
