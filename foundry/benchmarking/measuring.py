@@ -29,8 +29,8 @@ EMBEDDED_AT_ONCE = 16  # of the texts on which closeness is measured
 LONGER = 4  # times as long as it should, a measurement may take so that it has a batch
 LARGEST_BATCH = 256  # when torch's speed is first looked at
 MOST_SINGLES = 64  # of a group, however fast torch is
-# So long a pass takes of a group's single texts, and of its batches of one size: of a fast row, less would say little.
-# All ratios are to torch.
+# So long a pass takes of a group's single texts, and of Sentence Transformers' batches of one size: of a fast row, less
+# would say little. torch's batches take longer, because all ratios are to them.
 SECONDS_AT_LEAST, SECONDS_OF_TORCH = 0.1, 0.25
 FEWEST_SINGLES = 4  # texts that are timed one by one in a pass
 COUNTED_TEXTS = 8  # of each group, for the operations that a text takes

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from foundry_runtime.run_settings import ONE, RunSettings
 
-from foundry.benchmarking.by_runtime import batches_per_stream, cycled
+from foundry.benchmarking.by_runtime import FEWEST_BATCHES, cycled
 from foundry.loading.by_foundry_runtime import open_model, rows_of
 from foundry.loading.items import make_items
 from foundry.variants import checkpoint_folder
@@ -72,6 +72,6 @@ def _calls(items: Sequence[Any], trial: Trial, tokens_per_text: float) -> list[l
     """What is encoded at once: single texts, or so many that each stream has its batches."""
     if trial.use == ONE:
         return [[item] for item in items[:SINGLES]]
-    tokens = batches_per_stream() * trial.settings.streams * trial.settings.batch_tokens
-    count = max(round(tokens / max(tokens_per_text, 1)), batches_per_stream())
+    tokens = FEWEST_BATCHES * trial.settings.streams * trial.settings.batch_tokens
+    count = max(round(tokens / max(tokens_per_text, 1)), FEWEST_BATCHES)
     return [cycled(items, count)]

@@ -63,7 +63,8 @@ def verdict(
     judge: Judge,
     device: Device = "cpu",
 ) -> PrecisionVerdict:
-    """Load the variant in a precision that the device has, and check it, unless its runtime computes in another."""
+    """Load the variant in a precision that the device has, and check it, unless its runtime computes in another or by
+    code that is of no use."""
     try:
         loaded = loader.load(folder, variant, {"precision": precision, "device": device})
         if reason := precisions.why_not_computed(loaded, precision):

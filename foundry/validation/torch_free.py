@@ -10,6 +10,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+MANY_BATCHES_OF = 4  # texts
 REQUEST, INPUTS, ROWS, RESULT = "request.json", "inputs.npz", "rows.npz", "result.json"
 QUERIES = "queries.npz"  # the name of foundry.reference.queries, too
 # What the runtime does without. Whoever imports one of them here ends with an error.
@@ -42,6 +43,8 @@ def main(scratch: Path) -> None:
         result["ids"] = model.token_ids(as_texts(request["inputs"]))
         items = as_items(request["items"])
         rows["together"] = dense(rows_of(model, items, len(items)))
+        if request["variant"].startswith("openvino"):  # which may compile another graph for many batches
+            rows["many batches"] = dense(rows_of(model, items, MANY_BATCHES_OF))
         if request["alone"]:
             rows["alone"] = np.vstack([dense(rows_of(model, [item], 1)) for item in as_items(request["alone"])])
         if request.get("queries"):
@@ -67,8 +70,8 @@ def load(request: dict[str, Any]) -> Any:
 
     rewritten = {name: Path(path) for name, path in request["rewritten"].items()}
     variant, kind, precision, device = (request[name] for name in ("variant", "kind", "precision", "device"))
-    # With streams, so that what is compiled for many texts at once is tried, too; two, because each takes memory.
-    streams = 1 if device == "cuda" else 2
+    # Two streams, so that what is compiled for many batches is tried; more would take memory.
+    streams = 2 if variant.startswith("openvino") else 1
     return open_model(Path(request["folder"]), variant, kind, precision, rewritten, device, streams=streams)
 
 

@@ -12,7 +12,7 @@ TOKENS_PER_BATCH = 512
 TOKENS_PER_BATCH_ON_GPU = 32768
 # On AMX in bf16, attention over a number of tokens that this divides is so much faster that padding to it is worth it,
 # but for short texts; and products of a number of rows, texts times tokens, that fills its tiles. OpenVINO prepares
-# products of int8 for each number of rows, which takes longer than to compute them: so there are few numbers.
+# products of int8 for each number of rows, for about as long as it computes them: so there are few numbers.
 ALIGNED, ALIGNED_FROM = 8, 64
 TILE_ROWS, CHANGED_AT_MOST = 16, 0.1  # a batch changes by a tenth at most
 
@@ -44,16 +44,19 @@ def cut(
     while start < len(order):
         size = max(round(tokens / max(lengths[order[start]], 1)), 1)
         if is_aligned:
-            size = _aligned_size(size, lengths[order[start]])
+            size = _aligned_size(size, lengths[order[start]], only_more=streams > 1)
         batches.append(order[start : start + size])
         start += size
     return batches
 
 
-def _aligned_size(texts: int, tokens: int) -> int:
-    """The number of texts nearest to the given one whose rows are such a multiple; the given one where that is far."""
+def _aligned_size(texts: int, tokens: int, only_more: bool) -> int:
+    """The number of texts nearest to the given one whose rows are such a multiple; the given one where that is far.
+
+    `only_more`: fewer would make one batch too many, for which all streams would wait.
+    """
     step = TILE_ROWS // math.gcd(tokens, TILE_ROWS)
-    nearest = max(round(texts / step), 1) * step
+    nearest = math.ceil(texts / step) * step if only_more else max(round(texts / step), 1) * step
     return nearest if abs(nearest - texts) <= CHANGED_AT_MOST * texts else texts
 
 

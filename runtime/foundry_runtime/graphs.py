@@ -18,9 +18,9 @@ WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # OpenVINO computes in bf16 where the processor can, unless it is told otherwise.
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 # Keeps attention's products and softmax apart, which OpenVINO otherwise fuses into one: that takes long for each head
-# of each text, however few its tokens are.
-APART = {"SNIPPETS_MODE": "DISABLE"}
-APART_UP_TO = 64  # tokens of a text, where that is faster: on AMX in bf16, and on AVX-512 with products of int8
+# of each text, however few its tokens are. It is not documented, so another version may not know it.
+UNFUSED_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
+UNFUSED_UP_TO = 64  # tokens of a text, where that is faster: on AMX in bf16, and on AVX-512 with products of int8
 # Of graphs that end at the embedding, or at a vector for each token.
 FINISHED_OUTPUTS = ("sentence_embedding", "sparse_embedding", "scores", "token_embeddings")
 
@@ -162,8 +162,8 @@ class OpenVinoGraph:
 
         Args:
             weights: Its `.bin` where that has another name than the graph.
-            for_many: For large batches, of which those of short texts may have a compiled graph of their own. Each is
-                compiled when the first such batch comes.
+            for_many: For many batches, of which those of short texts may have a compiled graph of their own. Each is
+                then compiled when the first such batch comes.
         """
         import openvino
 
@@ -176,21 +176,21 @@ class OpenVinoGraph:
         self.inputs = tuple(_name(node) for node in self._model.inputs)
         self.outputs = tuple(_name(node) for node in self._model.outputs)
         is_in_tiles = self.config["INFERENCE_PRECISION_HINT"] == "bf16" and machine.multiplies_bf16_tiles()
-        # Of products of int8, OpenVINO prepares each anew for each number of rows, which takes longer than to compute.
         is_int8 = any(node.get_type_name() == "FakeQuantize" for node in self._model.get_ops())
-        self.is_aligned = is_in_tiles or is_int8
-        is_apart_faster = is_in_tiles or (is_int8 and machine.has_avx512())
-        self._apart_up_to = APART_UP_TO if for_many and is_apart_faster else 0
+        # And OpenVINO prepares products of int8 for each number of rows, for about as long as it computes them.
+        self.is_aligned = is_in_tiles or (is_int8 and machine.has_avx512())
+        self._unfused_up_to = UNFUSED_UP_TO if for_many and self.is_aligned else 0
         self._lock = threading.Lock()
-        self._requests: dict[bool, queue.SimpleQueue[Any]] = {}  # by whether attention is apart
-        self.compiled = None if self._apart_up_to else self._compile({})
+        self._requests: dict[bool, queue.SimpleQueue[Any]] = {}  # by whether attention is fused
+        self.compiled = None if self._unfused_up_to else self._compile({})
         if self.compiled is not None:
-            self._requests[False] = self._requests_of(self.compiled)
+            self._requests[True] = self._requests_of(self.compiled)
+            self._model = None  # nothing else is compiled
 
     def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """See `Graph.run`."""
         taken = _taken(self.inputs, values)
-        requests = self._requests_for(max(array.shape[-1] for array in taken.values()))
+        requests = self._requests_for(taken)
         request = requests.get()
         try:
             with _inference.pass_through():
@@ -204,18 +204,29 @@ class OpenVinoGraph:
         finally:
             requests.put(request)
 
-    def _requests_for(self, tokens: int) -> "queue.SimpleQueue[Any]":
-        """The requests of what computes texts of so many tokens, each of which is used by one thread at a time."""
-        is_apart = tokens <= self._apart_up_to
+    def _requests_for(self, taken: Mapping[str, np.ndarray]) -> "queue.SimpleQueue[Any]":
+        """The requests of the graph that is best for texts of so many tokens; a thread at a time uses each."""
+        if not self._unfused_up_to:
+            return self._requests[True]
+        is_fused = max(array.shape[-1] for array in taken.values()) > self._unfused_up_to
         with self._lock:
-            if is_apart not in self._requests:
-                self._requests[is_apart] = self._requests_of(self._compile(APART if is_apart else {}))
-            return self._requests[is_apart]
+            if is_fused not in self._requests:
+                self._requests[is_fused] = self._requests_of(self._compile({}) if is_fused else self._unfused())
+            return self._requests[is_fused]
 
-    def _compile(self, further: Mapping[str, str]) -> Any:
-        return self._core.compile_model(self._model, self._device, {**self.config, **further})
+    def _unfused(self) -> Any:
+        """The graph with attention's products apart; as OpenVINO would have it where this version knows no such way."""
+        try:
+            return self._compile(UNFUSED_ATTENTION)
+        except RuntimeError:
+            return self._compile({})
+
+    def _compile(self, config: Mapping[str, str]) -> Any:
+        """The graph, compiled with further settings."""
+        return self._core.compile_model(self._model, self._device, {**self.config, **config})
 
     def _requests_of(self, compiled: Any) -> "queue.SimpleQueue[Any]":
+        """As many requests of a compiled graph as there are streams."""
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self._streams):
             requests.put(compiled.create_infer_request())

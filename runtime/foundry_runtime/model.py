@@ -1,7 +1,7 @@
 """What all embedders and a reranker have in common: loading a file, tokens, batches, order."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from foundry_runtime.progress import Progress
 from foundry_runtime.query_table import QueryTable
 from foundry_runtime.router import Role
 from foundry_runtime.run_settings import Layout
-from foundry_runtime.streams import Streams
+from foundry_runtime.streams import OpenGraph, Streams
 from foundry_runtime.tokens import Encoded, Text, Tokens
 
 # So many texts are tokenized and sorted together, while those before them are computed: the first are soon at work, and
@@ -269,9 +269,7 @@ def _query_table(folder: ModelFolder, layout: model_layout.Layout) -> QueryTable
     return None if path is None else QueryTable(folder, layout, path)
 
 
-def _opener(
-    folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool, device: str
-) -> Callable[[Layout], Graph]:
+def _opener(folder: ModelFolder, chosen: choice.Choice, may_be_finished: bool, device: str) -> OpenGraph:
     """What loads the chosen graph, or the one that ends at the embedding, after all its files were compared with their
     hashes."""
     paths = {name: folder.path(name) for name in chosen.files}
@@ -281,13 +279,13 @@ def _opener(
         raise FileChanged(f"{folder.name}: {name} is missing")
     weights = paths.get(chosen.graph.removesuffix(".xml") + ".bin")
 
-    def open_graph(layout: Layout) -> Graph:
+    def open_graph(layout: Layout, for_many: bool) -> Graph:
         if device == "cuda":
             return OnnxGraph(path, [(CUDA, {"use_tf32": str(int(chosen.precision == "tf32"))})])
         if chosen.runtime == "onnx":
             return OnnxGraph(path, threads=layout.threads)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": chosen.precision}
-        return OpenVinoGraph(path, settings, "CPU", layout.threads, layout.runs, weights, for_many=layout.runs > 1)
+        return OpenVinoGraph(path, settings, "CPU", layout.threads, layout.runs, weights, for_many)
 
     return open_graph
 

@@ -12,7 +12,7 @@ from foundry_runtime.run_settings import Layout
 
 T = TypeVar("T")
 R = TypeVar("R")
-OpenGraph = Callable[[Layout], Graph]
+OpenGraph = Callable[[Layout, bool], Graph]  # the second is whether it is for many batches
 WAITING = 4  # batches for each stream, so that none is without work while the next are made
 
 
@@ -27,7 +27,7 @@ class Streams:
 
     def __init__(self, open_graph: OpenGraph, single: Layout, many: Layout) -> None:
         self._open, self._layout, self.count = open_graph, many, many.runs
-        self.single = open_graph(single)
+        self.single = open_graph(single, False)
         self._many: Graph | None = self.single if many == single else None
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Streams:
         """The graph for many batches, and the threads that run them; none where they run one after another."""
         with self._lock:
             if self._many is None:
-                self._many = self._open(self._layout)
+                self._many = self._open(self._layout, True)
             if self._pool is None and self.count > 1:
                 self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="foundry-runtime")
             return self._many, self._pool

@@ -482,7 +482,7 @@ def test_measured_on_the_tiny_model(project: Callable[..., Path], tiny: Path, tm
         assert set(record["texts_per_second"]) == {"short", "long"}
         # Beside other jobs, a variant may be so much slower than torch that it is measured once.
         rounds = len(record["texts_per_second"]["short"]["1"])
-        assert rounds == (1 if record["note"] else result["rounds"]) or record["settled"]
+        assert rounds == (1 if record["note"] else result["rounds"]) or (record["settled"] and rounds >= 1)
         assert record["memory_mb"] > 100
         assert record["latency"]["short"]["samples"] >= 2
     by_runtime = result["variants"]["onnx_runtime"]

@@ -197,6 +197,31 @@ def test_what_was_measured_in_too_few_rounds_because_it_is_far_behind_is_no_equa
     assert answer["same_within_noise"] == []
 
 
+def test_what_is_nearer_to_torch_and_as_fast_as_the_answer_is_the_answer() -> None:
+    def row(*factors: float) -> dict[str, Any]:
+        rates = [300.0 * factor for factor in factors]
+        return record(3.0) | {"texts_per_second": {"short": {"1": rates, "8": rates}}}
+
+    variants = {
+        "torch": record(1.0),
+        "onnx": row(1.0, 1.0, 1.0, 1.0, 1.0),
+        "openvino": row(1.06, 1.0, 1.04, 0.99, 1.03),  # as fast as either of the two
+        "openvino_fp16": row(*[1.035] * 5),  # certainly faster than onnx
+    }
+    measured = benchmark("here", variants)
+    means = {"torch": 1.0, "onnx": 0.9995, "openvino": 0.9985, "openvino_fp16": 0.998}
+    validations = {name: validation(name, mean=mean) for name, mean in means.items()}
+    for name, mean in means.items():
+        for check in validations[name]["checks"]:
+            check["value"] = mean
+    answer = recommendation.by_speed(measured, validations, "throughput", "short", 0.01)
+    assert (answer["variant"], answer["same_within_noise"]) == ("onnx", ["openvino"])
+    # What is certainly slower than the answer is none, however near to torch.
+    variants["onnx"] = row(*[0.9] * 5)
+    answer = recommendation.by_speed(measured, validations, "throughput", "short", 0.01)
+    assert (answer["variant"], answer["same_within_noise"]) == ("openvino", ["openvino_fp16"])
+
+
 # --- What is published, and the report -------------------------------------------------------------------
 
 

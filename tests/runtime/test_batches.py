@@ -34,6 +34,15 @@ def test_every_stream_has_as_many_batches() -> None:
     assert len(cut([11] * 3200, streams=16, batch_size=100)) == 32
 
 
+@pytest.mark.parametrize("streams", [2, 4, 16])
+def test_no_stream_has_a_batch_more_because_batches_are_aligned(streams: int) -> None:
+    for tokens in (5, 6, 8, 10, 11, 16, 30, 128):
+        for texts in (52, 100, 272, 408, 1000):
+            batches = cut([tokens] * texts, streams, is_aligned=True)
+            assert len(batches) <= len(cut([tokens] * texts, streams))
+            assert sum(map(len, batches)) == texts
+
+
 def test_a_batch_has_the_number_of_texts_that_is_nearest_to_512_tokens() -> None:
     assert [len(batch) for batch in cut([129] * 8)] == [4, 4]
     assert [len(batch) for batch in cut([200] * 6)] == [3, 3]

@@ -17,8 +17,10 @@ class Loaded:
 
     inputs = outputs = ()
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    is_aligned = False
+
+    def __init__(self, layout: Layout, for_many: bool) -> None:
+        self.layout, self.for_many = layout, for_many
 
     def run(self, values: object, outputs: object = None) -> dict[str, object]:
         raise AssertionError("nothing here runs a graph")
@@ -32,9 +34,10 @@ def layout_of(graph: Graph, _: int) -> Layout:
 def test_a_batch_alone_has_every_thread_and_several_share_them() -> None:
     opened: list[Layout] = []
 
-    def open_graph(layout: Layout) -> Loaded:
+    def open_graph(layout: Layout, for_many: bool) -> Loaded:
         opened.append(layout)
-        return Loaded(layout)
+        assert for_many == (layout == MANY)
+        return Loaded(layout, for_many)
 
     streams = Streams(open_graph, SINGLE, MANY)
     assert list(streams.run(layout_of, [])) == []
