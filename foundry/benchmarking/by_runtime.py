@@ -105,11 +105,6 @@ def cycled(items: Sequence[T], count: int) -> list[T]:
     return list(itertools.islice(itertools.cycle(items), count))
 
 
-def batches_per_stream() -> int:
-    """How many batches each stream has of many texts at once."""
-    return min(max(machine.threads(), FEWEST_BATCHES), MOST_BATCHES)
-
-
 def bulk(
     texts_in_group: int,
     affordable: float,
@@ -125,5 +120,6 @@ def bulk(
     if device == "cuda":
         wanted = PARTS_ON_GPU * TEXTS_AT_ONCE
     else:
-        wanted = round(batches_per_stream() * machine.threads() * batch_tokens / max(tokens_per_text, 1))
+        batches = min(max(machine.threads(), FEWEST_BATCHES), MOST_BATCHES)
+        wanted = round(batches * machine.threads() * batch_tokens / max(tokens_per_text, 1))
     return max(texts_in_group, min(wanted, round(LARGEST_BULK * affordable)))

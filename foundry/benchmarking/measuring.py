@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, NamedTuple, Protocol
 
 from foundry_runtime.batches import TOKENS_PER_BATCH
@@ -111,19 +111,19 @@ def measure(
     stopwatch = Stopwatch()
     while passes <= TIMED_PASSES and (passes < 2 or time.perf_counter() < deadline):
         for name, group in groups.items():
+            alone = [[item] for item in items[name][: group.singles]]
             if isinstance(loaded, RuntimeVariant):
                 single, many = (
                     partial(loaded.encode_for, "latency", name),
                     partial(loaded.encode_for, "throughput", name),
                 )
                 texts = cycled(items[name], group.bulk)
-                singles = _seconds_alone(single, items[name][: group.singles])
+                singles = _seconds_of_each(single, alone, SECONDS_AT_LEAST)
                 batches = {speeds.BY_TOKENS: _seconds(many, texts) / len(texts)}
             else:
-                singles = _seconds_alone(loaded.encode, items[name][: group.singles], 1)
-                count = len(group.texts)
+                singles = _seconds_of_each(loaded.encode, alone, SECONDS_AT_LEAST, 1)
                 batches = {
-                    str(size): _seconds_in_batches(loaded.encode, items[name], size, at_least) / count
+                    str(size): mean(_seconds_of_each(loaded.encode, [items[name]], at_least, size)) / len(group.texts)
                     for size in group.batch_sizes
                 }
             if passes:
@@ -178,8 +178,8 @@ def open_way(way: Way) -> Encoder:
     """What embeds by a variant's file.
 
     Raises:
-        FoundryError: when it would compute in another precision than the one that is asked for, or by code that is
-            too slow to be measured.
+        FoundryError: when Sentence Transformers would compute in another precision than the one that is asked for, or
+            by code that is too slow to be measured.
     """
     precision, device = way.options.get("precision", "f32"), way.options.get("device", "cpu")
     if way.runner == "foundry_runtime":
@@ -197,20 +197,14 @@ def _seconds(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int
     return time.perf_counter() - started
 
 
-def _seconds_alone(encode: Callable[..., Any], items: Sequence[Item], *batch_size: int) -> list[float]:
-    """How long each item takes alone, over all of them as often as it takes to see `SECONDS_AT_LEAST`."""
+def _seconds_of_each(
+    encode: Callable[..., Any], calls: Sequence[Sequence[Item]], at_least: float, *batch_size: int
+) -> list[float]:
+    """How long each call takes, all of them as often as take `at_least` so many seconds together."""
     seconds: list[float] = []
-    while sum(seconds) < SECONDS_AT_LEAST:
-        seconds += [_seconds(encode, [item], *batch_size) for item in items]
-    return seconds
-
-
-def _seconds_in_batches(encode: Callable[..., Any], items: Sequence[Item], batch_size: int, at_least: float) -> float:
-    """How long it takes to encode the items, the mean of as many times as take `at_least` so many seconds."""
-    seconds = [_seconds(encode, items, batch_size)]
     while sum(seconds) < at_least:
-        seconds.append(_seconds(encode, items, batch_size))
-    return sum(seconds) / len(seconds)
+        seconds += [_seconds(encode, items, *batch_size) for items in calls]
+    return seconds
 
 
 def _memory_of_usual(loaded: Encoder, items: Mapping[str, Sequence[Item]], groups: Mapping[str, Group]) -> float | None:

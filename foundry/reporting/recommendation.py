@@ -208,18 +208,21 @@ def _answer(
             nearest to torch is recommended; or what is nearer still, and as good as that one.
         seems_slower: Unless its median is slower by more than this.
     """
-    tied = [name for name in names if name == names[0] or is_same(versus(names[0], name))]
-    close = [name for name in tied if name == names[0] or _median(versus(names[0], name)) <= seems_slower]
     losses = {name: quality_loss(validations[name]["checks"]) for name in names}
-    best = min(close, key=lambda name: losses[name].share, default=None)
-    if best:
-        # The first was certainly better than these, but not what is recommended in its place.
-        as_good = [
-            name for name in names if is_same(versus(best, name)) and _median(versus(best, name)) <= seems_slower
-        ]
-        nearest = min(as_good, key=lambda name: losses[name].share, default=best)
-        if losses[nearest].share < losses[best].share:
-            best, tied = nearest, [name for name in names if is_same(versus(nearest, name))]
+
+    def as_good_as(name: str) -> list[str]:
+        return [other for other in names if other == name or is_same(versus(name, other))]
+
+    def nearest(name: str) -> str:
+        close = [other for other in as_good_as(name) if other == name or _median(versus(name, other)) <= seems_slower]
+        return min(close, key=lambda other: (losses[other].share, other != name))
+
+    best, tied = None, []
+    if names:
+        near = nearest(names[0])
+        best = nearest(near)
+        # What is as good as the one in between may be certainly behind the first, with which others are tied.
+        tied = as_good_as(names[0] if best == near else best)
     loss = losses[best] if best else None
     runner_up = next((name for name in names if name != best), None)
     twins = [name for name, record in benchmark["variants"].items() if best and record["same_bytes_as"] == best]

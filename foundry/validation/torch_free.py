@@ -10,6 +10,8 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+from foundry.variants import naming
+
 MANY_BATCHES_OF = 4  # texts
 REQUEST, INPUTS, ROWS, RESULT = "request.json", "inputs.npz", "rows.npz", "result.json"
 QUERIES = "queries.npz"  # the name of foundry.reference.queries, too
@@ -43,7 +45,7 @@ def main(scratch: Path) -> None:
         result["ids"] = model.token_ids(as_texts(request["inputs"]))
         items = as_items(request["items"])
         rows["together"] = dense(rows_of(model, items, len(items)))
-        if request["variant"].startswith("openvino"):  # which may compile another graph for many batches
+        if naming.backend(request["variant"]) == "openvino":  # which may compile another graph for many batches
             rows["many batches"] = dense(rows_of(model, items, MANY_BATCHES_OF))
         if request["alone"]:
             rows["alone"] = np.vstack([dense(rows_of(model, [item], 1)) for item in as_items(request["alone"])])
@@ -71,7 +73,7 @@ def load(request: dict[str, Any]) -> Any:
     rewritten = {name: Path(path) for name, path in request["rewritten"].items()}
     variant, kind, precision, device = (request[name] for name in ("variant", "kind", "precision", "device"))
     # Two streams, so that what is compiled for many batches is tried; more would take memory.
-    streams = 2 if variant.startswith("openvino") else 1
+    streams = 2 if naming.backend(variant) == "openvino" else 1
     return open_model(Path(request["folder"]), variant, kind, precision, rewritten, device, streams=streams)
 
 

@@ -176,7 +176,7 @@ def test_single_texts_of_a_fast_row_are_timed_over_and_over() -> None:
     def encode(items: list[Any], batch_size: int) -> None:
         time.sleep(0.01)
 
-    seconds = measuring._seconds_alone(encode, ["a", "b", "c"], 1)
+    seconds = measuring._seconds_of_each(encode, [["a"], ["b"], ["c"]], measuring.SECONDS_AT_LEAST, 1)
     assert len(seconds) % 3 == 0  # each text as often as the others
     assert sum(seconds) >= measuring.SECONDS_AT_LEAST
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foundry_runtime import graphs, machine
+from foundry_runtime import machine
 from foundry_runtime.graphs import FirstAlone, OpenVinoGraph
 
 from foundry.variants import variant_folder
@@ -109,10 +109,8 @@ def some_texts(graph: OpenVinoGraph, tokens: int) -> dict[str, np.ndarray]:
     return values
 
 
-def two_graphs(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[OpenVinoGraph, OpenVinoGraph]:
+def two_graphs(tiny: Path) -> tuple[OpenVinoGraph, OpenVinoGraph]:
     """The graph for one batch, and for many: texts of up to 8 tokens are short, and it computes in fp32."""
-    with_flags(monkeypatch, "avx512f")
-    monkeypatch.setattr(graphs, "UNFUSED_UP_TO", 8)
     path = variant_folder.weights_path(tiny / "openvino", "openvino")
     many = OpenVinoGraph(path, streams=2, for_many=True)
     many._unfused_up_to = 8  # which an exact graph has on no processor in fp32
@@ -122,10 +120,8 @@ def two_graphs(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[OpenVinoGra
 
 
 @pytest.mark.parametrize("knows_property", [True, False])
-def test_short_texts_have_a_graph_of_their_own_that_gives_the_same(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, knows_property: bool
-) -> None:
-    one, many = two_graphs(tiny, monkeypatch)
+def test_short_texts_have_a_graph_of_their_own_that_gives_the_same(tiny: Path, knows_property: bool) -> None:
+    one, many = two_graphs(tiny)
     compiling = Compiling(many, knows_property)
     for tokens in (5, 8, 9, 5):
         values = some_texts(one, tokens)
@@ -138,8 +134,8 @@ def test_short_texts_have_a_graph_of_their_own_that_gives_the_same(
         assert len(compiling.kinds) == 2
 
 
-def test_each_graph_is_compiled_once_whatever_comes_at_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, many = two_graphs(tiny, monkeypatch)
+def test_each_graph_is_compiled_once_whatever_comes_at_once(tiny: Path) -> None:
+    one, many = two_graphs(tiny)
     compiling = Compiling(many)
     at_once = threading.Barrier(4, timeout=30)
 
